@@ -1,0 +1,32 @@
+// The one exception of the native library. It never leaves it: api/ turns it into a status and a message.
+#pragma once
+
+#include <exception>
+#include <string>
+#include <utility>
+
+#include "reprise.h"
+
+namespace reprise {
+
+class Error : public std::exception {
+  public:
+    Error(reprise_status status, std::string message) : status_(status), message_(std::move(message)) {}
+    reprise_status status() const noexcept { return status_; }
+    const char* what() const noexcept override { return message_.c_str(); }
+
+  private:
+    reprise_status status_;
+    std::string message_;
+};
+
+/// Throws Error with a printf-style message that names what was wrong and says what to do.
+[[noreturn]] void fail(reprise_status status, const char* format, ...) __attribute__((format(printf, 2, 3)));
+
+/// printf into a string.
+std::string format(const char* format, ...) __attribute__((format(printf, 1, 2)));
+
+/// Text from a file made safe for a message: at most max_bytes of it, control and non-ASCII bytes as \xNN.
+std::string quoted(const std::string& text, size_t max_bytes = 64);
+
+}  // namespace reprise
