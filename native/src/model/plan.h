@@ -1,0 +1,110 @@
+// What a model computes for one token, as data. arch/<name>.cpp writes it, the backends execute it.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "gguf/gguf.h"
+#include "quant/tensor_type.h"
+
+namespace reprise {
+
+/// A tensor the plan uses. Matrices are [rows, cols] with cols contiguous: y[rows] = W x[cols]. Vectors have rows 1.
+struct Weight {
+    uint32_t id;                     // index into Plan::weights
+    std::string name;
+    TensorType type;
+    uint64_t rows, cols;
+    std::span<const uint8_t> data;   // in the file
+    size_t row_bytes() const { return reprise::row_bytes(type, cols); }
+    size_t n_bytes() const { return rows * row_bytes(); }
+};
+
+struct HyperParams {
+    std::string architecture;
+    uint32_t n_vocab = 0;
+    uint32_t n_embd = 0;
+    uint32_t n_layers = 0;
+    uint32_t n_heads = 0;
+    uint32_t n_kv_heads = 0;         // divides n_heads
+    uint32_t head_dim = 0;           // of q, k and v
+    uint32_t n_ff = 0;
+    uint32_t context_length = 0;     // trained for
+    float rms_eps = 0;
+    uint32_t q_dim() const { return n_heads * head_dim; }
+    uint32_t kv_dim() const { return n_kv_heads * head_dim; }
+};
+
+/// Which two elements of a head RoPE turns together. Su et al., https://arxiv.org/abs/2104.09864
+enum class RopeStyle {
+    ADJACENT,  // (2i, 2i + 1)
+    HALVES,    // (i, i + n_rot / 2)
+};
+
+struct Rope {
+    RopeStyle style = RopeStyle::ADJACENT;
+    uint32_t n_rot = 0;              // leading dimensions of a head that are turned; even
+    std::vector<float> inv_freq;     // [n_rot / 2] radians per position, scaling and frequency factors included
+};
+
+// ---- steps, in the order in which they run. x is the residual stream [n_embd] ----
+
+/// x = table[token]
+struct EmbedStep {
+    const Weight* table;             // [n_vocab, n_embd]
+};
+/// q, k, v = W rms_norm(x) + b; then rms_norm of every q and k head where q_norm is there; RoPE on q and k;
+/// k and v go to the KV cache of the layer at the token's position.
+struct QkvStep {
+    uint32_t layer;
+    const Weight* norm;              // [n_embd]
+    const Weight *q, *k, *v;         // [q_dim, n_embd], [kv_dim, n_embd], [kv_dim, n_embd]
+    const Weight *q_bias, *k_bias, *v_bias;  // or null
+    const Weight *q_norm, *k_norm;   // [head_dim] or null
+};
+/// att = softmax(scale q K^T) V over positions 0 .. the token's own
+struct AttentionStep {
+    uint32_t layer;
+    float scale;
+};
+enum class ProjectInput { ATTENTION, FEED_FORWARD };
+/// x += W input + b
+struct ProjectResidualStep {
+    ProjectInput input;
+    const Weight* weight;            // [n_embd, q_dim] or [n_embd, n_ff]
+    const Weight* bias;              // or null
+};
+/// ff = silu(G rms_norm(x)) * (U rms_norm(x))
+struct GatedFeedForwardStep {
+    const Weight* norm;              // [n_embd]
+    const Weight *gate, *up;         // [n_ff, n_embd]
+};
+/// logits = W rms_norm(x)
+struct OutputHeadStep {
+    const Weight* norm;              // [n_embd]
+    const Weight* weight;            // [n_vocab, n_embd]; the embedding table where tied
+};
+
+using Step = std::variant<EmbedStep, QkvStep, AttentionStep, ProjectResidualStep, GatedFeedForwardStep, OutputHeadStep>;
+
+struct Plan {
+    HyperParams hparams;
+    Rope rope;
+    std::vector<std::unique_ptr<Weight>> weights;
+    std::vector<Step> steps;
+
+    uint64_t weight_bytes() const;       // of all weights, as stored
+    uint64_t bytes_per_token() const;    // read by one decoded token: everything, one row of an untied embedding table
+    uint64_t n_parameters() const;
+};
+
+/// Reads the hyper-parameters, claims the tensors and checks every shape. Whatever Reprise cannot compute (an
+/// architecture, a tensor type, a tensor that nothing uses, a rope scaling ...) is REPRISE_UNSUPPORTED_MODEL by name.
+std::unique_ptr<Plan> build_plan(const GgufFile& file);
+
+}  // namespace reprise

@@ -1,0 +1,93 @@
+// What a backend gives the session: one context's compute state (KV cache, activations, sampler) on one device.
+// session.cpp owns the history of ids and the rules; an engine only computes. One caller at a time.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <span>
+
+#include "model/plan.h"
+#include "reprise.h"
+
+namespace reprise {
+
+struct EngineOptions {
+    uint32_t context_length;
+    TensorType kv_type;           // F16 or F32
+    reprise_graph_mode graph_mode;
+    uint32_t prefill_chunk;       // 0: the backend's choice
+};
+
+/// Which tokens the session's history holds: the engine reads it when a sampler with penalties is armed.
+struct GenerationStart {
+    std::span<const int32_t> history;        // all ids up to and including the last evaluated one
+    reprise_sampling sampling;
+    uint32_t max_tokens;                     // at least 1; history.size() + max_tokens <= context_length
+    std::span<const int32_t> end_ids;        // a token after which the engine need not go on
+};
+
+class Engine {
+  public:
+    virtual ~Engine() = default;
+
+    /// Evaluates ids at positions position .. position + n - 1, writing the KV cache there; the logits of the last one
+    /// stay readable. Polls cancel between chunks and throws REPRISE_CANCELLED; KV behind position is then undefined.
+    virtual void prefill(std::span<const int32_t> ids, uint32_t position, const std::atomic<bool>& cancel) = 0;
+    /// Logits after the last evaluated token, [n_vocab].
+    virtual void read_logits(float* logits) = 0;
+
+    /// Arms the sampler. The logits of the last token of start.history are the ones the last prefill() or decode left.
+    virtual void begin(const GenerationStart& start) = 0;
+    /// Waits for and returns the next token: sampled from the current logits. When the following call comes, the token
+    /// has been or will be evaluated at the next position. At most max_tokens calls per begin(). May run ahead.
+    virtual reprise_token next(const std::atomic<bool>& cancel) = 0;
+    /// Further tokens that are ready without waiting.
+    virtual bool ready() const { return false; }
+    /// Ends the generation. n_evaluated tokens of the history stay valid in the KV cache; steps launched ahead are
+    /// discarded, so that read_logits() is only defined if the session evaluates again. Returns how many tokens of the
+    /// history (prompt and the delivered ones) are in the KV cache: at least all but the last delivered one.
+    virtual uint32_t end() = 0;
+
+    /// Logits after each of ids, fed as mode says. For reprise-eval.
+    virtual void score(std::span<const int32_t> ids, uint32_t position, reprise_score_mode mode, float* logits,
+                       const std::atomic<bool>& cancel) = 0;
+
+    virtual void statistics(reprise_statistics& statistics) const = 0;
+};
+
+/// A model's weights on a device. Immutable; engines keep it alive.
+class DeviceModel : public std::enable_shared_from_this<DeviceModel> {
+  public:
+    virtual ~DeviceModel() = default;
+    virtual const Plan& plan() const = 0;
+    virtual std::unique_ptr<Engine> open(const EngineOptions& options) = 0;
+    virtual void describe(reprise_model_info& info) const = 0;
+    /// Draws a token from given logits on this device, as next() does. counts may be null.
+    virtual reprise_token sample(std::span<const float> logits, const int32_t* counts, const reprise_sampling& sampling,
+                                 uint32_t position) = 0;
+};
+
+struct LoadOptions {
+    reprise_device device;
+    int32_t device_index;
+    uint32_t threads;             // 0: all available
+    bool exact;
+    uint64_t device_memory_limit;
+    reprise_progress_fn progress;
+    void* progress_user;
+};
+
+/// cpu/backend.cpp. The file stays open as long as the model: weights are used where they lie.
+std::shared_ptr<DeviceModel> load_cpu(std::shared_ptr<const GgufFile> file, std::unique_ptr<Plan> plan, const LoadOptions& options);
+reprise_memory memory_cpu(const Plan& plan, const LoadOptions& options, const EngineOptions& engine);
+
+// cuda/backend.cpp, or cuda_absent.cpp in a build without CUDA.
+std::shared_ptr<DeviceModel> load_cuda(std::shared_ptr<const GgufFile> file, std::unique_ptr<Plan> plan, const LoadOptions& options);
+reprise_memory memory_cuda(const Plan& plan, const LoadOptions& options, const EngineOptions& engine);
+/// Why a CUDA device cannot be used (no CUDA in this library, no driver, no device, too old ...); empty if it can.
+std::string cuda_unavailable_reason(int32_t device_index);
+/// The "cuda" object of reprise_describe().
+std::string describe_cuda_json();
+
+}  // namespace reprise

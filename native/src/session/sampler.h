@@ -1,0 +1,35 @@
+// How a token is drawn from logits. Every backend follows this definition to the last bit; the arithmetic that must
+// agree is in sampler_math.h, which the CUDA kernels include too.
+//
+// With l the logits after penalties and m their maximum:
+//   weight(x) = floor(exp(x) * 2^32) as a 64-bit integer, so that sums are exact in any order
+//   top-k keeps the k largest by (l, then lower id); top-p keeps the shortest prefix of that order whose weights
+//   weight(l - m) reach ceil(top_p * total); min-p keeps those with weight >= ceil(min_p * 2^32)
+//   the draw weighs what is left by weight((l - m) / temperature), adds them up in order of id and takes the first
+//   token whose running sum exceeds floor(u * total / 2^64), u the 64-bit Philox number of (seed, position).
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "reprise.h"
+
+namespace reprise {
+
+/// Throws REPRISE_INVALID_ARGUMENT naming the field that is out of its range.
+void check_sampling(const reprise_sampling& sampling);
+
+class CpuSampler {
+  public:
+    explicit CpuSampler(size_t n_vocab) : adjusted_(n_vocab), weights_(n_vocab) {}
+    /// counts[id]: how often id stands in the history; may be null if no penalty is set. A NaN logit is never drawn;
+    /// if every logit is NaN or -infinity, id 0 is.
+    reprise_token sample(std::span<const float> logits, const int32_t* counts, const reprise_sampling& sampling, uint32_t position);
+
+  private:
+    std::vector<float> adjusted_;
+    std::vector<uint64_t> weights_;
+};
+
+}  // namespace reprise
