@@ -5,6 +5,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <mutex>
 #include <thread>
@@ -28,17 +29,22 @@ class ThreadPool {
 
   private:
     void work(size_t thread);
-    size_t n_threads_;
-    // The rest is the implementation's.
-    std::mutex turn_;
+    void wake();
+    void stop();
+
+    const size_t n_threads_;
+    const int spins_;  // before a thread sleeps or yields; 0 where the threads have to share cores
+    std::mutex turn_;  // held for the length of a region
     std::mutex mutex_;
     std::condition_variable wake_;
-    const std::function<void(size_t)>* body_ = nullptr;
-    std::atomic<uint64_t> region_{0};
-    std::atomic<size_t> running_{0};
-    std::atomic<size_t> arrived_{0};
-    std::atomic<uint64_t> phase_{0};
-    bool stop_ = false;
+    std::atomic<bool> stop_{false};
+    const std::function<void(size_t)>* body_ = nullptr;  // published by region_
+    // Each word that threads spin on lies on its own cache line.
+    alignas(64) std::atomic<uint64_t> region_{0};
+    alignas(64) std::atomic<uint64_t> phase_{0};
+    alignas(64) std::atomic<size_t> arrived_{0};
+    alignas(64) std::atomic<size_t> running_{0};
+    alignas(64) std::atomic<size_t> sleepers_{0};
     std::vector<std::thread> threads_;
 };
 
