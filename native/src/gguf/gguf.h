@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "gguf/file_image.h"
 #include "quant/tensor_type.h"
 
 namespace reprise {
@@ -72,8 +73,7 @@ class GgufFile {
     std::optional<std::vector<double>> get_numbers(std::string_view key, size_t max_count) const;
     std::optional<uint64_t> array_length(std::string_view key) const;
 
-    // The rest is the reader's: see gguf.cpp.
-    struct Part;
+    // The rest is the reader's: see reader.cpp.
     struct KeyValue {
         std::string_view key;
         Value value;
@@ -85,7 +85,7 @@ class GgufFile {
     std::string path_;
     uint32_t version_ = 0;
     uint64_t alignment_ = 0, file_bytes_ = 0, tensor_bytes_ = 0, n_parameters_ = 0;
-    std::vector<std::unique_ptr<Part>> parts_;
+    std::vector<FileImage> parts_;
     std::span<const uint8_t> metadata_;
     std::vector<KeyValue> keys_;        // sorted by key
     std::vector<Tensor> tensors_;       // in file order
