@@ -1,6 +1,7 @@
 // Look-ups of metadata and tensors by name.
 #include <algorithm>
 #include <cstring>
+#include <iterator>
 #include <type_traits>
 
 #include "core/error.h"
@@ -11,7 +12,8 @@ namespace reprise {
 static const char* type_name(ValueType type) {
     static constexpr const char* kNames[] = {"uint8", "int8",   "uint16", "int16",  "uint32", "int32",  "float32",
                                              "bool",  "string", "array",  "uint64", "int64",  "float64"};
-    return kNames[static_cast<uint32_t>(type)];
+    const size_t number = static_cast<uint32_t>(type);
+    return number < std::size(kNames) ? kNames[number] : "unknown";
 }
 
 template <typename T>
