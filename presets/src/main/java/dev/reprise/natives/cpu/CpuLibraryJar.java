@@ -1,0 +1,9 @@
+package dev.reprise.natives.cpu;
+
+import dev.reprise.natives.LibraryJar;
+
+/** Stands in the jar {@code linux-x86_64}. */
+public final class CpuLibraryJar implements LibraryJar {
+    /** For the service loader. */
+    public CpuLibraryJar() {}
+}
