@@ -1,0 +1,37 @@
+// Nothing thrown crosses the C interface: every function body runs inside guarded().
+#pragma once
+
+#include <new>
+#include <string>
+
+#include "core/error.h"
+
+namespace reprise {
+
+/// The message of this thread's last failed call.
+std::string& last_error();
+reprise_status report(reprise_status status, const char* message) noexcept;
+
+template <class Body>
+reprise_status guarded(Body body) noexcept {
+    try {
+        body();
+        return REPRISE_OK;
+    } catch (const Error& error) {
+        return report(error.status(), error.what());
+    } catch (const std::bad_alloc&) {
+        return report(REPRISE_OUT_OF_MEMORY, "out of memory");
+    } catch (const std::exception& error) {
+        return report(REPRISE_INTERNAL, error.what());
+    } catch (...) {
+        return report(REPRISE_INTERNAL, "an unknown exception was thrown");
+    }
+}
+
+template <class T>
+T& checked(T* pointer, const char* name) {
+    if (pointer == nullptr) fail(REPRISE_INVALID_ARGUMENT, "argument %s is null", name);
+    return *pointer;
+}
+
+}  // namespace reprise

@@ -1,0 +1,63 @@
+#include "api/options.h"
+
+#include <algorithm>
+
+#include "core/error.h"
+
+namespace reprise {
+
+namespace {
+
+constexpr uint32_t DEFAULT_CONTEXT_LENGTH = 4096;
+constexpr int32_t MAX_THREADS = 1024;
+
+void check_range(const char* option, int64_t value, int64_t min, int64_t max) {
+    if (value < min || value > max) {
+        fail(REPRISE_INVALID_ARGUMENT, "option %s is %lld: it must be in %lld to %lld", option, static_cast<long long>(value), static_cast<long long>(min),
+             static_cast<long long>(max));
+    }
+}
+
+}  // namespace
+
+LoadOptions load_options(const reprise_model_options* given) {
+    reprise_model_options o;
+    reprise_model_options_default(&o);
+    if (given != nullptr) o = *given;
+    check_range("device", o.device, REPRISE_DEVICE_AUTO, REPRISE_DEVICE_CUDA);
+    check_range("device_index", o.device_index, 0, 1024);
+    check_range("threads", o.threads, 0, MAX_THREADS);
+    check_range("exact", o.exact, 0, 1);
+    return {static_cast<reprise_device>(o.device), o.device_index, static_cast<uint32_t>(o.threads), o.exact != 0, o.device_memory_limit,
+            o.progress, o.progress_user};
+}
+
+EngineOptions engine_options(const reprise_session_options* given, const HyperParams& hparams) {
+    reprise_session_options o;
+    reprise_session_options_default(&o);
+    if (given != nullptr) o = *given;
+    check_range("context_length", o.context_length, 0, hparams.context_length);
+    check_range("kv_type", o.kv_type, REPRISE_KV_F16, REPRISE_KV_F32);
+    check_range("graph_mode", o.graph_mode, REPRISE_GRAPH_AUTO, REPRISE_GRAPH_ALWAYS);
+    check_range("prefill_chunk", o.prefill_chunk, 0, 1 << 20);
+    EngineOptions engine{};
+    engine.context_length = o.context_length != 0 ? static_cast<uint32_t>(o.context_length) : std::min(hparams.context_length, DEFAULT_CONTEXT_LENGTH);
+    engine.kv_type = o.kv_type == REPRISE_KV_F32 ? TensorType::F32 : TensorType::F16;
+    engine.graph_mode = static_cast<reprise_graph_mode>(o.graph_mode);
+    engine.prefill_chunk = static_cast<uint32_t>(o.prefill_chunk);
+    return engine;
+}
+
+}  // namespace reprise
+
+void reprise_model_options_default(reprise_model_options* options) {
+    if (options != nullptr) *options = {REPRISE_DEVICE_AUTO, 0, 0, 0, 0, nullptr, nullptr};
+}
+
+void reprise_session_options_default(reprise_session_options* options) {
+    if (options != nullptr) *options = {0, REPRISE_KV_F16, REPRISE_GRAPH_AUTO, 0};
+}
+
+void reprise_sampling_default(reprise_sampling* sampling) {
+    if (sampling != nullptr) *sampling = {0.0f, 0, 1.0f, 0.0f, 1.0f, 0.0f, 0.0f, 0, 0};
+}

@@ -1,0 +1,177 @@
+// The CPU backend: the reference the GPU is tested against, and what runs where there is none.
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <limits>
+
+#include "core/error.h"
+#include "cpu/executor.h"
+#include "session/engine.h"
+#include "session/sampler.h"
+
+namespace reprise {
+
+namespace {
+
+using cpu::Executor;
+
+/// Has the kernel read the mapped weights in and reports how far it is: what a progress bar over a mapped load shows.
+void read_ahead(const Plan& plan, const LoadOptions& options) {
+    if (options.progress == nullptr) return;
+    constexpr size_t STRIDE = 4096;
+    constexpr size_t PIECE = 16 << 20;
+    const uint64_t total = plan.weight_bytes();
+    uint64_t done = 0;
+    volatile uint8_t sink = 0;
+    for (const auto& w : plan.weights) {
+        for (size_t begin = 0; begin < w->data.size(); begin += PIECE) {
+            const size_t end = std::min(w->data.size(), begin + PIECE);
+            for (size_t i = begin; i < end; i += STRIDE) sink = static_cast<uint8_t>(sink + w->data[i]);
+            done += end - begin;
+            if (options.progress(options.progress_user, done, total) != 0) fail(REPRISE_CANCELLED, "loading the model was cancelled by its progress callback");
+        }
+    }
+}
+
+class CpuModel : public DeviceModel {
+  public:
+    CpuModel(std::shared_ptr<const GgufFile> file, std::unique_ptr<Plan> plan, const LoadOptions& options)
+        : file_(std::move(file)),
+          plan_(std::move(plan)),
+          kernels_(options.exact ? cpu::exact_kernels() : cpu::kernels()),
+          exact_(options.exact),
+          pool_(options.threads != 0 ? options.threads : cpu::available_threads()) {
+        read_ahead(*plan_, options);
+    }
+
+    const Plan& plan() const override { return *plan_; }
+    std::unique_ptr<Engine> open(const EngineOptions& options) override;
+    void describe(reprise_model_info& info) const override {
+        info.device = REPRISE_DEVICE_CPU;
+        info.device_index = 0;
+        info.threads = static_cast<int32_t>(pool_.size());
+        info.memory_bytes = plan_->weight_bytes();
+    }
+    reprise_token sample(std::span<const float> logits, const int32_t* counts, const reprise_sampling& sampling, uint32_t position) override {
+        return CpuSampler(logits.size()).sample(logits, counts, sampling, position);
+    }
+
+    const cpu::Kernels& kernels() const { return kernels_; }
+    cpu::ThreadPool& pool() { return pool_; }
+    bool exact() const { return exact_; }
+
+  private:
+    std::shared_ptr<const GgufFile> file_;
+    std::unique_ptr<Plan> plan_;
+    const cpu::Kernels& kernels_;
+    bool exact_;
+    cpu::ThreadPool pool_;
+};
+
+uint32_t chunk_of(const EngineOptions& options) {
+    const uint32_t wanted = options.prefill_chunk != 0 ? options.prefill_chunk : Executor::default_chunk();
+    return std::min(wanted, options.context_length);
+}
+
+uint64_t nanoseconds() {
+    return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch()).count());
+}
+
+class CpuEngine : public Engine {
+  public:
+    CpuEngine(std::shared_ptr<CpuModel> model, const EngineOptions& options)
+        : model_(std::move(model)),
+          executor_(model_->plan(), model_->kernels(), model_->pool(), options.context_length,
+                    model_->exact() ? TensorType::F32 : options.kv_type, chunk_of(options)),
+          sampler_(model_->plan().hparams.n_vocab) {}
+
+    void prefill(std::span<const int32_t> ids, uint32_t position, const std::atomic<bool>& cancel) override {
+        for (size_t done = 0; done < ids.size();) {
+            const size_t n = std::min<size_t>(executor_.chunk(), ids.size() - done);
+            evaluate(ids.subspan(done, n), position + static_cast<uint32_t>(done), nullptr, cancel);
+            done += n;
+        }
+    }
+
+    void read_logits(float* logits) override { std::copy_n(executor_.logits(), model_->plan().hparams.n_vocab, logits); }
+
+    void begin(const GenerationStart& start) override {
+        sampling_ = start.sampling;
+        position_ = static_cast<uint32_t>(start.history.size());
+        pending_ = -1;
+        counts_.assign(model_->plan().hparams.n_vocab, 0);
+        for (const int32_t id : start.history) ++counts_[static_cast<size_t>(id)];
+    }
+
+    reprise_token next(const std::atomic<bool>& cancel) override {
+        if (pending_ < 0) {
+            ++statistics_.tokens_from_prefill;
+        } else {
+            const uint64_t start = nanoseconds();
+            evaluate({&pending_, 1}, position_ - 1, nullptr, cancel);
+            statistics_.submit_ns += nanoseconds() - start;
+            ++statistics_.eager_steps;
+        }
+        const std::span<const float> logits(executor_.logits(), model_->plan().hparams.n_vocab);
+        const reprise_token token = sampler_.sample(logits, counts_.data(), sampling_, position_);
+        pending_ = token.id;
+        ++counts_[static_cast<size_t>(token.id)];
+        ++position_;
+        return token;
+    }
+
+    uint32_t end() override { return pending_ < 0 ? position_ : position_ - 1; }
+
+    void score(std::span<const int32_t> ids, uint32_t position, reprise_score_mode mode, float* logits, const std::atomic<bool>& cancel) override {
+        const size_t chunk = mode == REPRISE_SCORE_BATCH ? executor_.chunk() : 1;
+        for (size_t done = 0; done < ids.size();) {
+            const size_t n = std::min(chunk, ids.size() - done);
+            float* rows = logits + done * model_->plan().hparams.n_vocab;
+            evaluate(ids.subspan(done, n), position + static_cast<uint32_t>(done), rows, cancel);
+            done += n;
+        }
+    }
+
+    void statistics(reprise_statistics& statistics) const override {
+        statistics.tokens_from_prefill = statistics_.tokens_from_prefill;
+        statistics.eager_steps = statistics_.eager_steps;
+        statistics.submit_ns = statistics_.submit_ns;
+        statistics.memory_kv = executor_.kv_bytes();
+        statistics.memory_workspace = executor_.workspace_bytes();
+    }
+
+  private:
+    void evaluate(std::span<const int32_t> ids, uint32_t position, float* logits, const std::atomic<bool>& cancel) {
+        if (!executor_.evaluate(ids, position, logits, cancel)) fail(REPRISE_CANCELLED, "cancelled");
+    }
+
+    std::shared_ptr<CpuModel> model_;
+    Executor executor_;
+    CpuSampler sampler_;
+    reprise_sampling sampling_{};
+    uint32_t position_ = 0;      // of the next token to sample
+    int32_t pending_ = -1;       // sampled but not evaluated
+    std::vector<int32_t> counts_;
+    reprise_statistics statistics_{};
+};
+
+std::unique_ptr<Engine> CpuModel::open(const EngineOptions& options) {
+    return std::make_unique<CpuEngine>(std::static_pointer_cast<CpuModel>(shared_from_this()), options);
+}
+
+}  // namespace
+
+std::shared_ptr<DeviceModel> load_cpu(std::shared_ptr<const GgufFile> file, std::unique_ptr<Plan> plan, const LoadOptions& options) {
+    return std::make_shared<CpuModel>(std::move(file), std::move(plan), options);
+}
+
+reprise_memory memory_cpu(const Plan& plan, const LoadOptions& options, const EngineOptions& engine) {
+    const TensorType kv_type = options.exact ? TensorType::F32 : engine.kv_type;
+    const size_t threads = options.threads != 0 ? options.threads : cpu::available_threads();
+    return {plan.weight_bytes(), Executor::kv_bytes(plan.hparams, engine.context_length, kv_type),
+            Executor::workspace_bytes(plan, chunk_of(engine), threads)};
+}
+
+}  // namespace reprise

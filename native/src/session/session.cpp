@@ -1,0 +1,199 @@
+#include "session/session.h"
+
+#include <algorithm>
+#include <chrono>
+
+#include "core/error.h"
+#include "session/sampler.h"
+
+namespace reprise {
+
+namespace {
+
+class Stopwatch {
+  public:
+    explicit Stopwatch(uint64_t& total) : total_(total), start_(std::chrono::steady_clock::now()) {}
+    ~Stopwatch() {
+        const auto elapsed = std::chrono::steady_clock::now() - start_;
+        total_ += static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(elapsed).count());
+    }
+
+  private:
+    uint64_t& total_;
+    std::chrono::steady_clock::time_point start_;
+};
+
+}  // namespace
+
+Session::Session(std::shared_ptr<DeviceModel> model, const EngineOptions& options)
+    : model_(std::move(model)), options_(options), engine_(model_->open(options)) {}
+
+std::unique_lock<std::mutex> Session::enter() {
+    std::unique_lock<std::mutex> lock(mutex_, std::try_to_lock);
+    if (closed_.load()) fail(REPRISE_INVALID_HANDLE, "the session is closed");
+    if (!lock.owns_lock()) {
+        fail(REPRISE_BUSY, "the session is in use by another thread: a session serves one caller at a time, open one per thread");
+    }
+    return lock;
+}
+
+void Session::close() {
+    closed_.store(true);
+    cancel_.store(true);
+    std::lock_guard<std::mutex> lock(mutex_);
+    engine_.reset();
+}
+
+void Session::check_ids(std::span<const int32_t> ids) const {
+    for (size_t i = 0; i < ids.size(); ++i) {
+        if (ids[i] < 0 || static_cast<size_t>(ids[i]) >= n_vocab()) {
+            fail(REPRISE_INVALID_ARGUMENT, "token id %d at index %zu is outside the vocabulary of %zu tokens", ids[i], i, n_vocab());
+        }
+    }
+    if (ids.size() > options_.context_length - history_.size()) {
+        fail(REPRISE_CONTEXT_OVERFLOW, "%zu tokens do not fit behind the %zu in a context of %u: rewind or reset the session, or open one with a longer context",
+             ids.size(), history_.size(), options_.context_length);
+    }
+}
+
+void Session::append(std::span<const int32_t> ids) {
+    const size_t before = history_.size();
+    history_.insert(history_.end(), ids.begin(), ids.end());
+    try {
+        bring_logits_up_to_date();
+    } catch (...) {
+        // The KV cache in front of the appended tokens is untouched; the tokens themselves are forgotten.
+        history_.resize(before);
+        n_evaluated_ = std::min(n_evaluated_, before);
+        logits_after_ = 0;
+        throw;
+    }
+}
+
+void Session::bring_logits_up_to_date() {
+    if (history_.empty() || logits_after_ == history_.size()) return;
+    // Logits are only left by an evaluation: if all tokens are evaluated but the logits are gone, repeat the last one.
+    const size_t from = std::min(n_evaluated_, history_.size() - 1);
+    const std::span<const int32_t> ids = std::span<const int32_t>(history_).subspan(from);
+    n_evaluated_ = from;
+    logits_after_ = 0;
+    {
+        Stopwatch stopwatch(prefill_ns_);
+        engine_->prefill(ids, static_cast<uint32_t>(from), cancel_);
+    }
+    prefill_tokens_ += ids.size();
+    n_evaluated_ = logits_after_ = history_.size();
+}
+
+void Session::evaluate(std::span<const int32_t> ids) {
+    end_generation();
+    check_ids(ids);
+    cancel_.store(false);
+    if (closed_.load()) fail(REPRISE_CANCELLED, "the session was closed while it evaluated");
+    append(ids);
+}
+
+void Session::logits(float* out, size_t n) {
+    if (n != n_vocab()) fail(REPRISE_INVALID_ARGUMENT, "room for %zu logits was given, the vocabulary has %zu tokens", n, n_vocab());
+    if (history_.empty()) fail(REPRISE_INVALID_ARGUMENT, "there are no logits before the first token: evaluate a prompt first");
+    end_generation();
+    append({});
+    engine_->read_logits(out);
+}
+
+void Session::rewind(uint32_t position) {
+    if (position > history_.size()) {
+        fail(REPRISE_INVALID_ARGUMENT, "cannot rewind to position %u: the session is at %zu", position, history_.size());
+    }
+    end_generation();
+    history_.resize(position);
+    n_evaluated_ = std::min<size_t>(n_evaluated_, position);
+    if (logits_after_ != position) logits_after_ = 0;
+}
+
+void Session::generate(std::span<const int32_t> ids, const reprise_sampling& sampling, uint32_t max_tokens, std::span<const int32_t> end_ids) {
+    end_generation();
+    check_sampling(sampling);
+    check_ids(ids);
+    if (ids.empty() && history_.empty()) fail(REPRISE_INVALID_ARGUMENT, "nothing to continue: the prompt is empty and so is the session");
+    cancel_.store(false);
+    if (closed_.load()) fail(REPRISE_CANCELLED, "the session was closed while it evaluated");
+    append(ids);
+
+    const uint32_t room = options_.context_length - static_cast<uint32_t>(history_.size());
+    const bool context_limits = max_tokens == 0 || max_tokens > room;
+    n_left_ = context_limits ? room : max_tokens;
+    limit_reason_ = context_limits ? REPRISE_FINISH_CONTEXT_FULL : REPRISE_FINISH_MAX_TOKENS;
+    end_ids_.assign(end_ids.begin(), end_ids.end());
+    armed_ = n_left_ > 0;
+    generating_ = true;
+    if (armed_) engine_->begin({history_, sampling, n_left_, end_ids_});
+}
+
+size_t Session::next(std::span<reprise_token> tokens, reprise_finish& finish) {
+    if (!generating_) fail(REPRISE_INVALID_ARGUMENT, "no generation is in progress: it has ended or was not started");
+    if (tokens.empty()) fail(REPRISE_INVALID_ARGUMENT, "no room for a token was given");
+    finish = n_left_ == 0 ? limit_reason_ : REPRISE_FINISH_NONE;
+    size_t n = 0;
+    {
+        Stopwatch stopwatch(decode_ns_);
+        while (finish == REPRISE_FINISH_NONE && n < tokens.size() && (n == 0 || engine_->ready())) {
+            if (cancel_.load()) {
+                finish = REPRISE_FINISH_CANCELLED;
+                break;
+            }
+            try {
+                tokens[n] = engine_->next(cancel_);
+            } catch (const Error& error) {
+                end_generation();
+                if (error.status() != REPRISE_CANCELLED) throw;
+                finish = REPRISE_FINISH_CANCELLED;
+                break;
+            }
+            const int32_t id = tokens[n++].id;
+            history_.push_back(id);
+            ++generated_tokens_;
+            --n_left_;
+            if (std::find(end_ids_.begin(), end_ids_.end(), id) != end_ids_.end()) {
+                finish = REPRISE_FINISH_END;
+            } else if (n_left_ == 0) {
+                finish = limit_reason_;
+            }
+        }
+    }
+    if (finish != REPRISE_FINISH_NONE) end_generation();
+    return n;
+}
+
+void Session::end_generation() {
+    if (!generating_) return;
+    generating_ = false;
+    if (!armed_) return;
+    armed_ = false;
+    n_evaluated_ = std::min<size_t>(engine_->end(), history_.size());
+    logits_after_ = 0;  // a backend that runs ahead has overwritten them
+}
+
+void Session::score(std::span<const int32_t> ids, reprise_score_mode mode, float* logits) {
+    end_generation();
+    check_ids(ids);
+    cancel_.store(false);
+    append({});
+    const size_t before = history_.size();
+    logits_after_ = 0;
+    engine_->score(ids, static_cast<uint32_t>(before), mode, logits, cancel_);
+    history_.insert(history_.end(), ids.begin(), ids.end());
+    n_evaluated_ = history_.size();
+}
+
+reprise_statistics Session::statistics() const {
+    reprise_statistics s{};
+    engine_->statistics(s);
+    s.prefill_tokens = prefill_tokens_;
+    s.prefill_ns = prefill_ns_;
+    s.generated_tokens = generated_tokens_;
+    s.decode_ns = decode_ns_;
+    return s;
+}
+
+}  // namespace reprise

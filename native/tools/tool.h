@@ -1,0 +1,34 @@
+// What the command-line tools share: options, files, errors. Tools print one line on stderr and exit with 1.
+#pragma once
+
+#include <cerrno>
+#include <cstdio>
+#include <initializer_list>
+#include <string>
+
+#include "reprise.h"
+
+namespace tool {
+
+[[noreturn]] void die(const char* format, ...) __attribute__((format(printf, 1, 2)));
+/// Exits with the library's message if a call failed.
+void check(reprise_status status);
+/// A whole decimal number in [min, max], or exit.
+long number(const char* option, const char* text, long min, long max);
+/// The index of text among names, or exit naming them.
+int choice(const char* option, const char* text, std::initializer_list<const char*> names);
+
+/// A stdio file that exits with the path and the reason if it cannot be opened or written.
+class File {
+  public:
+    File(const std::string& path, const char* mode);
+    ~File();
+    std::FILE* get() const { return file_; }
+    void close();
+
+  private:
+    std::string path_;
+    std::FILE* file_;
+};
+
+}  // namespace tool
