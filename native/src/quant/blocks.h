@@ -59,4 +59,13 @@ inline void unpack_scale_min(const uint8_t* scales, int g, uint8_t& scale, uint8
     }
 }
 
+/// Inverse of unpack_scale_min for all eight groups.
+inline void pack_scales_mins(const uint8_t* scales, const uint8_t* mins, uint8_t* packed) {
+    for (int g = 0; g < 4; ++g) {
+        packed[g] = static_cast<uint8_t>(scales[g] | (scales[g + 4] >> 4) << 6);
+        packed[g + 4] = static_cast<uint8_t>(mins[g] | (mins[g + 4] >> 4) << 6);
+        packed[g + 8] = static_cast<uint8_t>((scales[g + 4] & 15) | (mins[g + 4] & 15) << 4);
+    }
+}
+
 }  // namespace reprise

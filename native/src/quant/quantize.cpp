@@ -55,15 +55,6 @@ static void quantize_block(const float* in, BlockQ8_0& block) {
     for (int i = 0; i < 32; ++i) block.qs[i] = static_cast<int8_t>(nearest(in[i] * inv, -127, 127));
 }
 
-/// Inverse of unpack_scale_min for all eight groups.
-static void pack_scales_mins(const uint8_t* scales, const uint8_t* mins, uint8_t* packed) {
-    for (int g = 0; g < 4; ++g) {
-        packed[g] = static_cast<uint8_t>(scales[g] | (scales[g + 4] >> 4) << 6);
-        packed[g + 4] = static_cast<uint8_t>(mins[g] | (mins[g + 4] >> 4) << 6);
-        packed[g + 8] = static_cast<uint8_t>((scales[g + 4] & 15) | (mins[g + 4] & 15) << 4);
-    }
-}
-
 /// Scales and minima of a Q4_K or Q5_K block, and its 256 weights as integers 0 to max_q.
 template <typename Block>
 static void quantize_groups(const float* in, int max_q, Block& block, uint8_t* q) {

@@ -1,0 +1,177 @@
+#include "synth/random_rows.h"
+
+#include <cmath>
+#include <cstring>
+#include <memory>
+#include <numbers>
+
+#include "core/error.h"
+#include "quant/blocks.h"
+
+namespace reprise {
+
+namespace {
+
+constexpr int kHeaders = 256;  // one random byte picks one
+
+/// A quantised block is random bits with a header of scales at header_offset, taken from a small table.
+struct BlockPattern {
+    size_t block_bytes;
+    size_t header_offset;
+    size_t header_bytes;
+    std::vector<uint8_t> headers;
+    bool symmetric_int8 = false;  // quantisers to int8 never store -128
+};
+
+template <typename Block, typename Make>
+BlockPattern pattern(size_t header_offset, size_t header_bytes, Make make) {
+    BlockPattern p{sizeof(Block), header_offset, header_bytes, {}};
+    RandomBits bits(0x5eed);  // which headers there are is no part of the randomness
+    for (int i = 0; i < kHeaders; ++i) {
+        Block block{};
+        make(bits, block);
+        const uint8_t* header = reinterpret_cast<const uint8_t*>(&block) + header_offset;
+        p.headers.insert(p.headers.end(), header, header + header_bytes);
+    }
+    return p;
+}
+
+/// A factor with mean square 1, so that scales differ between blocks and the deviation holds over a row.
+float spread(RandomBits& bits) { return (0.75f + 0.5f * bits.uniform()) / std::sqrt(1.0f + 0.25f / 12); }
+
+float random_sign(RandomBits& bits) { return bits.next() & 1 ? 1.0f : -1.0f; }
+
+/// Standard deviation of an integer drawn evenly from n values.
+float deviation_of_uniform(int n) { return std::sqrt((static_cast<float>(n) * static_cast<float>(n) - 1) / 12); }
+
+/// Q4_K and Q5_K with quants of n_values: the minimum of each group is the middle of its range, so its mean is 0.
+template <typename Block>
+BlockPattern k_pattern(int n_values, float deviation) {
+    constexpr float kRootMeanSquareScale = 48.38f;  // of the integers 32 to 63
+    return pattern<Block>(0, 16, [&](RandomBits& bits, Block& block) {
+        const float d = deviation / (deviation_of_uniform(n_values) * kRootMeanSquareScale) * spread(bits);
+        block.d = float_to_half(d);
+        block.dmin = float_to_half(half_to_float(block.d) * static_cast<float>(n_values - 1) / 2);
+        uint8_t scales[8];
+        for (uint8_t& scale : scales) scale = static_cast<uint8_t>(32 + bits.below(32));
+        pack_scales_mins(scales, scales, block.scales);
+    });
+}
+
+BlockPattern make_pattern(TensorType type, float deviation) {
+    switch (type) {
+        case TensorType::Q4_0:
+            return pattern<BlockQ4_0>(0, 2, [&](RandomBits& bits, BlockQ4_0& block) {
+                block.d = float_to_half(deviation / deviation_of_uniform(16) * spread(bits) * random_sign(bits));
+            });
+        case TensorType::Q4_1:
+            return pattern<BlockQ4_1>(0, 4, [&](RandomBits& bits, BlockQ4_1& block) {
+                block.d = float_to_half(deviation / deviation_of_uniform(16) * spread(bits));
+                block.m = float_to_half(half_to_float(block.d) * -7.5f);
+            });
+        case TensorType::Q8_0: {
+            BlockPattern p = pattern<BlockQ8_0>(0, 2, [&](RandomBits& bits, BlockQ8_0& block) {
+                block.d = float_to_half(deviation / deviation_of_uniform(255) * spread(bits));
+            });
+            p.symmetric_int8 = true;
+            return p;
+        }
+        case TensorType::Q4_K:
+            return k_pattern<BlockQ4_K>(16, deviation);
+        case TensorType::Q5_K:
+            return k_pattern<BlockQ5_K>(32, deviation);
+        case TensorType::Q6_K:
+            return pattern<BlockQ6_K>(192, 18, [&](RandomBits& bits, BlockQ6_K& block) {
+                constexpr float kRootMeanSquareScale = 97.26f;  // of the integers 64 to 127
+                block.d = float_to_half(deviation / (deviation_of_uniform(64) * kRootMeanSquareScale) * spread(bits));
+                for (int8_t& scale : block.scales) {
+                    scale = static_cast<int8_t>(random_sign(bits) * static_cast<float>(64 + bits.below(64)));
+                }
+            });
+        case TensorType::F32:
+        case TensorType::F16:
+        case TensorType::BF16:
+            break;
+    }
+    fail(REPRISE_INTERNAL, "%s has no blocks", traits(type).name);
+}
+
+void fill_random(RandomBits& bits, uint8_t* out, size_t n) {
+    for (; n >= 8; n -= 8, out += 8) {
+        const uint64_t word = bits.next();
+        std::memcpy(out, &word, 8);
+    }
+    const uint64_t word = bits.next();
+    std::memcpy(out, &word, n);
+}
+
+/// 65536 standard normal values (Box-Muller), from which 16 random bits draw one.
+const std::vector<float>& normal_values() {
+    static const std::vector<float> values = [] {
+        std::vector<float> v(65536);
+        RandomBits bits(0x6a055);
+        for (size_t i = 0; i < v.size(); i += 2) {
+            const float radius = std::sqrt(-2 * std::log(1 - bits.uniform()));
+            const float angle = 2 * std::numbers::pi_v<float> * bits.uniform();
+            v[i] = radius * std::cos(angle);
+            v[i + 1] = radius * std::sin(angle);
+        }
+        return v;
+    }();
+    return values;
+}
+
+/// The generator of one row: rows are independent of how they are grouped.
+RandomBits row_bits(uint64_t seed, uint64_t row) {
+    return RandomBits(RandomBits(seed ^ row * 0xd1342543de82ef95).next());
+}
+
+template <typename T, typename Encode>
+RowSource draw_from_table(uint64_t n_cols, uint64_t seed, Encode encode) {
+    auto table = std::make_shared<std::vector<T>>();
+    for (const float value : normal_values()) table->push_back(encode(value));
+    return [=](uint64_t first, uint64_t n, uint8_t* out) {
+        for (uint64_t row = first; row < first + n; ++row) {
+            RandomBits bits = row_bits(seed, row);
+            uint64_t word = 0;
+            for (uint64_t i = 0; i < n_cols; ++i, out += sizeof(T)) {
+                word = i % 4 == 0 ? bits.next() : word >> 16;
+                std::memcpy(out, table->data() + (word & 0xffff), sizeof(T));
+            }
+        }
+    };
+}
+
+}  // namespace
+
+RowSource random_vector(uint64_t n, float mean, float deviation, uint64_t seed) {
+    return draw_from_table<float>(n, seed, [=](float z) { return mean + deviation * z; });
+}
+
+RowSource random_rows(TensorType type, uint64_t n_cols, float deviation, uint64_t seed) {
+    if (type == TensorType::F32) return random_vector(n_cols, 0, deviation, seed);
+    if (type == TensorType::F16) {
+        return draw_from_table<uint16_t>(n_cols, seed, [=](float z) { return float_to_half(deviation * z); });
+    }
+    if (type == TensorType::BF16) {
+        return draw_from_table<uint16_t>(n_cols, seed, [=](float z) { return float_to_bf16(deviation * z); });
+    }
+    const size_t bytes = row_bytes(type, n_cols);
+    return [=, p = std::make_shared<const BlockPattern>(make_pattern(type, deviation))](uint64_t first, uint64_t n,
+                                                                                        uint8_t* out) {
+        for (uint64_t row = first; row < first + n; ++row) {
+            RandomBits bits = row_bits(seed, row);
+            fill_random(bits, out, bytes);
+            for (uint8_t* end = out + bytes; out < end; out += p->block_bytes) {
+                if (p->symmetric_int8) {
+                    for (size_t i = p->header_bytes; i < p->block_bytes; ++i) out[i] = out[i] == 0x80 ? 0x81 : out[i];
+                }
+                // The first byte of the header's place is random until now; it picks the header.
+                const uint8_t pick = out[p->header_offset];
+                std::memcpy(out + p->header_offset, p->headers.data() + pick * p->header_bytes, p->header_bytes);
+            }
+        }
+    };
+}
+
+}  // namespace reprise
