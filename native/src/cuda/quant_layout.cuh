@@ -1,0 +1,196 @@
+// How weights lie in device memory.
+//
+// Rows are stored in tiles of TILE_ROWS, one tile after the other, so that any range of tiles is one contiguous piece.
+// Float types: the rows of a tile one after the other, each padded with zeros to 16 bytes; the whole is a row-major
+// matrix. Quantised types work in groups of 32 weights; with G groups in a row, a tile is
+//
+//   quants  [planes][row][G] 16 bytes    4 to 6 bits: byte i holds the low nibbles of weights i and i + 16, low one first;
+//                                        8 bits: plane 0 holds weights 0-15, plane 1 weights 16-31
+//   high    [words][G][row]  4 bytes     Q5_K: byte b bit w is the fifth bit of weight 4w + b, bit w + 4 that of 16 + 4w + b
+//                                        Q6_K: byte b bits 2w, 2w + 1 are the upper bits of weight 4w + b (word 0) and of
+//                                        16 + 4w + b (word 1)
+//   scales  [G][row]         2, 4 bytes  Q4_0, Q8_0: half d; Q4_1: half d, half m; Q4_K, Q5_K: six-bit scale and minimum,
+//                                        a byte each; Q6_K: int8 scales of weights 0-15 and 16-31
+//   supers  [G / 8][row]     2, 4 bytes  Q4_K, Q5_K: half d, half dmin; Q6_K: half d
+//
+// so that a lane with one group of four rows makes 16-byte loads of quants and one load each of the rest. Against the
+// file that is 148 bytes for 144 (Q4_K), 180 for 176 (Q5_K), and the same bytes for the others. Behind the tiles lies one
+// word: the bits of the largest absolute weight, as a float32.
+#pragma once
+
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+
+#include <cstdint>
+
+#include "cuda/linear.h"
+#include "quant/blocks.h"
+
+namespace reprise::cuda {
+
+/// Where the parts of a tile are: offsets in bytes from its start.
+struct TileLayout {
+    uint32_t groups;  // units of a row: groups of 32 weights (quantised) or 16-byte words (float types)
+    uint32_t high, scales, supers;
+    uint32_t bytes;   // of a whole tile; a multiple of 16
+};
+
+struct QuantShape {
+    uint32_t planes, high_words, scale_bytes, super_bytes;
+};
+
+__host__ __device__ constexpr bool is_quantized(TensorType type) {
+    return type != TensorType::F32 && type != TensorType::F16 && type != TensorType::BF16;
+}
+
+__host__ __device__ constexpr QuantShape quant_shape(TensorType type) {
+    switch (type) {
+        case TensorType::Q4_0: return {1, 0, 2, 0};
+        case TensorType::Q4_1: return {1, 0, 4, 0};
+        case TensorType::Q8_0: return {2, 0, 2, 0};
+        case TensorType::Q4_K: return {1, 0, 2, 4};
+        case TensorType::Q5_K: return {1, 1, 2, 4};
+        case TensorType::Q6_K: return {1, 2, 2, 2};
+        default: return {0, 0, 0, 0};
+    }
+}
+
+__host__ __device__ constexpr TileLayout tile_layout(TensorType type, uint32_t cols) {
+    TileLayout layout = {};
+    if (!is_quantized(type)) {
+        const uint32_t per_word = type == TensorType::F32 ? 4 : 8;
+        layout.groups = (cols + per_word - 1) / per_word;
+        layout.bytes = TILE_ROWS * layout.groups * 16;
+        return layout;
+    }
+    const QuantShape shape = quant_shape(type);
+    const uint32_t groups = cols / 32;
+    layout.groups = groups;
+    layout.high = TILE_ROWS * groups * 16 * shape.planes;
+    layout.scales = layout.high + TILE_ROWS * groups * 4 * shape.high_words;
+    layout.supers = layout.scales + TILE_ROWS * groups * shape.scale_bytes;
+    layout.bytes = (layout.supers + TILE_ROWS * (groups / 8) * shape.super_bytes + 15) / 16 * 16;
+    return layout;
+}
+
+__host__ __device__ constexpr uint32_t tile_count(uint32_t rows) { return (rows + TILE_ROWS - 1) / TILE_ROWS; }
+
+/// The word behind the tiles.
+inline uint32_t* absmax_word(const DeviceMatrix& m) {
+    return reinterpret_cast<uint32_t*>(m.data + size_t{tile_count(m.rows)} * tile_layout(m.type, m.cols).bytes);
+}
+
+/// One group of 32 weights of one row, in the layout above.
+struct QuantGroup {
+    uint4 quants[2];
+    uint32_t high[2];
+    uint32_t scale;
+    uint32_t super;
+};
+
+template <TensorType T>
+__device__ __forceinline__ void store_group(uint8_t* tile, const TileLayout& layout, uint32_t row, uint32_t group,
+                                            const QuantGroup& g) {
+    constexpr QuantShape shape = quant_shape(T);
+    const uint32_t slot = group * TILE_ROWS + row;
+#pragma unroll
+    for (uint32_t p = 0; p < shape.planes; ++p) {
+        reinterpret_cast<uint4*>(tile)[(p * TILE_ROWS + row) * layout.groups + group] = g.quants[p];
+    }
+    uint32_t* high = reinterpret_cast<uint32_t*>(tile + layout.high) + slot;
+    if constexpr (shape.high_words > 0) high[0] = g.high[0];
+    if constexpr (shape.high_words > 1) high[TILE_ROWS * layout.groups] = g.high[1];
+    if constexpr (shape.scale_bytes == 4) {
+        reinterpret_cast<uint32_t*>(tile + layout.scales)[slot] = g.scale;
+    } else {
+        reinterpret_cast<uint16_t*>(tile + layout.scales)[slot] = static_cast<uint16_t>(g.scale);
+    }
+    const uint32_t super_slot = group / 8 * TILE_ROWS + row;
+    if constexpr (shape.super_bytes == 4) {
+        if (group % 8 == 0) reinterpret_cast<uint32_t*>(tile + layout.supers)[super_slot] = g.super;
+    } else if constexpr (shape.super_bytes == 2) {
+        if (group % 8 == 0) reinterpret_cast<uint16_t*>(tile + layout.supers)[super_slot] = static_cast<uint16_t>(g.super);
+    }
+}
+
+template <TensorType T>
+__device__ __forceinline__ QuantGroup load_group(const uint8_t* tile, const TileLayout& layout, uint32_t row,
+                                                 uint32_t group) {
+    constexpr QuantShape shape = quant_shape(T);
+    const uint32_t slot = group * TILE_ROWS + row;
+    QuantGroup g = {};
+#pragma unroll
+    for (uint32_t p = 0; p < shape.planes; ++p) {
+        g.quants[p] = reinterpret_cast<const uint4*>(tile)[(p * TILE_ROWS + row) * layout.groups + group];
+    }
+    const uint32_t* high = reinterpret_cast<const uint32_t*>(tile + layout.high) + slot;
+    if constexpr (shape.high_words > 0) g.high[0] = high[0];
+    if constexpr (shape.high_words > 1) g.high[1] = high[TILE_ROWS * layout.groups];
+    if constexpr (shape.scale_bytes == 4) {
+        g.scale = reinterpret_cast<const uint32_t*>(tile + layout.scales)[slot];
+    } else {
+        g.scale = reinterpret_cast<const uint16_t*>(tile + layout.scales)[slot];
+    }
+    const uint32_t super_slot = group / 8 * TILE_ROWS + row;
+    if constexpr (shape.super_bytes == 4) {
+        g.super = reinterpret_cast<const uint32_t*>(tile + layout.supers)[super_slot];
+    } else if constexpr (shape.super_bytes == 2) {
+        g.super = reinterpret_cast<const uint16_t*>(tile + layout.supers)[super_slot];
+    }
+    return g;
+}
+
+__device__ __forceinline__ float half_bits_to_float(uint32_t bits) {
+    return __half2float(__ushort_as_half(static_cast<unsigned short>(bits)));
+}
+__device__ __forceinline__ uint32_t word_of(const uint4& v, int i) {
+    return i == 0 ? v.x : i == 1 ? v.y : i == 2 ? v.z : v.w;
+}
+
+/// w = d * q - m for the weights of one half (0-15 or 16-31) of a group, each product and the difference rounded: the
+/// arithmetic of the reference dequantisation.
+struct HalfScale {
+    float d, m;
+};
+template <TensorType T>
+__device__ __forceinline__ HalfScale half_scale(const QuantGroup& g, int half) {
+    const float d = half_bits_to_float(g.scale & 0xffff);
+    if constexpr (T == TensorType::Q4_0 || T == TensorType::Q8_0) return {d, 0.f};
+    if constexpr (T == TensorType::Q4_1) return {d, -half_bits_to_float(g.scale >> 16)};
+    const float super = half_bits_to_float(g.super & 0xffff);
+    if constexpr (T == TensorType::Q4_K || T == TensorType::Q5_K) {
+        return {__fmul_rn(super, static_cast<float>(g.scale & 0xff)),
+                __fmul_rn(half_bits_to_float(g.super >> 16), static_cast<float>(g.scale >> 8))};
+    }
+    return {__fmul_rn(super, static_cast<float>(static_cast<int8_t>(g.scale >> (half * 8)))), 0.f};
+}
+
+/// Weight half * 16 + 4 * word + byte of a group, before scaling.
+template <TensorType T>
+__device__ __forceinline__ int quant_value(const QuantGroup& g, int half, int word, int byte) {
+    if constexpr (T == TensorType::Q8_0) {
+        return static_cast<int8_t>(word_of(g.quants[half], word) >> (byte * 8));
+    } else {
+        int q = static_cast<int>(word_of(g.quants[0], word) >> (byte * 8 + half * 4)) & 15;
+        if constexpr (T == TensorType::Q5_K) q |= static_cast<int>((g.high[0] >> (byte * 8 + half * 4 + word)) & 1) << 4;
+        if constexpr (T == TensorType::Q6_K) q |= static_cast<int>((g.high[half] >> (byte * 8 + word * 2)) & 3) << 4;
+        if constexpr (T == TensorType::Q4_0) q -= 8;
+        if constexpr (T == TensorType::Q6_K) q -= 32;
+        return q;
+    }
+}
+
+__device__ __forceinline__ float scaled(const HalfScale& s, int q) {
+    return __fsub_rn(__fmul_rn(s.d, static_cast<float>(q)), s.m);
+}
+
+/// A power of two 2^e such that values of at most max fit into float16 after division by it, with 14 bits to spare below
+/// before precision is lost. 1 for zero; infinities and NaN stay what they are.
+__device__ __forceinline__ float half_range_scale(float max) {
+    const int exponent = static_cast<int>((__float_as_uint(max) >> 23) & 0xff);
+    if (exponent == 0 || exponent == 0xff) return 1.f;
+    const int biased = exponent - 14;
+    return __uint_as_float(static_cast<uint32_t>(biased < 1 ? 1 : biased) << 23);
+}
+
+}  // namespace reprise::cuda
