@@ -1,0 +1,21 @@
+package dev.reprise;
+
+/** What kind of failure a {@link RepriseException} reports. The names are stable across releases. */
+public enum ErrorCode {
+    /** The model file is damaged, truncated, inconsistent or not a GGUF file. */
+    MODEL_FORMAT,
+    /** The model file is sound but needs something this version does not have. */
+    UNSUPPORTED_MODEL,
+    /** The requested device cannot be used. */
+    DEVICE_UNAVAILABLE,
+    /** The device has too little free memory for the model or session. */
+    OUT_OF_DEVICE_MEMORY,
+    /** The tokens do not fit into the session's context. */
+    CONTEXT_OVERFLOW,
+    /** A chat template is malformed, or raised an error of its own. */
+    TEMPLATE,
+    /** The operation was cancelled. */
+    CANCELLED,
+    /** The engine met an error it cannot recover from; the model must be loaded anew. */
+    ENGINE_FAILED
+}

@@ -1,0 +1,16 @@
+package dev.reprise;
+
+/** The model file is damaged, truncated, inconsistent or not a GGUF file; the message names the part. */
+public final class ModelFormatException extends RepriseException {
+    private static final long serialVersionUID = 1L;
+
+    /** @param message what was wrong and what to do about it */
+    public ModelFormatException(String message) {
+        this(message, null);
+    }
+
+    /** @param cause what led to this, or null */
+    public ModelFormatException(String message, Throwable cause) {
+        super(ErrorCode.MODEL_FORMAT, message, cause);
+    }
+}

@@ -1,0 +1,60 @@
+package dev.reprise;
+
+import java.nio.ByteBuffer;
+import java.nio.CharBuffer;
+import java.nio.charset.CharsetDecoder;
+import java.nio.charset.CodingErrorAction;
+import java.nio.charset.StandardCharsets;
+
+/**
+ * Decodes ids that arrive one at a time. Text comes out as soon as it is whole: a character spread over several tokens is
+ * held back until its last byte, and what cannot become a character is U+FFFD. The pieces together are what decoding all
+ * bytes at once would give.
+ *
+ * <p>Control tokens give no text. Belongs to one stream and one thread at a time.
+ */
+public final class StreamDecoder {
+    /** The most bytes of a UTF-8 sequence that can be waiting for the rest. */
+    private static final int MAX_PENDING = 3;
+
+    private final Tokenizer tokenizer;
+    private final CharsetDecoder decoder = StandardCharsets.UTF_8.newDecoder()
+            .onMalformedInput(CodingErrorAction.REPLACE)
+            .onUnmappableCharacter(CodingErrorAction.REPLACE);
+    private final byte[] pending = new byte[MAX_PENDING];
+    private int pendingCount;
+
+    StreamDecoder(Tokenizer tokenizer) {
+        this.tokenizer = tokenizer;
+    }
+
+    /**
+     * The text that this token completes; empty if there is none.
+     *
+     * @throws IllegalArgumentException if the id is not in the vocabulary
+     */
+    public String append(int id) {
+        return tokenizer.tokenType(id) == TokenType.CONTROL ? "" : decode(tokenizer.tokenBytes(id), false);
+    }
+
+    /** The text left at the end: U+FFFD if a character was left incomplete, else empty. The decoder starts afresh. */
+    public String finish() {
+        String rest = decode(new byte[0], true);
+        decoder.reset();
+        return rest;
+    }
+
+    private String decode(byte[] bytes, boolean last) {
+        ByteBuffer in = ByteBuffer.allocate(pendingCount + bytes.length);
+        in.put(pending, 0, pendingCount).put(bytes).flip();
+        // UTF-8 never has more UTF-16 units than bytes.
+        CharBuffer out = CharBuffer.allocate(in.remaining());
+        decoder.decode(in, out, last);
+        if (last) {
+            decoder.flush(out);
+        }
+        pendingCount = in.remaining();
+        in.get(pending, 0, pendingCount);
+        return out.flip().toString();
+    }
+}

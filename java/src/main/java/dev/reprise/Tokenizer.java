@@ -1,0 +1,208 @@
+package dev.reprise;
+
+import dev.reprise.tokenizer.IntList;
+import dev.reprise.tokenizer.SpecialTokens;
+import dev.reprise.tokenizer.TokenModel;
+import dev.reprise.tokenizer.Utf8;
+import dev.reprise.tokenizer.Vocabulary;
+import java.io.ByteArrayOutputStream;
+import java.nio.charset.StandardCharsets;
+import java.util.BitSet;
+import java.util.Objects;
+import java.util.OptionalInt;
+
+/**
+ * Turns text into token ids and back, as the model's file describes it. Immutable and safe for use by many threads.
+ *
+ * <p>Text is taken as it is: there is no Unicode normalisation. An unpaired surrogate counts as U+FFFD. Tokens of type
+ * {@link TokenType#USER_DEFINED} are matched in any text, {@link TokenType#CONTROL} and {@link TokenType#UNKNOWN} ones only
+ * where special tokens are parsed; where several could match, the one that starts first does, and of those the longest.
+ *
+ * <p>Letters, numbers and spaces are told apart by the Unicode tables of the running JDK, so text in characters newer
+ * than those may be cut differently by an older JDK.
+ */
+public final class Tokenizer {
+    private final Vocabulary vocabulary;
+    private final TokenModel model;
+    private final SpecialTokens alwaysMatched;
+    private final SpecialTokens allSpecial;
+    private final BitSet endTokens;
+    private final BitSet eatsSpaceBehind;
+    private final int bos;
+    private final int eos;
+    private final boolean addsBos;
+    private final boolean addsEos;
+
+    Tokenizer(TokenizerReader reader) {
+        vocabulary = reader.vocabulary();
+        model = reader.model();
+        alwaysMatched = new SpecialTokens(vocabulary, reader.specialIds(true));
+        allSpecial = new SpecialTokens(vocabulary, reader.specialIds(false));
+        endTokens = reader.endTokens();
+        eatsSpaceBehind = reader.eatsSpaceBehind();
+        bos = reader.bos();
+        eos = reader.eos();
+        addsBos = reader.addsBos();
+        addsEos = reader.addsEos();
+    }
+
+    /**
+     * The tokenizer that the {@code tokenizer.ggml} keys describe. Works for a model of any architecture.
+     *
+     * @throws UnsupportedModelException if the tokenizer or its pre-tokenizer is not supported; the message names it
+     * @throws ModelFormatException if keys are missing or contradict each other
+     */
+    public static Tokenizer of(Metadata metadata) {
+        return new Tokenizer(new TokenizerReader(metadata));
+    }
+
+    /** The ids of plain text: no special token is parsed, none is added. */
+    public int[] encode(CharSequence text) {
+        return encode(text, false, false);
+    }
+
+    /**
+     * The ids of a text. A byte that the vocabulary has no token for is left out by byte-level tokenizers and becomes the
+     * unknown token in others.
+     *
+     * @param addSpecial whether begin and end of text are added, as far as {@link #addsBos} and {@link #addsEos} say
+     * @param parseSpecial whether the text of a control token, such as {@code <|im_start|>}, becomes that token; leave it
+     *     off for text that users write
+     */
+    public int[] encode(CharSequence text, boolean addSpecial, boolean parseSpecial) {
+        byte[] bytes = Utf8.encode(text);
+        IntList ids = new IntList(bytes.length / 3);
+        if (addSpecial && addsBos) {
+            ids.add(bos);
+        }
+        SpecialTokens.Matches matches = (parseSpecial ? allSpecial : alwaysMatched).find(bytes);
+        int at = 0;
+        for (int i = 0; i < matches.count(); i++) {
+            int start = matches.position(i);
+            int id = matches.id(i);
+            encodePlain(bytes, at, start, ids);
+            ids.add(id);
+            at = matches.end(i);
+            if (eatsSpaceBehind.get(id)) {
+                int limit = i + 1 < matches.count() ? matches.position(i + 1) : bytes.length;
+                while (at < limit && isAsciiSpace(bytes[at])) {
+                    at++;
+                }
+            }
+        }
+        encodePlain(bytes, at, bytes.length, ids);
+        if (addSpecial && addsEos) {
+            ids.add(eos);
+        }
+        return ids.toArray();
+    }
+
+    private void encodePlain(byte[] text, int from, int to, IntList ids) {
+        if (from < to) {
+            model.encode(text, from, to, ids);
+        }
+    }
+
+    private static boolean isAsciiSpace(byte b) {
+        return b == ' ' || b >= '\t' && b <= '\r';
+    }
+
+    /**
+     * The text of ids, with the text of control tokens in it; invalid UTF-8 becomes U+FFFD. The space that some tokenizers
+     * put before a text is taken away again, so the ids should be those of a whole text; for the ids of a continuation use
+     * {@link #newStreamDecoder}.
+     *
+     * @throws IllegalArgumentException if an id is not in the vocabulary
+     */
+    public String decode(int... ids) {
+        return new String(decodeBytes(ids), StandardCharsets.UTF_8);
+    }
+
+    /** The bytes of the text that {@link #decode} gives, which need not be valid UTF-8. */
+    public byte[] decodeBytes(int... ids) {
+        ByteArrayOutputStream out = new ByteArrayOutputStream(4 * ids.length);
+        boolean dropSpace = model.addsSpacePrefix();
+        for (int id : ids) {
+            byte[] bytes = tokenBytes(id);
+            int from = 0;
+            if (dropSpace && vocabulary.type(id) != TokenType.CONTROL) {
+                from = bytes.length > 0 && bytes[0] == ' ' ? 1 : 0;
+                dropSpace = false;
+            }
+            out.write(bytes, from, bytes.length - from);
+        }
+        return out.toByteArray();
+    }
+
+    /** A decoder for ids that arrive one at a time, which leaves control tokens out. */
+    public StreamDecoder newStreamDecoder() {
+        return new StreamDecoder(this);
+    }
+
+    /**
+     * The bytes that a token stands for; part of a character, perhaps. A control token stands for its own text.
+     *
+     * @throws IllegalArgumentException if the id is not in the vocabulary
+     */
+    public byte[] tokenBytes(int id) {
+        checkId(id);
+        return model.bytes(id);
+    }
+
+    /** A token as the file spells it, for example {@code Ġthe}, {@code ▁the} or {@code <0x0A>}. */
+    public String tokenText(int id) {
+        checkId(id);
+        return new String(vocabulary.text(id), StandardCharsets.UTF_8);
+    }
+
+    public TokenType tokenType(int id) {
+        checkId(id);
+        return vocabulary.type(id);
+    }
+
+    /** The token that the file spells so, for example {@code <|im_start|>}. */
+    public OptionalInt token(String text) {
+        return optional(vocabulary.find(Objects.requireNonNull(text, "text").getBytes(StandardCharsets.UTF_8)));
+    }
+
+    public int vocabularySize() {
+        return vocabulary.size();
+    }
+
+    /** The token of begin of text. */
+    public OptionalInt bosToken() {
+        return optional(bos);
+    }
+
+    /** The token of end of text; {@link #isEndOfGeneration} knows of further ones. */
+    public OptionalInt eosToken() {
+        return optional(eos);
+    }
+
+    /** Whether text encoded with special tokens starts with {@link #bosToken}. */
+    public boolean addsBos() {
+        return addsBos;
+    }
+
+    /** Whether text encoded with special tokens ends with {@link #eosToken}. */
+    public boolean addsEos() {
+        return addsEos;
+    }
+
+    /** Whether a model that generates this token has finished: end of text, of turn or of message. */
+    public boolean isEndOfGeneration(int id) {
+        checkId(id);
+        return endTokens.get(id);
+    }
+
+    private static OptionalInt optional(int id) {
+        return id < 0 ? OptionalInt.empty() : OptionalInt.of(id);
+    }
+
+    private void checkId(int id) {
+        if (id < 0 || id >= vocabulary.size()) {
+            throw new IllegalArgumentException(
+                    "token id " + id + " is outside the vocabulary of " + vocabulary.size() + " tokens");
+        }
+    }
+}
