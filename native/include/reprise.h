@@ -67,8 +67,8 @@ REPRISE_API size_t reprise_last_error(char *buffer, size_t capacity);
 REPRISE_API const char *reprise_status_name(int32_t status);
 
 /**
- * Describes the library and the devices as a JSON object: {"version", "cuda_compiled", "cpu": {"isa", "threads",
- * "skipped": [...]}, "cuda": {"available", "reason", "driver", "devices": [{"index", "name", "compute_capability",
+ * Describes the library and the devices as a JSON object: {"version", "cpu": {"isa", "threads",
+ * "skipped": [...]}, "cuda": {"compiled", "available", "reason", "driver", "devices": [{"index", "name", "compute_capability",
  * "memory_bytes", "free_bytes", "usable", "reason"}]}}. Copies like reprise_last_error(); *length is the whole length.
  */
 REPRISE_API reprise_status reprise_describe(char *buffer, size_t capacity, size_t *length);

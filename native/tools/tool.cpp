@@ -22,7 +22,8 @@ void check(reprise_status status) {
     if (status == REPRISE_OK) return;
     std::vector<char> message(reprise_last_error(nullptr, 0) + 1);
     reprise_last_error(message.data(), message.size());
-    die("%s (%s)", message.data(), reprise_status_name(status));
+    const char* name = reprise_status_name(status);
+    die("%s (%s)", message.data(), name != nullptr ? name : "?");
 }
 
 long number(const char* option, const char* text, long min, long max) {
