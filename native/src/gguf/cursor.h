@@ -29,8 +29,8 @@ class Cursor {
 
     /// Fails with REPRISE_MODEL_FORMAT, naming the file, the offset and what is being read.
     [[noreturn]] void fail_here(const std::string& message) const {
-        const std::string name = name_.empty() ? "" : " " + quoted(std::string(name_.substr(0, 80)));
-        fail(REPRISE_MODEL_FORMAT, "'%s': %s %llu%s, at byte %llu: %s", image_.path().c_str(), kind_, ull(index_),
+        const std::string name = name_.empty() ? "(unnamed)" : quoted(std::string(name_.substr(0, 80)));
+        fail(REPRISE_MODEL_FORMAT, "'%s': %s %llu %s, at byte %llu: %s", image_.path().c_str(), kind_, ull(index_),
              name.c_str(), ull(offset_), message.c_str());
     }
 

@@ -26,9 +26,9 @@ Split check_first_part(const GgufFile& first) {
     const std::string suffix = part_name("", number, n_parts);
     const std::string stem = path.ends_with(suffix) ? path.substr(0, path.size() - suffix.size()) : "";
     if (number != 0) {
-        const std::string name = stem.empty() ? "part 1" : "'" + part_name(stem, 0, n_parts) + "'";
-        fail(REPRISE_MODEL_FORMAT, "'%s' is part %llu of a split model of %llu; open %s instead", path.c_str(),
-             static_cast<unsigned long long>(number + 1), static_cast<unsigned long long>(n_parts), name.c_str());
+        const std::string first_name = part_name(stem.empty() ? "..." : stem, 0, n_parts);
+        fail(REPRISE_MODEL_FORMAT, "'%s' is part %llu of a split model of %llu; open '%s' instead", path.c_str(),
+             static_cast<unsigned long long>(number + 1), static_cast<unsigned long long>(n_parts), first_name.c_str());
     }
     if (!path.ends_with(suffix)) {
         fail(REPRISE_MODEL_FORMAT, "'%s' is part 1 of a split model of %llu, so its name must end in '%s'",

@@ -162,7 +162,10 @@ TypeMix named_types(const std::string& name, const ModelSpec& spec) {
 
 std::string type_names() {
     std::string names;
-    for (const NamedMix& mix : kMixes) names += (names.empty() ? "" : ", ") + std::string(mix.name);
+    for (const NamedMix& mix : kMixes) {
+        if (!names.empty()) names += ", ";
+        names += mix.name;
+    }
     return names;
 }
 
