@@ -1,6 +1,8 @@
 package dev.reprise.natives;
 
 import java.io.File;
+import java.io.IOException;
+import java.net.URL;
 import org.bytedeco.javacpp.Loader;
 
 /**
@@ -9,8 +11,9 @@ import org.bytedeco.javacpp.Loader;
  * @param file where the library was loaded from: a file of JavaCPP's cache, or one on {@code java.library.path}
  * @param classifier the artifact it comes from: {@code linux-x86_64} or {@code linux-x86_64-cuda}; the plain name of
  *     the platform if it was found on {@code java.library.path}
+ * @param skipped why the library with CUDA was not loaded although its jar is present; null if it was, or there is none
  */
-public record NativeLibrary(String file, String classifier) {
+public record NativeLibrary(String file, String classifier, String skipped) {
     private static NativeLibrary loaded;
     private static UnsatisfiedLinkError failure;
 
@@ -51,15 +54,33 @@ public record NativeLibrary(String file, String classifier) {
         }
         File directory = new File(file).getParentFile();
         boolean unpacked = directory != null && directory.getName().startsWith(platform);
-        return new NativeLibrary(file, unpacked ? directory.getName() : platform);
+        String classifier = unpacked ? directory.getName() : platform;
+        String cuda = platform + "-cuda";
+        URL present = resource(cuda);
+        boolean passedOver = present != null && !classifier.equals(cuda);
+        return new NativeLibrary(file, classifier, passedOver ? cuda + ": " + whyNot(present) : null);
+    }
+
+    /** The loader only goes on to the next library when one fails; loading it again tells why it did. */
+    private static String whyNot(URL library) {
+        try {
+            System.load(Loader.cacheResource(library).getAbsolutePath());
+            return "loaded at the second try";
+        } catch (IOException | UnsatisfiedLinkError e) {
+            return e.getMessage();
+        }
+    }
+
+    private static URL resource(String classifier) {
+        String name = "dev/reprise/natives/" + classifier + "/" + System.mapLibraryName("jnireprise");
+        return NativeLibrary.class.getClassLoader().getResource(name);
     }
 
     private static String explain(String platform, UnsatisfiedLinkError error) {
         if (!"linux-x86_64".equals(platform)) {
             return "Reprise has no native library for the platform " + platform + "; there is one for linux-x86_64.";
         }
-        String resource = "dev/reprise/natives/" + platform + "/" + System.mapLibraryName("jnireprise");
-        if (NativeLibrary.class.getClassLoader().getResource(resource) == null) {
+        if (resource(platform) == null && resource(platform + "-cuda") == null) {
             return "The native library of Reprise for " + platform + " is not on the class path or module path: add "
                     + "dev.reprise:reprise-natives with the classifier " + platform + ".";
         }
