@@ -23,6 +23,15 @@ __device__ __forceinline__ uint2 load_weights8(const uint8_t* p) {
     return v;
 }
 
+struct GlobalSource {
+    __device__ static uint4 load16(const uint8_t* p) { return load_weights16(p); }
+    __device__ static uint2 load8(const uint8_t* p) { return load_weights8(p); }
+};
+struct SharedSource {
+    __device__ static uint4 load16(const uint8_t* p) { return *reinterpret_cast<const uint4*>(p); }
+    __device__ static uint2 load8(const uint8_t* p) { return *reinterpret_cast<const uint2*>(p); }
+};
+
 struct Int8Unit {
     int q[8];  // values 0-15, 16-31
     float d;
@@ -56,21 +65,27 @@ struct Dot;
 template <TensorType T>
 struct QuantDot {
     using Unit = Int8Unit;
+    static constexpr TensorType TYPE = T;
     static constexpr QuantShape SHAPE = quant_shape(T);
     __device__ static Unit load_input(const void* x, uint32_t, uint32_t groups, uint32_t unit) {
         return load_int8_unit(static_cast<const uint8_t*>(x), groups, unit);
     }
-    __device__ static void load_quants(uint4* raw, const uint8_t* tile, const TileLayout& layout, uint32_t group) {
+    /// The words of a lane's group: a brick of n groups at brick, read by Source (global or shared memory).
+    template <class Source>
+    __device__ static void load_quants(uint4* raw, const uint8_t* brick, uint32_t n, uint32_t index) {
 #pragma unroll
-        for (uint32_t i = 0; i < TILE_ROWS * SHAPE.planes; ++i) {
-            raw[i] = load_weights16(tile + (i * layout.groups + group) * 16);
-        }
+        for (uint32_t i = 0; i < TILE_ROWS * SHAPE.planes; ++i) raw[i] = Source::load16(brick + (i * n + index) * 16);
     }
-    __device__ static uint4 load_high(const uint8_t* tile, const TileLayout& layout, uint32_t group, uint32_t word) {
-        return load_weights16(tile + layout.high + (word * layout.groups + group) * TILE_ROWS * 4);
+    template <class Source>
+    __device__ static uint4 load_high(const uint8_t* brick, uint32_t n, uint32_t index, uint32_t word) {
+        return Source::load16(brick + brick_layout(quant_shape(TYPE), n).high + (word * n + index) * TILE_ROWS * 4);
     }
-    __device__ static uint2 load_scales(const uint8_t* tile, const TileLayout& layout, uint32_t group) {
-        return load_weights8(tile + layout.scales + group * TILE_ROWS * 2);
+    template <class Source>
+    __device__ static uint2 load_scales(const uint8_t* brick, uint32_t n, uint32_t index) {
+        return Source::load8(brick + brick_layout(quant_shape(TYPE), n).scales + index * TILE_ROWS * 2);
+    }
+    __device__ static const uint8_t* supers(const uint8_t* brick, uint32_t n, uint32_t index) {
+        return brick + brick_layout(quant_shape(TYPE), n).supers + index / 8 * TILE_ROWS * SHAPE.super_bytes;
     }
     /// 16 bits of row r in four.
     __device__ static uint32_t of_row(uint32_t x, uint32_t y, int r) { return ((r < 2 ? x : y) >> (r % 2 * 16)) & 0xffff; }
@@ -79,9 +94,10 @@ struct QuantDot {
 template <>
 struct Dot<TensorType::Q4_0> : QuantDot<TensorType::Q4_0> {
     static constexpr int WORDS = 5;
-    __device__ static void load(uint4* raw, const uint8_t* tile, const TileLayout& layout, uint32_t group) {
-        load_quants(raw, tile, layout, group);
-        const uint2 s = load_scales(tile, layout, group);
+    template <class Source>
+    __device__ static void load(uint4* raw, const uint8_t* brick, uint32_t n, uint32_t index) {
+        load_quants<Source>(raw, brick, n, index);
+        const uint2 s = load_scales<Source>(brick, n, index);
         raw[4] = make_uint4(s.x, s.y, 0, 0);
     }
     __device__ static void add(const uint4* raw, const Unit& x, float* acc) {
@@ -97,9 +113,10 @@ struct Dot<TensorType::Q4_0> : QuantDot<TensorType::Q4_0> {
 template <>
 struct Dot<TensorType::Q4_1> : QuantDot<TensorType::Q4_1> {
     static constexpr int WORDS = 5;
-    __device__ static void load(uint4* raw, const uint8_t* tile, const TileLayout& layout, uint32_t group) {
-        load_quants(raw, tile, layout, group);
-        raw[4] = load_weights16(tile + layout.scales + group * TILE_ROWS * 4);
+    template <class Source>
+    __device__ static void load(uint4* raw, const uint8_t* brick, uint32_t n, uint32_t index) {
+        load_quants<Source>(raw, brick, n, index);
+        raw[4] = Source::load16(brick + brick_layout(quant_shape(TYPE), n).scales + index * TILE_ROWS * 4);
     }
     __device__ static void add(const uint4* raw, const Unit& x, float* acc) {
         const float sum = static_cast<float>(x.sum());
@@ -115,9 +132,10 @@ struct Dot<TensorType::Q4_1> : QuantDot<TensorType::Q4_1> {
 template <>
 struct Dot<TensorType::Q8_0> : QuantDot<TensorType::Q8_0> {
     static constexpr int WORDS = 9;
-    __device__ static void load(uint4* raw, const uint8_t* tile, const TileLayout& layout, uint32_t group) {
-        load_quants(raw, tile, layout, group);
-        const uint2 s = load_scales(tile, layout, group);
+    template <class Source>
+    __device__ static void load(uint4* raw, const uint8_t* brick, uint32_t n, uint32_t index) {
+        load_quants<Source>(raw, brick, n, index);
+        const uint2 s = load_scales<Source>(brick, n, index);
         raw[8] = make_uint4(s.x, s.y, 0, 0);
     }
     __device__ static void add(const uint4* raw, const Unit& x, float* acc) {
@@ -144,10 +162,11 @@ __device__ __forceinline__ float scale_min(uint32_t super, uint32_t scale, int d
 template <>
 struct Dot<TensorType::Q4_K> : QuantDot<TensorType::Q4_K> {
     static constexpr int WORDS = 6;
-    __device__ static void load(uint4* raw, const uint8_t* tile, const TileLayout& layout, uint32_t group) {
-        load_quants(raw, tile, layout, group);
-        raw[4] = load_weights16(tile + layout.supers + group / 8 * TILE_ROWS * 4);
-        const uint2 s = load_scales(tile, layout, group);
+    template <class Source>
+    __device__ static void load(uint4* raw, const uint8_t* brick, uint32_t n, uint32_t index) {
+        load_quants<Source>(raw, brick, n, index);
+        raw[4] = Source::load16(supers(brick, n, index));
+        const uint2 s = load_scales<Source>(brick, n, index);
         raw[5] = make_uint4(s.x, s.y, 0, 0);
     }
     __device__ static void add(const uint4* raw, const Unit& x, float* acc) {
@@ -163,11 +182,12 @@ struct Dot<TensorType::Q4_K> : QuantDot<TensorType::Q4_K> {
 template <>
 struct Dot<TensorType::Q5_K> : QuantDot<TensorType::Q5_K> {
     static constexpr int WORDS = 7;
-    __device__ static void load(uint4* raw, const uint8_t* tile, const TileLayout& layout, uint32_t group) {
-        load_quants(raw, tile, layout, group);
-        raw[4] = load_high(tile, layout, group, 0);
-        raw[5] = load_weights16(tile + layout.supers + group / 8 * TILE_ROWS * 4);
-        const uint2 s = load_scales(tile, layout, group);
+    template <class Source>
+    __device__ static void load(uint4* raw, const uint8_t* brick, uint32_t n, uint32_t index) {
+        load_quants<Source>(raw, brick, n, index);
+        raw[4] = load_high<Source>(brick, n, index, 0);
+        raw[5] = Source::load16(supers(brick, n, index));
+        const uint2 s = load_scales<Source>(brick, n, index);
         raw[6] = make_uint4(s.x, s.y, 0, 0);
     }
     __device__ static void add(const uint4* raw, const Unit& x, float* acc) {
@@ -192,12 +212,13 @@ struct Dot<TensorType::Q5_K> : QuantDot<TensorType::Q5_K> {
 template <>
 struct Dot<TensorType::Q6_K> : QuantDot<TensorType::Q6_K> {
     static constexpr int WORDS = 7;
-    __device__ static void load(uint4* raw, const uint8_t* tile, const TileLayout& layout, uint32_t group) {
-        load_quants(raw, tile, layout, group);
-        raw[4] = load_high(tile, layout, group, 0);
-        raw[5] = load_high(tile, layout, group, 1);
-        const uint2 s = load_scales(tile, layout, group);
-        const uint2 d = load_weights8(tile + layout.supers + group / 8 * TILE_ROWS * 2);
+    template <class Source>
+    __device__ static void load(uint4* raw, const uint8_t* brick, uint32_t n, uint32_t index) {
+        load_quants<Source>(raw, brick, n, index);
+        raw[4] = load_high<Source>(brick, n, index, 0);
+        raw[5] = load_high<Source>(brick, n, index, 1);
+        const uint2 s = load_scales<Source>(brick, n, index);
+        const uint2 d = Source::load8(supers(brick, n, index));
         raw[6] = make_uint4(s.x, s.y, d.x, d.y);
     }
     __device__ static uint32_t upper(uint32_t high, int w) { return w < 2 ? high << (4 - 2 * w) : high >> (2 * w - 4); }
@@ -240,9 +261,11 @@ struct FloatDot {
         }
         return out;
     }
-    __device__ static void load(uint4* raw, const uint8_t* tile, const TileLayout& layout, uint32_t unit) {
+    /// Here a brick is a whole tile: n units to a row.
+    template <class Source>
+    __device__ static void load(uint4* raw, const uint8_t* brick, uint32_t n, uint32_t index) {
 #pragma unroll
-        for (uint32_t r = 0; r < TILE_ROWS; ++r) raw[r] = load_weights16(tile + (r * layout.groups + unit) * 16);
+        for (uint32_t r = 0; r < TILE_ROWS; ++r) raw[r] = Source::load16(brick + (r * n + index) * 16);
     }
     __device__ static void add(const uint4* raw, const Unit& x, float* acc) {
 #pragma unroll
@@ -271,5 +294,16 @@ template <>
 struct Dot<TensorType::F16> : FloatDot<TensorType::F16> {};
 template <>
 struct Dot<TensorType::BF16> : FloatDot<TensorType::BF16> {};
+
+/// Unit number unit of a tile in global memory.
+template <TensorType T>
+__device__ __forceinline__ void load_unit(uint4* raw, const uint8_t* tile, const TileLayout& layout, uint32_t unit) {
+    if constexpr (is_quantized(T)) {
+        const GroupPlace place = place_of(layout, unit);
+        Dot<T>::template load<GlobalSource>(raw, tile + place.brick, place.n, place.index);
+    } else {
+        Dot<T>::template load<GlobalSource>(raw, tile, layout.groups, unit);
+    }
+}
 
 }  // namespace reprise::cuda

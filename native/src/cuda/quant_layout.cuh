@@ -2,20 +2,21 @@
 //
 // Rows are stored in tiles of TILE_ROWS, one tile after the other, so that any range of tiles is one contiguous piece.
 // Float types: the rows of a tile one after the other, each padded with zeros to 16 bytes; the whole is a row-major
-// matrix. Quantised types work in groups of 32 weights; with G groups in a row, a tile is
+// matrix. Quantised types work in groups of 32 weights. A tile is a sequence of bricks of 32 groups (the last one of
+// what remains), each a contiguous piece of a multiple of 16 bytes; with n groups a brick is
 //
-//   quants  [planes][row][G] 16 bytes    4 to 6 bits: byte i holds the low nibbles of weights i and i + 16, low one first;
+//   quants  [planes][row][n] 16 bytes    4 to 6 bits: byte i holds the low nibbles of weights i and i + 16, low one first;
 //                                        8 bits: plane 0 holds weights 0-15, plane 1 weights 16-31
-//   high    [words][G][row]  4 bytes     Q5_K: byte b bit w is the fifth bit of weight 4w + b, bit w + 4 that of 16 + 4w + b
+//   high    [words][n][row]  4 bytes     Q5_K: byte b bit w is the fifth bit of weight 4w + b, bit w + 4 that of 16 + 4w + b
 //                                        Q6_K: byte b bits 2w, 2w + 1 are the upper bits of weight 4w + b (word 0) and of
 //                                        16 + 4w + b (word 1)
-//   scales  [G][row]         2, 4 bytes  Q4_0, Q8_0: half d; Q4_1: half d, half m; Q4_K, Q5_K: six-bit scale and minimum,
+//   scales  [n][row]         2, 4 bytes  Q4_0, Q8_0: half d; Q4_1: half d, half m; Q4_K, Q5_K: six-bit scale and minimum,
 //                                        a byte each; Q6_K: int8 scales of weights 0-15 and 16-31
-//   supers  [G / 8][row]     2, 4 bytes  Q4_K, Q5_K: half d, half dmin; Q6_K: half d
+//   supers  [n / 8][row]     2, 4 bytes  Q4_K, Q5_K: half d, half dmin; Q6_K: half d
 //
-// so that a lane with one group of four rows makes 16-byte loads of quants and one load each of the rest. Against the
-// file that is 148 bytes for 144 (Q4_K), 180 for 176 (Q5_K), and the same bytes for the others. Behind the tiles lies one
-// word: the bits of the largest absolute weight, as a float32.
+// so that a lane with one group of four rows makes 16-byte loads of quants and one load each of the rest, and a warp's
+// worth of weights arrives by one bulk copy. Against the file that is 148 bytes for 144 (Q4_K), 180 for 176 (Q5_K), and
+// the same bytes for the others. Behind the tiles lies one word: the bits of the largest absolute weight, as a float32.
 #pragma once
 
 #include <cuda_bf16.h>
@@ -28,11 +29,12 @@
 
 namespace reprise::cuda {
 
-/// Where the parts of a tile are: offsets in bytes from its start.
+constexpr uint32_t BRICK_GROUPS = 32;
+
 struct TileLayout {
-    uint32_t groups;  // units of a row: groups of 32 weights (quantised) or 16-byte words (float types)
-    uint32_t high, scales, supers;
-    uint32_t bytes;   // of a whole tile; a multiple of 16
+    uint32_t groups;       // units of a row: groups of 32 weights (quantised) or 16-byte words (float types)
+    uint32_t brick_bytes;  // of a full brick; quantised types
+    uint32_t bytes;        // of a whole tile; a multiple of 16
 };
 
 struct QuantShape {
@@ -55,6 +57,20 @@ __host__ __device__ constexpr QuantShape quant_shape(TensorType type) {
     }
 }
 
+/// Where the parts of a brick of n groups are: offsets in bytes from its start.
+struct BrickLayout {
+    uint32_t high, scales, supers;
+    uint32_t bytes;
+};
+__host__ __device__ constexpr BrickLayout brick_layout(const QuantShape& shape, uint32_t n) {
+    BrickLayout layout = {};
+    layout.high = TILE_ROWS * n * 16 * shape.planes;
+    layout.scales = layout.high + TILE_ROWS * n * 4 * shape.high_words;
+    layout.supers = layout.scales + TILE_ROWS * n * shape.scale_bytes;
+    layout.bytes = (layout.supers + TILE_ROWS * (n / 8) * shape.super_bytes + 15) / 16 * 16;
+    return layout;
+}
+
 __host__ __device__ constexpr TileLayout tile_layout(TensorType type, uint32_t cols) {
     TileLayout layout = {};
     if (!is_quantized(type)) {
@@ -63,14 +79,22 @@ __host__ __device__ constexpr TileLayout tile_layout(TensorType type, uint32_t c
         layout.bytes = TILE_ROWS * layout.groups * 16;
         return layout;
     }
-    const QuantShape shape = quant_shape(type);
-    const uint32_t groups = cols / 32;
-    layout.groups = groups;
-    layout.high = TILE_ROWS * groups * 16 * shape.planes;
-    layout.scales = layout.high + TILE_ROWS * groups * 4 * shape.high_words;
-    layout.supers = layout.scales + TILE_ROWS * groups * shape.scale_bytes;
-    layout.bytes = (layout.supers + TILE_ROWS * (groups / 8) * shape.super_bytes + 15) / 16 * 16;
+    layout.groups = cols / 32;
+    layout.brick_bytes = brick_layout(quant_shape(type), BRICK_GROUPS).bytes;
+    const uint32_t rest = layout.groups % BRICK_GROUPS;
+    layout.bytes = layout.groups / BRICK_GROUPS * layout.brick_bytes + (rest != 0 ? brick_layout(quant_shape(type), rest).bytes : 0);
     return layout;
+}
+
+/// Group number group of a tile: its brick, and where in it.
+struct GroupPlace {
+    uint32_t brick;  // offset in bytes from the tile's start
+    uint32_t n;      // groups of that brick
+    uint32_t index;  // of the group among them
+};
+__host__ __device__ constexpr GroupPlace place_of(const TileLayout& layout, uint32_t group) {
+    const uint32_t brick = group / BRICK_GROUPS, rest = layout.groups - brick * BRICK_GROUPS;
+    return {brick * layout.brick_bytes, rest < BRICK_GROUPS ? rest : BRICK_GROUPS, group % BRICK_GROUPS};
 }
 
 __host__ __device__ constexpr uint32_t tile_count(uint32_t rows) { return (rows + TILE_ROWS - 1) / TILE_ROWS; }
@@ -92,24 +116,27 @@ template <TensorType T>
 __device__ __forceinline__ void store_group(uint8_t* tile, const TileLayout& layout, uint32_t row, uint32_t group,
                                             const QuantGroup& g) {
     constexpr QuantShape shape = quant_shape(T);
-    const uint32_t slot = group * TILE_ROWS + row;
+    const GroupPlace place = place_of(layout, group);
+    const BrickLayout parts = brick_layout(shape, place.n);
+    uint8_t* brick = tile + place.brick;
+    const uint32_t slot = place.index * TILE_ROWS + row;
 #pragma unroll
     for (uint32_t p = 0; p < shape.planes; ++p) {
-        reinterpret_cast<uint4*>(tile)[(p * TILE_ROWS + row) * layout.groups + group] = g.quants[p];
+        reinterpret_cast<uint4*>(brick)[(p * TILE_ROWS + row) * place.n + place.index] = g.quants[p];
     }
-    uint32_t* high = reinterpret_cast<uint32_t*>(tile + layout.high) + slot;
+    uint32_t* high = reinterpret_cast<uint32_t*>(brick + parts.high) + slot;
     if constexpr (shape.high_words > 0) high[0] = g.high[0];
-    if constexpr (shape.high_words > 1) high[TILE_ROWS * layout.groups] = g.high[1];
+    if constexpr (shape.high_words > 1) high[TILE_ROWS * place.n] = g.high[1];
     if constexpr (shape.scale_bytes == 4) {
-        reinterpret_cast<uint32_t*>(tile + layout.scales)[slot] = g.scale;
+        reinterpret_cast<uint32_t*>(brick + parts.scales)[slot] = g.scale;
     } else {
-        reinterpret_cast<uint16_t*>(tile + layout.scales)[slot] = static_cast<uint16_t>(g.scale);
+        reinterpret_cast<uint16_t*>(brick + parts.scales)[slot] = static_cast<uint16_t>(g.scale);
     }
-    const uint32_t super_slot = group / 8 * TILE_ROWS + row;
+    const uint32_t super_slot = place.index / 8 * TILE_ROWS + row;
     if constexpr (shape.super_bytes == 4) {
-        if (group % 8 == 0) reinterpret_cast<uint32_t*>(tile + layout.supers)[super_slot] = g.super;
+        if (group % 8 == 0) reinterpret_cast<uint32_t*>(brick + parts.supers)[super_slot] = g.super;
     } else if constexpr (shape.super_bytes == 2) {
-        if (group % 8 == 0) reinterpret_cast<uint16_t*>(tile + layout.supers)[super_slot] = static_cast<uint16_t>(g.super);
+        if (group % 8 == 0) reinterpret_cast<uint16_t*>(brick + parts.supers)[super_slot] = static_cast<uint16_t>(g.super);
     }
 }
 
@@ -117,25 +144,28 @@ template <TensorType T>
 __device__ __forceinline__ QuantGroup load_group(const uint8_t* tile, const TileLayout& layout, uint32_t row,
                                                  uint32_t group) {
     constexpr QuantShape shape = quant_shape(T);
-    const uint32_t slot = group * TILE_ROWS + row;
+    const GroupPlace place = place_of(layout, group);
+    const BrickLayout parts = brick_layout(shape, place.n);
+    const uint8_t* brick = tile + place.brick;
+    const uint32_t slot = place.index * TILE_ROWS + row;
     QuantGroup g = {};
 #pragma unroll
     for (uint32_t p = 0; p < shape.planes; ++p) {
-        g.quants[p] = reinterpret_cast<const uint4*>(tile)[(p * TILE_ROWS + row) * layout.groups + group];
+        g.quants[p] = reinterpret_cast<const uint4*>(brick)[(p * TILE_ROWS + row) * place.n + place.index];
     }
-    const uint32_t* high = reinterpret_cast<const uint32_t*>(tile + layout.high) + slot;
+    const uint32_t* high = reinterpret_cast<const uint32_t*>(brick + parts.high) + slot;
     if constexpr (shape.high_words > 0) g.high[0] = high[0];
-    if constexpr (shape.high_words > 1) g.high[1] = high[TILE_ROWS * layout.groups];
+    if constexpr (shape.high_words > 1) g.high[1] = high[TILE_ROWS * place.n];
     if constexpr (shape.scale_bytes == 4) {
-        g.scale = reinterpret_cast<const uint32_t*>(tile + layout.scales)[slot];
+        g.scale = reinterpret_cast<const uint32_t*>(brick + parts.scales)[slot];
     } else {
-        g.scale = reinterpret_cast<const uint16_t*>(tile + layout.scales)[slot];
+        g.scale = reinterpret_cast<const uint16_t*>(brick + parts.scales)[slot];
     }
-    const uint32_t super_slot = group / 8 * TILE_ROWS + row;
+    const uint32_t super_slot = place.index / 8 * TILE_ROWS + row;
     if constexpr (shape.super_bytes == 4) {
-        g.super = reinterpret_cast<const uint32_t*>(tile + layout.supers)[super_slot];
+        g.super = reinterpret_cast<const uint32_t*>(brick + parts.supers)[super_slot];
     } else if constexpr (shape.super_bytes == 2) {
-        g.super = reinterpret_cast<const uint16_t*>(tile + layout.supers)[super_slot];
+        g.super = reinterpret_cast<const uint16_t*>(brick + parts.supers)[super_slot];
     }
     return g;
 }
