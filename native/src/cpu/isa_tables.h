@@ -10,4 +10,7 @@ extern const Kernels kBaselineKernels;
 extern const Kernels kAvx2Kernels;
 extern const Kernels kAvx512VnniKernels;
 
+/// kernels() with REPRISE_CPU_ISA = wanted; null or empty: the best set this machine has.
+const Kernels& choose_kernels(const char* wanted);
+
 }  // namespace reprise::cpu

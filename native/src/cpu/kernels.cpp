@@ -36,9 +36,15 @@ Features detect() {
     return features;
 }
 
-const Kernels& choose() {
+}  // namespace
+
+std::vector<IsaEntry> instruction_sets() {
+    const Features features = detect();
+    return {{&kBaselineKernels, true}, {&kAvx2Kernels, features.avx2}, {&kAvx512VnniKernels, features.avx512vnni}};
+}
+
+const Kernels& choose_kernels(const char* wanted) {
     const std::vector<IsaEntry> sets = instruction_sets();
-    const char* wanted = std::getenv("REPRISE_CPU_ISA");
     std::string names;
     const Kernels* best = nullptr;
     for (const IsaEntry& set : sets) {
@@ -58,15 +64,8 @@ const Kernels& choose() {
          quoted(wanted).c_str(), names.c_str());
 }
 
-}  // namespace
-
-std::vector<IsaEntry> instruction_sets() {
-    const Features features = detect();
-    return {{&kBaselineKernels, true}, {&kAvx2Kernels, features.avx2}, {&kAvx512VnniKernels, features.avx512vnni}};
-}
-
 const Kernels& kernels() {
-    static const Kernels& chosen = choose();  // a wrong name throws at every call
+    static const Kernels& chosen = choose_kernels(std::getenv("REPRISE_CPU_ISA"));  // a wrong name throws at every call
     return chosen;
 }
 

@@ -1,0 +1,174 @@
+#include <gtest/gtest.h>
+
+#include <limits>
+
+#include "cpu_test_support.h"
+
+namespace reprise::cpu {
+namespace {
+
+/// A KV cache of one head and queries on it.
+struct Fixture {
+    size_t head_dim;
+    TensorType kv_type;
+    size_t kv_stride;  // bytes: rows lie among those of other heads
+    std::vector<uint8_t> k, v;
+    std::vector<float> q;
+    std::vector<uint32_t> n_keys;
+
+    Fixture(size_t head_dim, TensorType kv_type, std::vector<uint32_t> n_keys, float spread, Random& random)
+        : head_dim(head_dim),
+          kv_type(kv_type),
+          kv_stride(3 * row_bytes(kv_type, head_dim)),
+          k(n_keys.back() * kv_stride),
+          v(n_keys.back() * kv_stride),
+          q(random.normals(n_keys.size() * (head_dim + 5))),
+          n_keys(std::move(n_keys)) {
+        for (float& x : q) x *= spread;
+        for (size_t p = 0; p < this->n_keys.back(); ++p) {
+            exact_kernels().store_kv(kv_type, random.normals(head_dim).data(), head_dim, &k[p * kv_stride]);
+            exact_kernels().store_kv(kv_type, random.normals(head_dim).data(), head_dim, &v[p * kv_stride]);
+        }
+    }
+
+    AttentionArgs args(size_t first, size_t n_rows, float* out) const {
+        return {q.data() + first * (head_dim + 5),
+                head_dim + 5,
+                k.data(),
+                v.data(),
+                kv_stride,
+                kv_type,
+                n_keys.data() + first,
+                n_rows,
+                head_dim,
+                1.0f / std::sqrt(static_cast<float>(head_dim)),
+                out + first * out_stride(),
+                out_stride()};
+    }
+    size_t out_stride() const { return head_dim + 3; }
+
+    std::vector<float> run(const Kernels& kernels) const {
+        std::vector<float> out(n_keys.size() * out_stride(), -777.0f);
+        kernels.attention(args(0, n_keys.size(), out.data()));
+        return out;
+    }
+
+    std::vector<double> reference() const {
+        std::vector<double> out(n_keys.size() * out_stride(), -777.0);
+        std::vector<float> row(head_dim);
+        for (size_t i = 0; i < n_keys.size(); ++i) {
+            std::vector<double> weights(n_keys[i]);
+            double largest = -INFINITY, total = 0;
+            for (size_t p = 0; p < n_keys[i]; ++p) {
+                dequantize(kv_type, &k[p * kv_stride], row.data(), head_dim);
+                for (size_t d = 0; d < head_dim; ++d) weights[p] += double(q[i * (head_dim + 5) + d]) * row[d];
+                weights[p] /= std::sqrt(static_cast<double>(head_dim));
+                largest = std::max(largest, weights[p]);
+            }
+            for (double& w : weights) total += w = std::exp(w - largest);
+            for (size_t d = 0; d < head_dim; ++d) out[i * out_stride() + d] = 0;
+            for (size_t p = 0; p < n_keys[i]; ++p) {
+                dequantize(kv_type, &v[p * kv_stride], row.data(), head_dim);
+                for (size_t d = 0; d < head_dim; ++d) out[i * out_stride() + d] += weights[p] / total * row[d];
+            }
+        }
+        return out;
+    }
+};
+
+std::vector<uint32_t> prefill_keys(size_t group, uint32_t before, uint32_t n_tokens) {
+    std::vector<uint32_t> result;
+    for (uint32_t t = 1; t <= n_tokens; ++t) result.insert(result.end(), group, before + t);
+    return result;
+}
+
+void expect_matches(const Kernels& kernels, const Fixture& fixture, double tolerance) {
+    const std::vector<double> expected = fixture.reference();
+    const std::vector<float> out = fixture.run(kernels);
+    for (size_t i = 0; i < out.size(); ++i) {
+        ASSERT_NEAR(out[i], expected[i], tolerance)
+            << kernels.name << " head_dim=" << fixture.head_dim << " " << traits(fixture.kv_type).name
+            << " rows=" << fixture.n_keys.size() << " keys=" << fixture.n_keys.back() << " at " << i;
+    }
+}
+
+std::vector<const Kernels*> all_kernels() {
+    std::vector<const Kernels*> result = runnable_kernels();
+    result.push_back(&exact_kernels());
+    return result;
+}
+
+TEST(CpuAttention, MatchesTwoPassSoftmaxInDouble) {
+    Random random(1);
+    for (const Kernels* kernels : all_kernels()) {
+        for (const TensorType kv_type : {TensorType::F16, TensorType::F32}) {
+            for (const size_t head_dim : {8, 24, 64, 80, 128, 256}) {
+                for (const uint32_t n : {1u, 2u, 31u, 32u, 33u, 64u, 300u}) {
+                    for (const size_t group : {1, 3, 7}) {
+                        const Fixture fixture(head_dim, kv_type, std::vector<uint32_t>(group, n), 1, random);
+                        expect_matches(*kernels, fixture, 2e-6);
+                        if (HasFatalFailure()) return;
+                    }
+                }
+                for (const uint32_t before : {0u, 5u, 100u}) {
+                    expect_matches(*kernels, Fixture(head_dim, kv_type, prefill_keys(3, before, 41), 1, random), 2e-6);
+                    if (HasFatalFailure()) return;
+                }
+            }
+        }
+    }
+}
+
+TEST(CpuAttention, ScoresThatSpanTheExponentRange) {
+    Random random(2);
+    for (const Kernels* kernels : all_kernels()) {
+        // Scores of some +-300: all but a few weights vanish, and the maximum moves by more than e^88 between blocks.
+        expect_matches(*kernels, Fixture(64, TensorType::F32, prefill_keys(2, 70, 30), 100, random), 1e-4);
+        if (HasFatalFailure()) return;
+    }
+}
+
+TEST(CpuAttention, RowsDoNotDependOnTheirCompany) {
+    Random random(3);
+    for (const Kernels* kernels : all_kernels()) {
+        for (const TensorType kv_type : {TensorType::F16, TensorType::F32}) {
+            const Fixture fixture(72, kv_type, prefill_keys(3, 20, 90), 1, random);
+            const std::vector<float> together = fixture.run(*kernels);
+            std::vector<float> alone(together.size(), -777.0f);
+            for (size_t row = 0; row < fixture.n_keys.size(); row += 3) {
+                kernels->attention(fixture.args(row, 3, alone.data()));
+            }
+            ASSERT_EQ(together, alone) << kernels->name;
+        }
+    }
+}
+
+TEST(CpuAttention, KeysPastTheLastAreNotRead) {
+    Random random(4);
+    for (const Kernels* kernels : all_kernels()) {
+        for (const TensorType kv_type : {TensorType::F16, TensorType::F32}) {
+            Fixture fixture(64, kv_type, prefill_keys(2, 3, 40), 1, random);
+            const std::vector<float> expected = fixture.run(*kernels);
+            // A cache holds whatever an earlier, longer history left there: here NaN.
+            fixture.k.resize(fixture.k.size() + 64 * fixture.kv_stride, 0xff);
+            fixture.v.resize(fixture.v.size() + 64 * fixture.kv_stride, 0xff);
+            ASSERT_EQ(fixture.run(*kernels), expected) << kernels->name;
+        }
+    }
+}
+
+TEST(CpuAttention, ValuesThatAreNotFiniteDoNotCrash) {
+    Random random(5);
+    for (const Kernels* kernels : all_kernels()) {
+        Fixture fixture(64, TensorType::F32, {40, 40}, 1, random);
+        fixture.q[3] = std::numeric_limits<float>::quiet_NaN();
+        const std::vector<float> out = fixture.run(*kernels);
+        for (size_t d = 0; d < 64; ++d) {
+            ASSERT_FALSE(std::isfinite(out[d])) << kernels->name;
+            ASSERT_TRUE(std::isfinite(out[fixture.out_stride() + d])) << kernels->name;
+        }
+    }
+}
+
+}  // namespace
+}  // namespace reprise::cpu
