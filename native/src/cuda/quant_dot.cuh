@@ -66,15 +66,15 @@ template <TensorType T>
 struct QuantDot {
     using Unit = Int8Unit;
     static constexpr TensorType TYPE = T;
-    static constexpr QuantShape SHAPE = quant_shape(T);
     __device__ static Unit load_input(const void* x, uint32_t, uint32_t groups, uint32_t unit) {
         return load_int8_unit(static_cast<const uint8_t*>(x), groups, unit);
     }
     /// The words of a lane's group: a brick of n groups at brick, read by Source (global or shared memory).
     template <class Source>
     __device__ static void load_quants(uint4* raw, const uint8_t* brick, uint32_t n, uint32_t index) {
+        constexpr uint32_t planes = quant_shape(T).planes;
 #pragma unroll
-        for (uint32_t i = 0; i < TILE_ROWS * SHAPE.planes; ++i) raw[i] = Source::load16(brick + (i * n + index) * 16);
+        for (uint32_t i = 0; i < TILE_ROWS * planes; ++i) raw[i] = Source::load16(brick + (i * n + index) * 16);
     }
     template <class Source>
     __device__ static uint4 load_high(const uint8_t* brick, uint32_t n, uint32_t index, uint32_t word) {

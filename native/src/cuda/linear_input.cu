@@ -1,0 +1,188 @@
+// Inputs of products: norm, activation and conversion, written straight into the forms that the products read.
+#include <algorithm>
+
+#include "cuda/launch.cuh"
+#include "cuda/linear.h"
+#include "cuda/linear_internal.h"
+#include "cuda/quant_input.cuh"
+#include "cuda/quant_layout.cuh"
+
+namespace reprise::cuda {
+
+namespace {
+
+constexpr uint32_t MAX_THREADS = 1024;
+
+/// A row of the input before it is converted: value(i) * factor.
+struct PlainSource {
+    const float* x;
+    size_t stride;
+    static constexpr bool NORMALIZES = false;
+    __device__ float value(uint32_t row, uint32_t, uint32_t i) const { return x[row * stride + i]; }
+};
+struct SwigluSource {
+    const float* gate;
+    const float* up;
+    size_t stride;
+    static constexpr bool NORMALIZES = false;
+    __device__ float value(uint32_t row, uint32_t, uint32_t i) const {
+        const float g = gate[row * stride + i];
+        return g / (1.f + expf(-g)) * up[row * stride + i];
+    }
+};
+struct RmsNormSource {
+    const float* x;
+    const float* weight;
+    float eps;
+    static constexpr bool NORMALIZES = true;
+    __device__ float value(uint32_t row, uint32_t cols, uint32_t i) const { return x[size_t{row} * cols + i] * weight[i]; }
+    __device__ float plain(uint32_t row, uint32_t cols, uint32_t i) const { return x[size_t{row} * cols + i]; }
+};
+
+struct SumMax {
+    float sum, max;
+};
+
+/// Both over the block, in a fixed order; every thread gets them.
+__device__ SumMax block_reduce(SumMax v) {
+    __shared__ SumMax partial[MAX_THREADS / 32];
+    const uint32_t lane = threadIdx.x % 32, warp = threadIdx.x / 32, warps = blockDim.x / 32;
+#pragma unroll
+    for (int offset = 16; offset > 0; offset /= 2) {
+        v.sum += __shfl_xor_sync(~0u, v.sum, offset);
+        v.max = fmaxf(v.max, __shfl_xor_sync(~0u, v.max, offset));
+    }
+    if (lane == 0) partial[warp] = v;
+    __syncthreads();
+    v = lane < warps ? partial[lane] : SumMax{0.f, 0.f};
+#pragma unroll
+    for (int offset = 16; offset > 0; offset /= 2) {
+        v.sum += __shfl_xor_sync(~0u, v.sum, offset);
+        v.max = fmaxf(v.max, __shfl_xor_sync(~0u, v.max, offset));
+    }
+    return v;
+}
+
+/// blockIdx.x is the row, which gridDim.y blocks write together; each warp takes 32 values at a time.
+template <typename Source>
+__global__ void __launch_bounds__(MAX_THREADS) write_forms(Source source, uint32_t cols, Activations out) {
+    release_successor();
+    wait_for_predecessor();
+    const uint32_t row = blockIdx.x;
+    const uint32_t padded = (cols + 31) / 32 * 32;
+    const bool wants_max = out.half != nullptr;
+
+    float factor = 1.f, scale = 1.f;
+    if (Source::NORMALIZES || wants_max) {
+        SumMax v = {0.f, 0.f};
+        for (uint32_t i = threadIdx.x; i < cols; i += blockDim.x) {
+            if constexpr (Source::NORMALIZES) v.sum = fmaf(source.plain(row, cols, i), source.plain(row, cols, i), v.sum);
+            if (wants_max) v.max = fmaxf(v.max, fabsf(source.value(row, cols, i)));
+        }
+        v = block_reduce(v);
+        if constexpr (Source::NORMALIZES) factor = 1.f / sqrtf(v.sum / static_cast<float>(cols) + source.eps);
+        scale = half_range_scale(v.max * factor);
+        if (wants_max && threadIdx.x == 0 && blockIdx.y == 0) out.half_scale[row] = scale;
+    }
+
+    const size_t half_pitch = (cols + 7) / 8 * 8;
+    uint8_t* int8 = out.int8 == nullptr ? nullptr : out.int8 + size_t{row} * ((cols / 32 * 40 + 15) / 16 * 16);
+    for (uint32_t i = blockIdx.y * blockDim.x + threadIdx.x; i < padded; i += gridDim.y * blockDim.x) {
+        const float v = i < cols ? source.value(row, cols, i) * factor : 0.f;
+        if (out.f32 != nullptr && i < cols) out.f32[size_t{row} * cols + i] = v;
+        if (int8 != nullptr) store_int8_group(int8, cols / 32, i / 32, v);
+        if (out.half != nullptr && i < half_pitch) out.half[row * half_pitch + i] = __float2half_rn(v / scale);
+    }
+}
+
+template <typename Source>
+void launch_forms(const Source& source, uint32_t n, uint32_t cols, const Activations& out, cudaStream_t stream) {
+    if (out.int8 != nullptr && cols % 32 != 0) fail(REPRISE_INTERNAL, "%u columns are no multiple of 32", cols);
+    // Few rows have the device to themselves and are all latency: whole rows are read by wide blocks, and where nothing
+    // needs a whole row, by many blocks.
+    const bool whole_row = Source::NORMALIZES || out.half != nullptr;
+    const bool few = n <= 64;
+    const uint32_t threads = std::min((cols + 31) / 32 * 32, whole_row && few ? MAX_THREADS : 256);
+    const dim3 grid(n, whole_row || !few ? 1 : (cols + threads - 1) / threads);
+    launch(write_forms<Source>, grid, threads, 0, stream, source, cols, out);
+}
+
+template <TensorType T>
+__global__ void embed_kernel(const uint8_t* tiles, TileLayout layout, uint32_t cols, const int32_t* tokens, float* x) {
+    release_successor();
+    wait_for_predecessor();
+    const auto row = static_cast<uint32_t>(tokens[blockIdx.y]);
+    const uint32_t i = blockIdx.x * blockDim.x + threadIdx.x;
+    if (i >= cols) return;
+    const uint8_t* tile = tiles + size_t{row / TILE_ROWS} * layout.bytes;
+    float value;
+    if constexpr (is_quantized(T)) {
+        const QuantGroup g = load_group<T>(tile, layout, row % TILE_ROWS, i / 32);
+        const int half = static_cast<int>(i / 16 % 2), word = static_cast<int>(i / 4 % 4), byte = static_cast<int>(i % 4);
+        value = scaled(half_scale<T>(g, half), quant_value<T>(g, half, word, byte));
+    } else {
+        const uint8_t* data = tile + size_t{row % TILE_ROWS} * layout.groups * 16;
+        if constexpr (T == TensorType::F32) {
+            value = reinterpret_cast<const float*>(data)[i];
+        } else {
+            const uint32_t bits = reinterpret_cast<const uint16_t*>(data)[i];
+            value = T == TensorType::F16 ? half_bits_to_float(bits) : __uint_as_float(bits << 16);
+        }
+    }
+    x[size_t{blockIdx.y} * cols + i] = value;
+}
+
+using EmbedKernel = void (*)(const uint8_t*, TileLayout, uint32_t, const int32_t*, float*);
+
+EmbedKernel embed_kernel_of(TensorType type) {
+    switch (type) {
+        case TensorType::F32: return embed_kernel<TensorType::F32>;
+        case TensorType::F16: return embed_kernel<TensorType::F16>;
+        case TensorType::BF16: return embed_kernel<TensorType::BF16>;
+        case TensorType::Q4_0: return embed_kernel<TensorType::Q4_0>;
+        case TensorType::Q4_1: return embed_kernel<TensorType::Q4_1>;
+        case TensorType::Q8_0: return embed_kernel<TensorType::Q8_0>;
+        case TensorType::Q4_K: return embed_kernel<TensorType::Q4_K>;
+        case TensorType::Q5_K: return embed_kernel<TensorType::Q5_K>;
+        case TensorType::Q6_K: return embed_kernel<TensorType::Q6_K>;
+    }
+    fail(REPRISE_INTERNAL, "embed_rows: type %d", static_cast<int>(type));
+}
+
+}  // namespace
+
+size_t int8_row_bytes(uint32_t cols) { return (cols / 32 * 40 + 15) / 16 * 16; }
+size_t half_row_values(uint32_t cols) { return (cols + 7) / 8 * 8; }
+
+void prepare(const float* x, size_t x_stride, uint32_t n, uint32_t cols, const Activations& out, cudaStream_t stream) {
+    launch_forms(PlainSource{x, x_stride}, n, cols, out, stream);
+}
+
+void rms_norm(const float* x, const float* weight, float eps, uint32_t n, uint32_t cols, const Activations& out,
+              cudaStream_t stream) {
+    launch_forms(RmsNormSource{x, weight, eps}, n, cols, out, stream);
+}
+
+void swiglu(const float* gate, const float* up, size_t stride, uint32_t n, uint32_t cols, const Activations& out,
+            cudaStream_t stream) {
+    launch_forms(SwigluSource{gate, up, stride}, n, cols, out, stream);
+}
+
+void embed_rows(const DeviceMatrix& table, const int32_t* tokens, uint32_t n, float* x, cudaStream_t stream) {
+    constexpr uint32_t threads = 256;
+    const dim3 grid((table.cols + threads - 1) / threads, n);
+    launch(embed_kernel_of(table.type), grid, threads, 0, stream, table.data, tile_layout(table.type, table.cols),
+           table.cols, tokens, x);
+}
+
+void load_input_kernels() {
+    load_kernel(write_forms<PlainSource>);
+    load_kernel(write_forms<SwigluSource>);
+    load_kernel(write_forms<RmsNormSource>);
+    for (const TensorType type : {TensorType::F32, TensorType::F16, TensorType::BF16, TensorType::Q4_0, TensorType::Q4_1,
+                                  TensorType::Q8_0, TensorType::Q4_K, TensorType::Q5_K, TensorType::Q6_K}) {
+        load_kernel(embed_kernel_of(type));
+    }
+}
+
+}  // namespace reprise::cuda

@@ -1,0 +1,170 @@
+// out[t][r] = W[r] . X[t] on tensor cores: float16 operands, both with the summed dimension contiguous, float32
+// accumulation (mma.sync m16n8k16). A block computes BM tokens by BN rows, streaming BK-wide slices of both operands
+// through a ring in shared memory.
+#pragma once
+
+#include <cuda_fp16.h>
+
+#include <cstdint>
+
+#include "cuda/launch.cuh"
+
+namespace reprise::cuda {
+
+struct HalfMatmulArgs {
+    const __half* x;           // [n] rows of pitch values
+    const float* x_scale;      // [n]
+    const __half* w;           // [rows] rows of pitch values
+    const float* w_scale;      // one value in device memory, or null for 1
+    float* out;                // [n] rows, out_stride apart
+    const float* bias;         // [rows] or null
+    const float* residual;     // as out, or null; may be out
+    size_t out_stride;
+    uint32_t n, rows, pitch;   // pitch: a multiple of 8, padding is zero in x and finite in w
+    bool paired_stores;        // out and out_stride allow 8-byte stores
+};
+
+namespace half_matmul {
+
+constexpr uint32_t BK = 64;  // 128 bytes: eight 16-byte chunks, swizzled by the row
+
+__device__ __forceinline__ uint32_t shared_address(const void* p) {
+    return static_cast<uint32_t>(__cvta_generic_to_shared(p));
+}
+/// Copies 16 bytes to shared memory, or zeros.
+__device__ __forceinline__ void copy16(uint32_t to, const void* from, bool valid) {
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(from), "r"(valid ? 16 : 0) : "memory");
+}
+__device__ __forceinline__ void commit_copies() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+template <int PENDING>
+__device__ __forceinline__ void wait_copies() {
+    asm volatile("cp.async.wait_group %0;" ::"n"(PENDING) : "memory");
+}
+__device__ __forceinline__ void load_matrices(uint32_t* r, uint32_t address) {
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+                 : "r"(address)
+                 : "memory");
+}
+__device__ __forceinline__ void multiply(float* c, const uint32_t* a, const uint32_t* b) {
+    asm volatile(
+        "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+        : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+/// Byte offset of chunk (16 bytes) of a row in a slice.
+__device__ __forceinline__ uint32_t chunk_offset(uint32_t row, uint32_t chunk) { return row * 128 + ((chunk ^ row) & 7) * 16; }
+
+template <uint32_t ROWS, uint32_t THREADS>
+__device__ __forceinline__ void copy_slice(uint32_t to, const __half* from, uint32_t first_row, uint32_t n_rows,
+                                           uint32_t pitch, uint32_t k) {
+    static_assert(ROWS * 8 % THREADS == 0);
+#pragma unroll
+    for (uint32_t i = 0; i < ROWS * 8 / THREADS; ++i) {
+        const uint32_t index = i * THREADS + threadIdx.x, row = index / 8, chunk = index % 8;
+        const bool valid = first_row + row < n_rows && k + chunk * 8 < pitch;
+        const __half* source = from + (valid ? size_t{first_row + row} * pitch + k + chunk * 8 : 0);
+        copy16(to + chunk_offset(row, chunk), source, valid);
+    }
+}
+
+/// WARPS_M x WARPS_N warps.
+template <uint32_t BM, uint32_t BN, uint32_t WARPS_M, uint32_t WARPS_N, uint32_t STAGES>
+struct Tile {
+    static constexpr uint32_t M = BM, N = BN;
+    static constexpr uint32_t THREADS = WARPS_M * WARPS_N * 32;
+    static constexpr uint32_t STAGE_BYTES = (BM + BN) * BK * sizeof(__half);
+    static constexpr uint32_t SHARED_BYTES = STAGES * STAGE_BYTES;
+    static constexpr uint32_t WARP_M = BM / WARPS_M, WARP_N = BN / WARPS_N;
+    static constexpr uint32_t MS = WARP_M / 16, NS = WARP_N / 8;
+    static_assert(WARP_M % 16 == 0 && WARP_N % 16 == 0);
+
+    __device__ static void run(const HalfMatmulArgs& args) {
+        extern __shared__ __align__(128) uint8_t shared[];
+        const uint32_t base = shared_address(shared);
+        const uint32_t lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+        const uint32_t warp_m = warp / WARPS_N * WARP_M, warp_n = warp % WARPS_N * WARP_N;
+        const uint32_t first_token = blockIdx.x * BM, first_row = blockIdx.y * BN;
+        const uint32_t slices = (args.pitch + BK - 1) / BK;
+
+        const auto copy = [&](uint32_t slice) {
+            if (slice < slices) {
+                const uint32_t stage = base + slice % STAGES * STAGE_BYTES;
+                copy_slice<BM, THREADS>(stage, args.x, first_token, args.n, args.pitch, slice * BK);
+                copy_slice<BN, THREADS>(stage + BM * 128, args.w, first_row, args.rows, args.pitch, slice * BK);
+            }
+            commit_copies();
+        };
+        float acc[MS][NS][4] = {};
+#pragma unroll
+        for (uint32_t s = 0; s + 1 < STAGES; ++s) copy(s);
+        for (uint32_t slice = 0; slice < slices; ++slice) {
+            wait_copies<STAGES - 2>();
+            __syncthreads();
+            copy(slice + STAGES - 1);
+            const uint32_t x = base + slice % STAGES * STAGE_BYTES, w = x + BM * 128;
+#pragma unroll
+            for (uint32_t k = 0; k < BK / 16; ++k) {
+                uint32_t a[MS][4], b[NS][2];
+#pragma unroll
+                for (uint32_t m = 0; m < MS; ++m) {
+                    load_matrices(a[m], x + chunk_offset(warp_m + m * 16 + lane % 16, k * 2 + lane / 16));
+                }
+#pragma unroll
+                for (uint32_t n = 0; n < NS; n += 2) {
+                    load_matrices(b[n], w + chunk_offset(warp_n + n * 8 + lane / 16 * 8 + lane % 8, k * 2 + lane / 8 % 2));
+                }
+#pragma unroll
+                for (uint32_t m = 0; m < MS; ++m) {
+#pragma unroll
+                    for (uint32_t n = 0; n < NS; ++n) multiply(acc[m][n], a[m], b[n]);
+                }
+            }
+        }
+        store(args, acc, first_token + warp_m + lane / 4, first_row + warp_n + lane % 4 * 2);
+    }
+
+    /// token, row: of this lane's first value.
+    __device__ static void store(const HalfMatmulArgs& args, const float (&acc)[MS][NS][4], uint32_t token, uint32_t row) {
+        const float w_scale = args.w_scale == nullptr ? 1.f : *args.w_scale;
+#pragma unroll
+        for (uint32_t m = 0; m < MS * 2; ++m) {
+            const uint32_t t = token + m * 8;
+            if (t >= args.n) break;
+            const float scale = args.x_scale[t] * w_scale;
+            float* out = args.out + t * args.out_stride;
+            const float* residual = args.residual == nullptr ? nullptr : args.residual + t * args.out_stride;
+#pragma unroll
+            for (uint32_t n = 0; n < NS; ++n) {
+                const uint32_t r = row + n * 8;
+                if (r >= args.rows) break;
+                const bool both = r + 1 < args.rows;
+                float v0 = acc[m / 2][n][m % 2 * 2] * scale, v1 = acc[m / 2][n][m % 2 * 2 + 1] * scale;
+                if (args.bias != nullptr) {
+                    v0 += args.bias[r];
+                    if (both) v1 += args.bias[r + 1];
+                }
+                if (residual != nullptr) {
+                    v0 += residual[r];
+                    if (both) v1 += residual[r + 1];
+                }
+                if (args.paired_stores && both) {
+                    *reinterpret_cast<float2*>(out + r) = make_float2(v0, v1);
+                } else {
+                    out[r] = v0;
+                    if (both) out[r + 1] = v1;
+                }
+            }
+        }
+    }
+};
+
+template <typename T>
+__global__ void __launch_bounds__(T::THREADS) kernel(const __grid_constant__ HalfMatmulArgs args) {
+    release_successor();
+    wait_for_predecessor();
+    T::run(args);
+}
+
+}  // namespace half_matmul
+}  // namespace reprise::cuda
