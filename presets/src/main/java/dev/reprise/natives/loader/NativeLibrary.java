@@ -1,5 +1,6 @@
-package dev.reprise.natives;
+package dev.reprise.natives.loader;
 
+import dev.reprise.natives.reprise;
 import java.io.File;
 import java.io.IOException;
 import java.net.URL;

@@ -1,4 +1,4 @@
-package dev.reprise.natives;
+package dev.reprise.natives.loader;
 
 /**
  * What each jar with a native library provides as a service. Nothing calls it: the module system resolves the providers
