@@ -85,7 +85,7 @@ struct QuantDot {
         return Source::load8(brick + brick_layout(quant_shape(TYPE), n).scales + index * TILE_ROWS * 2);
     }
     __device__ static const uint8_t* supers(const uint8_t* brick, uint32_t n, uint32_t index) {
-        return brick + brick_layout(quant_shape(TYPE), n).supers + index / 8 * TILE_ROWS * SHAPE.super_bytes;
+        return brick + brick_layout(quant_shape(TYPE), n).supers + index / 8 * TILE_ROWS * quant_shape(TYPE).super_bytes;
     }
     /// 16 bits of row r in four.
     __device__ static uint32_t of_row(uint32_t x, uint32_t y, int r) { return ((r < 2 ? x : y) >> (r % 2 * 16)) & 0xffff; }
