@@ -25,6 +25,7 @@ import java.util.Set;
 public final class Metadata {
     /** The type of a value, as GGUF has it. */
     public enum Type {
+        // In the order of the codes in the file.
         UINT8(1), INT8(1), UINT16(2), INT16(2), UINT32(4), INT32(4), FLOAT32(4), BOOL(1), STRING(8), ARRAY(12), UINT64(8),
         INT64(8), FLOAT64(8);
 
@@ -73,6 +74,7 @@ public final class Metadata {
         return values.keySet();
     }
 
+    /** Whether there is such a key. */
     public boolean contains(String key) {
         return values.containsKey(key);
     }
@@ -89,11 +91,13 @@ public final class Metadata {
         return value == null ? Optional.empty() : Optional.of(value.array.element);
     }
 
+    /** The value of a string; invalid UTF-8 becomes U+FFFD. */
     public Optional<String> string(String key) {
         Value value = find(key, Type.STRING);
         return value == null ? Optional.empty() : Optional.of(text(value.start));
     }
 
+    /** The value of a string, or {@code otherwise} if there is no such key. */
     public String string(String key, String otherwise) {
         return string(key).orElse(otherwise);
     }
@@ -110,6 +114,7 @@ public final class Metadata {
         return OptionalLong.of(integer(key, value.type, value.start));
     }
 
+    /** The value of any integer type, or {@code otherwise} if there is no such key. */
     public long integer(String key, long otherwise) {
         return integer(key).orElse(otherwise);
     }
@@ -126,15 +131,18 @@ public final class Metadata {
         return OptionalDouble.of(number(key, value.type, value.start));
     }
 
+    /** The value of any integer or floating-point type, or {@code otherwise} if there is no such key. */
     public double number(String key, double otherwise) {
         return number(key).orElse(otherwise);
     }
 
+    /** The value of a truth value; any byte but 0 is true. */
     public Optional<Boolean> bool(String key) {
         Value value = find(key, Type.BOOL);
         return value == null ? Optional.empty() : Optional.of(bytes[value.start] != 0);
     }
 
+    /** The value of a truth value, or {@code otherwise} if there is no such key. */
     public boolean bool(String key, boolean otherwise) {
         return bool(key).orElse(otherwise);
     }

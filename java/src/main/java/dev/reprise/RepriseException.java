@@ -11,7 +11,13 @@ public abstract class RepriseException extends RuntimeException {
 
     private final ErrorCode code;
 
-    /** @param cause what led to this, or null */
+    /**
+     * An exception of the kind {@code code}.
+     *
+     * @param code the same for every exception of a class
+     * @param message what was wrong and what to do about it
+     * @param cause what led to this, or null
+     */
     protected RepriseException(ErrorCode code, String message, Throwable cause) {
         super(message, cause);
         this.code = Objects.requireNonNull(code, "code");

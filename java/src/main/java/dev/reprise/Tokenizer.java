@@ -65,6 +65,7 @@ public final class Tokenizer {
      * The ids of a text. A byte that the vocabulary has no token for is left out by byte-level tokenizers and becomes the
      * unknown token in others.
      *
+     * @param text taken as it is
      * @param addSpecial whether begin and end of text are added, as far as {@link #addsBos} and {@link #addsEos} say
      * @param parseSpecial whether the text of a control token, such as {@code <|im_start|>}, becomes that token; leave it
      *     off for text that users write
@@ -155,6 +156,7 @@ public final class Tokenizer {
         return new String(vocabulary.text(id), StandardCharsets.UTF_8);
     }
 
+    /** What a token is for. */
     public TokenType tokenType(int id) {
         checkId(id);
         return vocabulary.type(id);
@@ -165,6 +167,7 @@ public final class Tokenizer {
         return optional(vocabulary.find(Objects.requireNonNull(text, "text").getBytes(StandardCharsets.UTF_8)));
     }
 
+    /** The number of tokens; ids go from 0 to one less. */
     public int vocabularySize() {
         return vocabulary.size();
     }

@@ -12,6 +12,9 @@ final class PairMerger {
     /** The rank of a pair that does not merge. */
     static final int NEVER = Integer.MAX_VALUE;
 
+    /** Children of a heap's node; four keep the heap of a long word flatter than two and its reads closer together. */
+    private static final int ARITY = 4;
+
     /** Ranks the pair of {@code text[from, middle)} and {@code text[middle, to)}. */
     interface Ranks {
         int rank(byte[] text, int from, int middle, int to, long leftHash, long rightHash);
@@ -137,8 +140,6 @@ final class PairMerger {
     long hash(int symbol) {
         return hashes[symbol];
     }
-
-    private static final int ARITY = 4;
 
     private void push(long entry) {
         if (heapSize == heap.length) {

@@ -21,18 +21,15 @@ public final class SpecialTokens {
     private int[] tokens;
     private int nodeCount = 1;
     private final int[] rootChildren = new int[256];
-    private final int[] lengths;
+    private final TextTable texts;
 
-    /** @param ids the tokens to find, ascending; empty ones are passed over, and of equal ones the last counts */
+    /** @param ids the tokens to find; empty ones are passed over, and of equal ones the last counts */
     public SpecialTokens(Vocabulary vocabulary, int[] ids) {
-        TextTable texts = vocabulary.texts;
-        // Ascending, so the last is the greatest.
-        lengths = new int[ids.length == 0 ? 0 : ids[ids.length - 1] + 1];
+        texts = vocabulary.texts;
         allocate(1024);
         tokens[ROOT] = -1;
         for (int id : ids) {
-            lengths[id] = texts.length(id);
-            if (lengths[id] > 0) {
+            if (texts.length(id) > 0) {
                 insert(texts.bytes, texts.start(id), texts.end(id), id);
             }
         }
@@ -121,13 +118,13 @@ public final class SpecialTokens {
     public static final class Matches {
         private final int[] positions;
         private final int[] ids;
-        private final int[] lengths;
+        private final TextTable texts;
         private int count;
 
-        private Matches(int capacity, int[] lengths) {
+        private Matches(int capacity, TextTable texts) {
             this.positions = new int[capacity];
             this.ids = new int[capacity];
-            this.lengths = lengths;
+            this.texts = texts;
         }
 
         private void add(int position, int id) {
@@ -146,7 +143,7 @@ public final class SpecialTokens {
 
         /** The byte behind match {@code i}. */
         public int end(int i) {
-            return positions[i] + lengths[ids[i]];
+            return positions[i] + texts.length(ids[i]);
         }
 
         public int id(int i) {
@@ -175,12 +172,12 @@ public final class SpecialTokens {
     }
 
     private Matches select(int[] positions, int[] ids, int found) {
-        Matches matches = new Matches(found, lengths);
+        Matches matches = new Matches(found, texts);
         int free = 0;
         for (int i = found - 1; i >= 0; i--) {
             if (positions[i] >= free) {
                 matches.add(positions[i], ids[i]);
-                free = positions[i] + lengths[ids[i]];
+                free = positions[i] + texts.length(ids[i]);
             }
         }
         return matches;

@@ -4,18 +4,23 @@ import java.util.Arrays;
 
 /** Text as UTF-8 bytes. */
 public final class Utf8 {
+    /** The longest array that every JVM can allocate. */
+    private static final int MAX_ARRAY = Integer.MAX_VALUE - 8;
+
     private Utf8() {}
 
-    /** The UTF-8 bytes of {@code text}; an unpaired surrogate, which has none, becomes U+FFFD. */
+    /**
+     * The UTF-8 bytes of {@code text}; an unpaired surrogate, which has none, becomes U+FFFD.
+     *
+     * @throws IllegalArgumentException if they do not fit into an array
+     */
     public static byte[] encode(CharSequence text) {
         int length = text.length();
         byte[] out = new byte[length + 16];
         int at = 0;
         for (int i = 0; i < length; i++) {
             if (out.length - at < 4) {
-                // Three bytes per UTF-16 unit is the most there can be.
-                long most = at + 3L * (length - i) + 4;
-                out = Arrays.copyOf(out, (int) Math.min(most, Math.min(2L * out.length, Integer.MAX_VALUE - 8)));
+                out = grow(out, at + 3L * (length - i) + 4);
             }
             char c = text.charAt(i);
             if (c < 0x80) {
@@ -33,6 +38,14 @@ public final class Utf8 {
             at = put(out, at, codePoint);
         }
         return at == out.length ? out : Arrays.copyOf(out, at);
+    }
+
+    /** @param most the capacity that suffices for the whole text: three bytes per UTF-16 unit are the most there can be */
+    private static byte[] grow(byte[] out, long most) {
+        if (out.length == MAX_ARRAY) {
+            throw new IllegalArgumentException("the text takes more than 2 GiB as UTF-8; encode it in parts");
+        }
+        return Arrays.copyOf(out, (int) Math.min(most, Math.min(2L * out.length, MAX_ARRAY)));
     }
 
     /** Writes one code point and returns the position behind it. */

@@ -1,0 +1,216 @@
+package dev.reprise;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTimeoutPreemptively;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.nio.ByteBuffer;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Random;
+import org.junit.jupiter.api.Test;
+
+class HostileVocabularyTest {
+    /** A second is ample for what is linear, on any machine; what is quadratic takes minutes. */
+    private static final Duration LIMIT = Duration.ofSeconds(20);
+    private static final int MEGABYTE = 1 << 20;
+
+    private static String rejection(TestVocabulary vocabulary) {
+        return assertThrows(ModelFormatException.class, vocabulary::tokenizer).getMessage();
+    }
+
+    @Test
+    void namesMissingKeys() {
+        for (String key : List.of("model", "tokens", "merges")) {
+            String message = rejection(TestVocabulary.byteLevel("gpt-2").set(key, null));
+            assertTrue(message.contains("tokenizer.ggml." + key), message);
+        }
+        assertTrue(rejection(TestVocabulary.sentencePiece("a").set("scores", null)).contains("tokenizer.ggml.scores"));
+        TestVocabulary empty = TestVocabulary.byteLevel("gpt-2").set("tokens", List.of()).set("token_type", null);
+        assertTrue(rejection(empty).contains("tokenizer.ggml.tokens"));
+    }
+
+    @Test
+    void namesKeysOfTheWrongType() {
+        assertTrue(rejection(TestVocabulary.byteLevel("gpt-2").set("tokens", 5)).contains("tokenizer.ggml.tokens"));
+        assertTrue(rejection(TestVocabulary.byteLevel("gpt-2").set("merges", "a b")).contains("tokenizer.ggml.merges"));
+        assertTrue(rejection(TestVocabulary.byteLevel("gpt-2").set("bos_token_id", "x")).contains("bos_token_id"));
+        assertTrue(rejection(TestVocabulary.byteLevel("gpt-2").set("add_bos_token", 1)).contains("add_bos_token"));
+    }
+
+    @Test
+    void refusesOtherTokenizersByName() {
+        for (String name : List.of("gemma4", "bert", "t5", "rwkv", "none", "")) {
+            TestVocabulary vocabulary = TestVocabulary.byteLevel("gpt-2").set("model", name);
+            String message = assertThrows(UnsupportedModelException.class, vocabulary::tokenizer).getMessage();
+            assertTrue(message.contains("'" + name + "'") && message.contains("llama, gpt2"), message);
+        }
+    }
+
+    @Test
+    void rejectsIdsOutsideTheVocabulary() {
+        for (String key : List.of("bos_token_id", "eos_token_id", "eot_token_id", "eom_token_id", "unknown_token_id")) {
+            for (Object id : new Object[] {-1, 256, Integer.MAX_VALUE, 0xFFFFFFFFL}) {
+                String message = rejection(TestVocabulary.byteLevel("gpt-2").set(key, id));
+                assertTrue(message.contains("tokenizer.ggml." + key) && message.contains(id.toString()), message);
+            }
+        }
+        assertTrue(rejection(TestVocabulary.byteLevel("gpt-2").set("add_bos_token", true)).contains("add_bos_token"));
+        assertTrue(rejection(TestVocabulary.byteLevel("gpt-2").set("add_eos_token", true)).contains("add_eos_token"));
+    }
+
+    @Test
+    void rejectsTablesOfTheWrongLength() {
+        for (int size : new int[] {0, 1, 255, 257}) {
+            String message = rejection(TestVocabulary.byteLevel("gpt-2").set("token_type", new int[size]));
+            assertTrue(message.contains("token_type has " + size) && message.contains("256"), message);
+            message = rejection(TestVocabulary.sentencePiece().set("scores", new float[size]));
+            assertTrue(message.contains("scores has " + size), message);
+        }
+    }
+
+    @Test
+    void rejectsUnknownTokenTypes() {
+        for (int type : new int[] {-1, 7, Integer.MIN_VALUE}) {
+            int[] types = new int[256];
+            types[9] = type;
+            String message = rejection(TestVocabulary.byteLevel("gpt-2").set("token_type", types));
+            assertTrue(message.contains("token 9") && message.contains(String.valueOf(type)), message);
+        }
+    }
+
+    @Test
+    void takesTypesThatAreMissingOrUndefinedForNormal() {
+        assertEquals(TokenType.NORMAL, TestVocabulary.byteLevel("gpt-2").set("token_type", null).tokenizer().tokenType(9));
+        assertEquals(TokenType.NORMAL,
+                TestVocabulary.byteLevel("gpt-2").set("token_type", new int[256]).tokenizer().tokenType(9));
+    }
+
+    @Test
+    void rejectsByteTokensThatSpellNoByte() {
+        Tokenizer tokenizer = TestVocabulary.sentencePiece().token("<0xZZ>", TokenType.BYTE).tokenizer();
+        String message = assertThrows(ModelFormatException.class, () -> tokenizer.decode(259)).getMessage();
+        assertTrue(message.contains("259") && message.contains("<0xZZ>"), message);
+    }
+
+    @Test
+    void usesTheLastOfEqualTokensAndTheFirstOfEqualMerges() {
+        TestVocabulary vocabulary = TestVocabulary.byteLevel("gpt-2", "a b", "b c", "a b").token("ab", TokenType.NORMAL);
+        assertArrayEquals(new int[] {259, 'c'}, vocabulary.tokenizer().encode("abc"));
+        assertEquals("ab", vocabulary.tokenizer().decode(256));
+    }
+
+    @Test
+    void passesOverMergesThatCannotApply() {
+        TestVocabulary vocabulary = TestVocabulary.byteLevel("gpt-2");
+        vocabulary.token("bc", TokenType.NORMAL);
+        vocabulary.set("merges", List.of("", " ", "  ", "a", "a ", " a", "a b c", "x unheard", "a b", "b c"));
+        // "a b" comes first though "ab" is no token: the symbol goes back to its characters.
+        assertArrayEquals(new int[] {'a', 'b', 'c'}, vocabulary.tokenizer().encode("abc"));
+        assertArrayEquals(new int[] {256}, vocabulary.tokenizer().encode("bc"));
+    }
+
+    @Test
+    void copesWithEmptyTokens() {
+        for (TokenType type : TokenType.values()) {
+            Tokenizer tokenizer = TestVocabulary.byteLevel("gpt-2").token("", type).tokenizer();
+            assertArrayEquals(new int[] {'a'}, tokenizer.encode("a", false, true));
+            assertEquals("a", tokenizer.decode(256, 'a', 256));
+        }
+    }
+
+    @Test
+    void copesWithSpecialTokensThatCutCharacters() {
+        Tokenizer tokenizer = TestVocabulary.byteLevel("llama-bpe")
+                .token(new byte[] {(byte) 0xB8}, TokenType.USER_DEFINED).tokenizer();
+        assertArrayEquals(new int[] {'a', 0xE4, 256, 0xAD, 'b'}, tokenizer.encode("a中b"));
+        assertEquals("a中b", tokenizer.decode(tokenizer.encode("a中b")));
+        Tokenizer pieces = TestVocabulary.sentencePiece("中")
+                .token(new byte[] {(byte) 0xB8}, TokenType.USER_DEFINED).set("add_space_prefix", false).tokenizer();
+        assertEquals("a中b", pieces.decode(pieces.encode("a中b")));
+    }
+
+    @Test
+    void staysLinearOnLongWords() {
+        List<String> merges = new ArrayList<>();
+        for (String unit : List.of("a", "Ġ", "Ċ", "1")) {
+            for (int n = 1; n <= 64; n *= 2) {
+                merges.add(unit.repeat(n) + " " + unit.repeat(n));
+            }
+        }
+        for (String name : List.of("llama-bpe", "qwen2", "gpt-2", "smollm", "default")) {
+            Tokenizer tokenizer = TestVocabulary.byteLevel(name, merges.toArray(String[]::new)).tokenizer();
+            for (String text : List.of("a", " ", "\n", "1", "ab", "\u00E9", "\u00A0", "12\u0663", "'", " \n")) {
+                longText(tokenizer, text);
+            }
+        }
+    }
+
+    private static void longText(Tokenizer tokenizer, String unit) {
+        String text = unit.repeat(MEGABYTE / unit.length());
+        int[] ids = assertTimeoutPreemptively(LIMIT, () -> tokenizer.encode(text));
+        // Not assertEquals, which would print a megabyte.
+        assertTrue(text.equals(tokenizer.decode(ids)), () -> "a megabyte of '" + unit + "' comes back as other text");
+    }
+
+    @Test
+    void staysLinearWhereTokensGrowByOneCharacter() {
+        int most = 1000;
+        String[] pieces = new String[most + 1];
+        pieces[most] = " ";
+        for (int n = 1; n <= most; n++) {
+            // Longer ones merge first.
+            pieces[most - n] = "a".repeat(n);
+        }
+        longText(TestVocabulary.sentencePiece(pieces).tokenizer(), "a");
+        String[] spaces = new String[most];
+        for (int n = 1; n <= most; n++) {
+            spaces[most - n] = " ".repeat(n);
+        }
+        longText(TestVocabulary.sentencePiece(spaces).tokenizer(), " ");
+        String[] merges = new String[most];
+        for (int n = 1; n <= most; n++) {
+            merges[most - n] = "a".repeat(n) + " a";
+        }
+        longText(TestVocabulary.byteLevel("gpt-2", merges).tokenizer(), "a");
+    }
+
+    @Test
+    void staysLinearWhereSpecialTokensAlmostMatch() {
+        String run = "a".repeat(MEGABYTE / 4);
+        TestVocabulary vocabulary = TestVocabulary.byteLevel("gpt-2").token("a", TokenType.USER_DEFINED)
+                .token(run + "b", TokenType.USER_DEFINED).token("b" + run, TokenType.USER_DEFINED);
+        longText(vocabulary.tokenizer(), "a");
+        longText(vocabulary.tokenizer(), "ab");
+    }
+
+    @Test
+    void meetsDamageOfAnyKindWithAnErrorOfItsOwn() {
+        Random random = new Random(11);
+        GgufSection[] seeds = {
+            TestVocabulary.byteLevel("llama-bpe", "a b", "Ġ a").token("<c>", TokenType.CONTROL).set("bos_token_id", 1L)
+                    .set("add_bos_token", true).section(),
+            TestVocabulary.sentencePiece("ab", " a", "a").token("[u]", TokenType.USER_DEFINED).section()
+        };
+        int sound = 0;
+        for (int round = 0; round < 20_000; round++) {
+            GgufSection seed = seeds[round % seeds.length];
+            byte[] bytes = seed.bytes();
+            for (int n = 1 + random.nextInt(4); n > 0; n--) {
+                bytes[random.nextInt(bytes.length)] = (byte) (random.nextBoolean() ? random.nextInt() : random.nextInt(3));
+            }
+            try {
+                Tokenizer tokenizer = Tokenizer.of(Metadata.read(ByteBuffer.wrap(bytes), seed.count()));
+                int[] ids = tokenizer.encode("ab a<c> [u] é", true, true);
+                tokenizer.decode(ids);
+                sound++;
+            } catch (ModelFormatException | UnsupportedModelException expected) {
+                assertTrue(expected.getMessage().length() > 10);
+            }
+        }
+        assertTrue(sound > 2000 && sound < 19_000, sound + " of 20000 damaged vocabularies were accepted");
+    }
+}

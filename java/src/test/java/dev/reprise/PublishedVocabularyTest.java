@@ -1,0 +1,81 @@
+package dev.reprise;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Map;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/** Published vocabularies against the ids that another engine gives. */
+class PublishedVocabularyTest {
+    private static List<?> cases(Path file) throws IOException {
+        List<?> cases = (List<?>) Json.parse(Files.readString(file));
+        assertTrue(cases.size() > 1, file + " holds no cases");
+        return cases;
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"llama-bpe", "llama-spm", "phi-3", "gpt-2", "qwen2"})
+    void encodesEveryStringExactly(String name) throws IOException {
+        Tokenizer tokenizer = Tokenizer.of(GgufHeader.read(TestData.path("tokenizer/" + name + ".gguf")));
+        for (Object one : cases(TestData.path("tokenizer/" + name + ".json"))) {
+            Map<?, ?> row = (Map<?, ?>) one;
+            String text = (String) row.get("text");
+            int[] plain = tokenizer.encode(text);
+            assertArrayEquals(Json.ints(row.get("plain")), plain, text);
+            assertArrayEquals(Json.ints(row.get("special")), tokenizer.encode(text, true, true), text);
+            assertEquals(text, tokenizer.decode(plain));
+            assertEquals(text, stream(tokenizer, plain));
+        }
+    }
+
+    private static String stream(Tokenizer tokenizer, int[] ids) {
+        StreamDecoder decoder = tokenizer.newStreamDecoder();
+        StringBuilder out = new StringBuilder();
+        for (int id : ids) {
+            out.append(decoder.append(id));
+        }
+        out.append(decoder.finish());
+        // SentencePiece's prefix is part of a stream, where only its reader knows what came before.
+        boolean prefixed = tokenizer.tokenText(ids[0]).startsWith("\u2581");
+        return prefixed ? out.substring(1) : out.toString();
+    }
+
+    @ParameterizedTest
+    @CsvSource({"models,SmolLM2-135M-Instruct-Q4_1.gguf", "demo,reprise-stories-7M-Q4_K_M.gguf"})
+    void encodesThePromptsOfTheModels(String folder, String file) throws IOException {
+        Tokenizer tokenizer = Tokenizer.of(GgufHeader.read(TestData.path(folder + "/" + file)));
+        for (Object one : cases(TestData.path(folder + "/expected.json"))) {
+            Map<?, ?> row = (Map<?, ?>) one;
+            String prompt = (String) row.get("prompt");
+            assertArrayEquals(Json.ints(row.get("prompt_ids")), tokenizer.encode(prompt, true, true), prompt);
+        }
+    }
+
+    @Test
+    void countsTheTokensOfTheEvaluationText() throws IOException {
+        Tokenizer tokenizer =
+                Tokenizer.of(GgufHeader.read(TestData.path("models/SmolLM2-135M-Instruct-Q4_1.gguf")));
+        String text = Files.readString(TestData.path("models/text.txt"));
+        int[] ids = tokenizer.encode(text);
+        assertEquals(3293, ids.length);
+        assertEquals(text, tokenizer.decode(ids));
+    }
+
+    @ParameterizedTest
+    @CsvSource({"falcon,falcon", "deepseek-llm,deepseek-llm", "starcoder,starcoder", "gemma-4,gemma4"})
+    void refusesByNameWhatIsNotSupported(String name, String named) throws IOException {
+        Metadata metadata = GgufHeader.read(TestData.path("tokenizer/" + name + ".gguf"));
+        String message = assertThrows(UnsupportedModelException.class, () -> Tokenizer.of(metadata)).getMessage();
+        assertTrue(message.contains("'" + named + "'"), message);
+    }
+}
