@@ -1,0 +1,266 @@
+// The decode step's fused kernels on random weights of real models' shapes: checked against the unfused products, then
+// timed as one captured graph per token. Attention is stood in for by a copy, so the figures are those of the products
+// and of the chain's structure. Build: nvcc -O3 -std=c++20 -arch=sm_90 --expt-relaxed-constexpr -I native/src
+//   -I native/include bench/kernels/decode_chain.cu native/src/cuda/{fused_project,linear_*,repack}.cu
+//   native/src/core/error.cpp native/src/quant/{tensor_type,half}.cpp
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "cuda/fused_project.h"
+#include "cuda/launch.cuh"
+#include "cuda/quant_layout.cuh"
+
+using namespace reprise;
+using namespace reprise::cuda;
+
+namespace {
+
+__device__ uint32_t hash(uint32_t x) {
+    x ^= x >> 16;
+    x *= 0x7feb352du;
+    x ^= x >> 15;
+    x *= 0x846ca68bu;
+    return x ^ (x >> 16);
+}
+
+template <TensorType T>
+__global__ void fill_quantized(uint8_t* tiles, TileLayout layout, uint32_t rows, uint32_t seed, float scale) {
+    const uint32_t row = blockIdx.x, group = threadIdx.x + blockIdx.y * blockDim.x;
+    if (group >= layout.groups) return;
+    QuantGroup g;
+    uint32_t* words = reinterpret_cast<uint32_t*>(&g);
+    for (uint32_t i = 0; i < sizeof(QuantGroup) / 4; ++i) words[i] = hash(seed + i + 16 * (group + layout.groups * row));
+    const uint32_t d = __half_as_ushort(__float2half(scale)), m = __half_as_ushort(__float2half(scale * 4));
+    if (T == TensorType::Q4_0 || T == TensorType::Q8_0) g.scale = d;
+    if (T == TensorType::Q4_1) g.scale = d | (m << 16);
+    if (T == TensorType::Q4_K || T == TensorType::Q5_K) g.scale &= 0x3f3f;
+    g.super = d | (m << 16);
+    store_group<T>(tiles + size_t{row / TILE_ROWS} * layout.bytes, layout, row % TILE_ROWS, group, g);
+}
+__global__ void fill_half(__half* data, size_t n, uint32_t seed) {
+    for (size_t i = blockIdx.x * size_t{blockDim.x} + threadIdx.x; i < n; i += size_t{gridDim.x} * blockDim.x) {
+        data[i] = __float2half((static_cast<float>(hash(seed + static_cast<uint32_t>(i)) % 2001) - 1000.f) * 2e-5f);
+    }
+}
+__global__ void fill_float(float* data, size_t n, uint32_t seed, float scale, float offset) {
+    for (size_t i = blockIdx.x * size_t{blockDim.x} + threadIdx.x; i < n; i += size_t{gridDim.x} * blockDim.x) {
+        data[i] = offset + scale * (static_cast<float>(hash(seed + static_cast<uint32_t>(i)) % 2001) - 1000.f) * 1e-3f;
+    }
+}
+
+float* floats(size_t n, uint32_t seed, float scale, float offset = 0) {
+    float* p;
+    check(cudaMalloc(&p, n * sizeof(float)), "allocating");
+    fill_float<<<64, 256>>>(p, n, seed, scale, offset);
+    return p;
+}
+
+uint32_t next_seed = 1;
+
+DeviceMatrix random_matrix(TensorType type, uint32_t rows, uint32_t cols) {
+    DeviceMatrix m{type, rows, cols, nullptr, device_bytes(type, rows, cols)};
+    check(cudaMalloc(&m.data, m.n_bytes), "allocating weights");
+    const TileLayout layout = tile_layout(type, cols);
+    const dim3 grid(rows, (layout.groups + 255) / 256);
+    next_seed += 7919;
+    const float s = 0.003f;
+    switch (type) {
+        case TensorType::Q4_0: fill_quantized<TensorType::Q4_0><<<grid, 256>>>(m.data, layout, rows, next_seed, s); break;
+        case TensorType::Q4_1: fill_quantized<TensorType::Q4_1><<<grid, 256>>>(m.data, layout, rows, next_seed, s); break;
+        case TensorType::Q8_0: fill_quantized<TensorType::Q8_0><<<grid, 256>>>(m.data, layout, rows, next_seed, s / 16); break;
+        case TensorType::Q4_K: fill_quantized<TensorType::Q4_K><<<grid, 256>>>(m.data, layout, rows, next_seed, s / 64); break;
+        case TensorType::Q5_K: fill_quantized<TensorType::Q5_K><<<grid, 256>>>(m.data, layout, rows, next_seed, s / 64); break;
+        case TensorType::Q6_K: fill_quantized<TensorType::Q6_K><<<grid, 256>>>(m.data, layout, rows, next_seed, s / 256); break;
+        default: fill_half<<<1024, 256>>>(reinterpret_cast<__half*>(m.data), m.n_bytes / 2 - 8, next_seed);
+    }
+    check(cudaGetLastError(), "filling weights");
+    return m;
+}
+
+__global__ void copy_heads(const float* q, float* out, uint32_t n) {
+    release_successor();
+    wait_for_predecessor();
+    for (uint32_t i = blockIdx.x * blockDim.x + threadIdx.x; i < n; i += gridDim.x * blockDim.x) out[i] = q[i];
+}
+
+struct Shape {
+    const char* name;
+    uint32_t layers, embd, q, kv, ff, vocab;
+    TensorType main, v, down_a, down_b, head;  // down_b on every second layer
+};
+
+struct Layer {
+    DeviceMatrix q, k, v, o, gate, up, down;
+    float *norm1, *norm2;
+};
+
+/// Largest difference over the largest value.
+float compare(const float* a, const float* b, size_t n) {
+    std::vector<float> x(n), y(n);
+    check(cudaMemcpy(x.data(), a, n * 4, cudaMemcpyDeviceToHost), "reading");
+    check(cudaMemcpy(y.data(), b, n * 4, cudaMemcpyDeviceToHost), "reading");
+    float most = 0, difference = 0;
+    for (size_t i = 0; i < n; ++i) {
+        most = std::max(most, std::fabs(x[i]));
+        const float d = std::fabs(x[i] - y[i]);
+        difference = d > difference || d != d ? d : difference;
+    }
+    return difference / most;
+}
+
+void check_type(TensorType type, uint32_t rows, uint32_t cols, cudaStream_t stream) {
+    const DeviceMatrix a = random_matrix(type, rows, cols), b = random_matrix(type, rows, cols);
+    float *x = floats(cols, 5, 1), *norm = floats(cols, 6, 0.2f, 1), *bias = floats(rows, 7, 1);
+    float *out1 = floats(rows, 1, 0), *out2 = floats(rows, 1, 0), *normed = floats(cols, 1, 0), *gate = floats(rows, 1, 0), *up = floats(rows, 1, 0);
+    uint8_t* int8;
+    check(cudaMalloc(&int8, int8_row_bytes(cols)), "allocating");
+    check(cudaDeviceSynchronize(), "filling");
+    rms_norm(x, norm, 1e-5f, 1, cols, {normed, int8, nullptr, nullptr}, stream);
+    const MatvecPart reference[] = {{&a, out1, bias, nullptr}};
+    matvec(reference, {normed, int8, nullptr, nullptr}, stream);
+    const MatvecPart fused[] = {{&a, out2, bias, nullptr}};
+    fused_project(fused, {x, norm, 1e-5f}, stream);
+    check(cudaStreamSynchronize(stream), "checking");
+    const float e1 = compare(out1, out2, rows);
+    const MatvecPart pair[] = {{&a, gate}, {&b, up}};
+    matvec(pair, {normed, int8, nullptr, nullptr}, stream);
+    swiglu(gate, up, rows, 1, rows, {out1, nullptr, nullptr, nullptr}, stream);
+    fused_gated_feed_forward(a, b, {x, norm, 1e-5f}, out2, stream);
+    check(cudaStreamSynchronize(stream), "checking");
+    const float e2 = compare(out1, out2, rows);
+    std::printf("check %-5s %6u x %5u: project %.1e, gated %.1e %s\n", traits(type).name, rows, cols, e1, e2, e1 < 5e-3f && e2 < 2e-2f ? "ok" : "WRONG");
+    for (void* p : {(void*)a.data, (void*)b.data, (void*)x, (void*)norm, (void*)bias, (void*)out1, (void*)out2, (void*)normed, (void*)gate, (void*)up, (void*)int8}) cudaFree(p);
+}
+
+template <class Body>
+double microseconds(cudaStream_t stream, int repeats, Body body) {
+    cudaGraph_t graph;
+    cudaGraphExec_t exec;
+    check(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), "capturing");
+    body();
+    check(cudaStreamEndCapture(stream, &graph), "capturing");
+    check(cudaGraphInstantiate(&exec, graph, 0), "instantiating");
+    cudaEvent_t start, stop;
+    cudaEventCreate(&start);
+    cudaEventCreate(&stop);
+    std::vector<float> times;
+    for (int i = 0; i < 3; ++i) check(cudaGraphLaunch(exec, stream), "replaying");
+    for (int i = 0; i < 7; ++i) {
+        cudaEventRecord(start, stream);
+        for (int r = 0; r < repeats; ++r) check(cudaGraphLaunch(exec, stream), "replaying");
+        cudaEventRecord(stop, stream);
+        check(cudaStreamSynchronize(stream), "replaying");
+        float ms;
+        cudaEventElapsedTime(&ms, start, stop);
+        times.push_back(ms * 1e3f / repeats);
+    }
+    std::sort(times.begin(), times.end());
+    cudaGraphExecDestroy(exec);
+    cudaGraphDestroy(graph);
+    return times[times.size() / 2];
+}
+
+void time_model(const Shape& s, cudaStream_t stream) {
+    std::vector<Layer> layers(s.layers);
+    for (uint32_t i = 0; i < s.layers; ++i) {
+        Layer& l = layers[i];
+        l.q = random_matrix(s.main, s.q, s.embd);
+        l.k = random_matrix(s.main, s.kv, s.embd);
+        l.v = random_matrix(i % 2 ? s.main : s.v, s.kv, s.embd);
+        l.o = random_matrix(s.main, s.embd, s.q);
+        l.gate = random_matrix(s.main, s.ff, s.embd);
+        l.up = random_matrix(s.main, s.ff, s.embd);
+        l.down = random_matrix(i % 2 ? s.down_b : s.down_a, s.embd, s.ff);
+        l.norm1 = floats(s.embd, i, 0.1f, 1);
+        l.norm2 = floats(s.embd, i + 99, 0.1f, 1);
+    }
+    const DeviceMatrix head = random_matrix(s.head, s.vocab, s.embd);
+    float *x = floats(s.embd, 3, 1), *q = floats(s.q, 1, 0), *k = floats(s.kv, 1, 0), *v = floats(s.kv, 1, 0), *att = floats(s.q, 1, 0);
+    float *ff = floats(s.ff, 1, 1), *logits = floats(s.vocab, 1, 0);
+    check(cudaDeviceSynchronize(), "filling");
+
+    const auto qkv = [&](const Layer& l) {
+        const MatvecPart parts[] = {{&l.q, q}, {&l.k, k}, {&l.v, v}};
+        fused_project(parts, {x, l.norm1, 1e-5f}, stream);
+    };
+    const auto attention = [&] { launch(copy_heads, 16, 256, 0, stream, (const float*)q, att, s.q); };
+    const auto output = [&](const Layer& l) {
+        const MatvecPart parts[] = {{&l.o, x, nullptr, x}};
+        fused_project(parts, {att}, stream);
+    };
+    const auto gated = [&](const Layer& l) { fused_gated_feed_forward(l.gate, l.up, {x, l.norm2, 1e-5f}, ff, stream); };
+    const auto down = [&](const Layer& l) {
+        const MatvecPart parts[] = {{&l.down, x, nullptr, x}};
+        fused_project(parts, {ff}, stream);
+    };
+    const auto logits_of = [&] {
+        const MatvecPart parts[] = {{&head, logits}};
+        fused_project(parts, {x, layers[0].norm1, 1e-5f}, stream);
+    };
+    const auto each = [&](auto step) {
+        return microseconds(stream, 20, [&] {
+                   for (const Layer& l : layers) step(l);
+               }) / s.layers;
+    };
+    const double total = microseconds(stream, 20, [&] {
+        for (const Layer& l : layers) {
+            qkv(l);
+            attention();
+            output(l);
+            gated(l);
+            down(l);
+        }
+        logits_of();
+    });
+    double bytes = static_cast<double>(head.n_bytes);
+    for (const Layer& l : layers) bytes += static_cast<double>(l.q.n_bytes + l.k.n_bytes + l.v.n_bytes + l.o.n_bytes + l.gate.n_bytes + l.up.n_bytes + l.down.n_bytes);
+    std::printf("%-16s %7.1f us/token = %5.0f/s, %.3f GB, %.0f GB/s, %.1f %% of 4.55 TB/s\n", s.name, total, 1e6 / total, bytes * 1e-9, bytes / total * 1e-3, bytes / total * 1e-3 / 45.5);
+    const Layer& l0 = layers[0];
+    const auto row = [&](const char* name, double us, double b) { std::printf("    %-9s %6.2f us  %7.3f MB  %6.0f GB/s, floor %.2f us\n", name, us, b * 1e-6, b / us * 1e-3, b / 4.55e6); };
+    row("qkv", each(qkv), static_cast<double>(l0.q.n_bytes + l0.k.n_bytes + l0.v.n_bytes));
+    row("copy", each([&](const Layer&) { attention(); }), 0);
+    row("output", each(output), static_cast<double>(l0.o.n_bytes));
+    row("gated", each(gated), static_cast<double>(l0.gate.n_bytes + l0.up.n_bytes));
+    row("down", each(down), static_cast<double>(layers[0].down.n_bytes + layers[1].down.n_bytes) / 2);
+    row("head", microseconds(stream, 20, logits_of), static_cast<double>(head.n_bytes));
+    for (const Layer& l : layers) {
+        for (const DeviceMatrix* m : {&l.q, &l.k, &l.v, &l.o, &l.gate, &l.up, &l.down}) cudaFree(m->data);
+    }
+    cudaFree(head.data);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    load_linear_kernels();
+    load_fused_kernels();
+    check(cudaFuncSetAttribute(copy_heads, cudaFuncAttributePreferredSharedMemoryCarveout, 100), "carve-out");
+    cudaStream_t stream;
+    check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "creating a stream");
+    using T = TensorType;
+    for (const T type : {T::Q4_0, T::Q4_1, T::Q8_0, T::Q4_K, T::Q5_K, T::Q6_K, T::F16}) {
+        check_type(type, 1536, 1536, stream);
+        check_type(type, 301, 8960, stream);
+        check_type(type, 7, 256, stream);
+    }
+    check_type(T::Q8_0, 128, 896, stream);
+    check_type(T::Q4_1, 192, 576, stream);
+    if (argc > 1 && std::strcmp(argv[1], "check") == 0) return 0;
+    const Shape shapes[] = {
+        {"1.5B Q4_K_M", 28, 1536, 1536, 256, 8960, 151936, T::Q4_K, T::Q6_K, T::Q6_K, T::Q4_K, T::Q6_K},
+        {"1B Q4_K_M", 16, 2048, 2048, 512, 8192, 128256, T::Q4_K, T::Q6_K, T::Q6_K, T::Q4_K, T::Q6_K},
+        {"0.5B Q8_0", 24, 896, 896, 128, 4864, 151936, T::Q8_0, T::Q8_0, T::Q8_0, T::Q8_0, T::Q8_0},
+        {"1.5B Q8_0", 28, 1536, 1536, 256, 8960, 151936, T::Q8_0, T::Q8_0, T::Q8_0, T::Q8_0, T::Q8_0},
+        {"1.5B F16", 28, 1536, 1536, 256, 8960, 151936, T::F16, T::F16, T::F16, T::F16, T::F16},
+        {"8B Q4_K_M", 32, 4096, 4096, 1024, 14336, 128256, T::Q4_K, T::Q6_K, T::Q6_K, T::Q4_K, T::Q6_K},
+    };
+    for (const Shape& s : shapes) {
+        if (argc > 1 && std::strstr(s.name, argv[1]) == nullptr) continue;
+        time_model(s, stream);
+    }
+    return 0;
+}

@@ -1,0 +1,34 @@
+// The decode step's fused products: norm, activation quantisation, matrix product and epilogue in one kernel that
+// streams its weights while its predecessor still runs. One token; see linear.h for the unfused reference.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include <cstdint>
+#include <span>
+
+#include "cuda/linear.h"
+
+namespace reprise::cuda {
+
+/// What all products of one kernel read: x, or rms_norm(x) * norm where norm is not null.
+struct FusedInput {
+    const float* x;               // [cols], float32
+    const float* norm = nullptr;  // [cols]
+    float eps = 0;
+};
+
+/// Device matrices that one fused kernel can take together: same columns, one type or a K-quant mix's pair.
+bool can_fuse(std::span<const MatvecPart> parts);
+
+/// out = W input (+ bias) (+ residual) for up to 3 matrices that can_fuse(). residual may be out.
+void fused_project(std::span<const MatvecPart> parts, const FusedInput& input, cudaStream_t stream);
+
+/// out = silu(gate input) * (up input), [gate.rows].
+void fused_gated_feed_forward(const DeviceMatrix& gate, const DeviceMatrix& up, const FusedInput& input, float* out,
+                              cudaStream_t stream);
+
+/// Loads the kernels and sets their shared memory limits, so that no capture meets a lazy load.
+void load_fused_kernels();
+
+}  // namespace reprise::cuda
