@@ -164,8 +164,10 @@ public final class Metadata {
             throw wrongType(key, "an array of integers", value);
         }
         long[] result = new long[array.size];
+        int at = value.start;
         for (int i = 0; i < result.length; i++) {
-            result[i] = integer(key, array.element, value.start + i * array.element.bytes);
+            result[i] = integer(key, array.element, at);
+            at += array.element.bytes;
         }
         return Optional.of(result);
     }

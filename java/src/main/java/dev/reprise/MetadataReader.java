@@ -33,7 +33,7 @@ final class MetadataReader {
         Map<String, Value> values = new LinkedHashMap<>();
         for (long i = 0; i < count; i++) {
             key = "";
-            int length = readLength("the key of pair " + i);
+            int length = readLength("the key of pair", i);
             key = new String(bytes, at, length, StandardCharsets.UTF_8);
             at += length;
             Type type = readType();
@@ -47,7 +47,7 @@ final class MetadataReader {
     private Value readValue(Type type) {
         switch (type) {
             case STRING -> {
-                int length = readLength("a string");
+                int length = readLength("a string", 0);
                 at += length;
                 return new Value(type, at - length, null);
             }
@@ -80,7 +80,7 @@ final class MetadataReader {
     private Array readStrings(int size) {
         int[] starts = new int[size + 1];
         for (int i = 0; i < size; i++) {
-            int length = readLength("element " + i);
+            int length = readLength("element", i);
             starts[i] = at;
             at += length;
         }
@@ -126,13 +126,16 @@ final class MetadataReader {
         return (int) count;
     }
 
-    private int readLength(String what) {
-        need(TextTable.LENGTH_BYTES, what);
+    /** @param index told in an error behind {@code what}; no text is put together while all goes well */
+    private int readLength(String what, long index) {
+        if (bytes.length - at < TextTable.LENGTH_BYTES) {
+            throw new ModelFormatException("metadata ends within " + where() + what + " " + index);
+        }
         long length = LittleEndian.int64(bytes, at);
         at += TextTable.LENGTH_BYTES;
         if (length < 0 || length > bytes.length - at) {
-            throw new ModelFormatException("metadata " + where() + what + " claims " + Long.toUnsignedString(length)
-                    + " bytes, but " + (bytes.length - at) + " are left");
+            throw new ModelFormatException("metadata " + where() + what + " " + index + " claims "
+                    + Long.toUnsignedString(length) + " bytes, but " + (bytes.length - at) + " are left");
         }
         return (int) length;
     }

@@ -1,13 +1,13 @@
 package dev.reprise;
 
 import dev.reprise.tokenizer.ByteLevelModel;
-import dev.reprise.tokenizer.IntList;
 import dev.reprise.tokenizer.SentencePieceModel;
 import dev.reprise.tokenizer.TextTable;
 import dev.reprise.tokenizer.TokenModel;
 import dev.reprise.tokenizer.Vocabulary;
 import java.nio.charset.StandardCharsets;
 import java.util.BitSet;
+import java.util.EnumSet;
 import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
@@ -92,9 +92,10 @@ final class TokenizerReader {
             return types;
         }
         checkSize(TOKEN_TYPES, codes.get().length, size);
+        int kinds = TokenType.values().length;
         for (int id = 0; id < size; id++) {
             long code = codes.get()[id];
-            if (code < 0 || code > TokenType.values().length) {
+            if (code < 0 || code > kinds) {
                 throw new ModelFormatException("token " + id + " has the unknown type " + code + " (" + TOKEN_TYPES + ")");
             }
             // Type 0 is "undefined", which files use for ordinary text; the others start at 1.
@@ -170,15 +171,9 @@ final class TokenizerReader {
 
     /** The tokens that are matched as a whole, in ascending order: in any text, or where special tokens are parsed. */
     int[] specialIds(boolean inAnyText) {
-        IntList ids = new IntList(512);
-        for (int id = 0; id < vocabulary.size(); id++) {
-            TokenType type = vocabulary.type(id);
-            boolean special = type == TokenType.CONTROL || type == TokenType.UNKNOWN;
-            if (type == TokenType.USER_DEFINED || special && !inAnyText) {
-                ids.add(id);
-            }
-        }
-        return ids.toArray();
+        return vocabulary.idsOf(inAnyText
+                ? EnumSet.of(TokenType.USER_DEFINED)
+                : EnumSet.of(TokenType.USER_DEFINED, TokenType.CONTROL, TokenType.UNKNOWN));
     }
 
     /**

@@ -195,7 +195,7 @@ class MetadataTest {
     }
 
     @Test
-    void countsNoErrorTwice() {
-        assertEquals(ErrorCode.MODEL_FORMAT, rejects(new GgufSection().put("a", 1).put("a", 1)).code());
+    void marksErrorsWithTheCodeOfDamagedFiles() {
+        assertEquals(ErrorCode.MODEL_FORMAT, rejects(new GgufSection().raw("k", 99)).code());
     }
 }

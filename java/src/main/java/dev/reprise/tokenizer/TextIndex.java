@@ -34,21 +34,20 @@ final class TextIndex {
         TextIndex index = new TextIndex(texts);
         int size = texts.size();
         for (int i = 0; i < size; i++) {
-            index.put(i, replace);
+            int from = texts.start(i);
+            int to = texts.end(i);
+            index.put(i, from, to, TextHash.of(texts.bytes, from, to), replace);
         }
         return index;
     }
 
-    private void put(int position, boolean replace) {
-        byte[] bytes = texts.bytes;
-        int from = texts.start(position);
-        int to = texts.end(position);
-        long mixed = TextHash.mix(TextHash.of(bytes, from, to));
+    private void put(int position, int from, int to, long hash, boolean replace) {
+        long[] slots = this.slots;
+        long mixed = TextHash.mix(hash);
         long tag = tag(mixed);
         int slot = (int) (mixed >>> shift);
-        while (slots[slot] != 0) {
-            long entry = slots[slot];
-            if ((entry & ~0xFFFFFFFFL) == tag && texts.equals((int) entry - 1, bytes, from, to)) {
+        for (long entry = slots[slot]; entry != 0; entry = slots[slot]) {
+            if ((entry & ~0xFFFFFFFFL) == tag && texts.equals((int) entry - 1, texts.bytes, from, to)) {
                 if (!replace) {
                     return;
                 }

@@ -1,6 +1,7 @@
 package dev.reprise.tokenizer;
 
 import dev.reprise.TokenType;
+import java.util.Set;
 
 /** The tokens of a model as its file spells them, with their types. */
 public final class Vocabulary {
@@ -28,6 +29,21 @@ public final class Vocabulary {
     /** Changes a type; only while the vocabulary is being set up. */
     public void setType(int id, TokenType type) {
         types[id] = (byte) type.ordinal();
+    }
+
+    /** The tokens of some types, in ascending order. */
+    public int[] idsOf(Set<TokenType> wanted) {
+        int mask = 0;
+        for (TokenType type : wanted) {
+            mask |= 1 << type.ordinal();
+        }
+        IntList ids = new IntList(512);
+        for (int id = 0; id < types.length; id++) {
+            if ((mask >> types[id] & 1) != 0) {
+                ids.add(id);
+            }
+        }
+        return ids.toArray();
     }
 
     /** The bytes of the file, before any decoding. */
