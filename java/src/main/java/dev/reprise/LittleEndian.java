@@ -1,8 +1,8 @@
 package dev.reprise;
 
 /**
- * Little-endian integers in a byte array. Plain shifts rather than a VarHandle: this runs before the compiler has warmed
- * up, where setting up method handles would cost more than all the reading.
+ * Little-endian integers in a byte array. Plain shifts rather than a VarHandle: this runs before the compiler has
+ * warmed up, where setting up method handles would cost more than all the reading.
  */
 final class LittleEndian {
     private LittleEndian() {}

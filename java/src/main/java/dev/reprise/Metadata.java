@@ -18,16 +18,17 @@ import java.util.Set;
 /**
  * The key-value pairs of a GGUF file, in the order of the file. Immutable and safe for use by many threads.
  *
- * <p>Values are decoded when they are asked for: a vocabulary of 150,000 strings costs nothing until it is read. A getter
- * throws {@link ModelFormatException} where the key has a value of another type.
+ * <p>Values are decoded when they are asked for: a vocabulary of 150,000 strings costs nothing until it is read. A
+ * getter throws {@link ModelFormatException} where the key has a value of another type.
  */
-// No lambdas here and in the tokenizer's construction: setting up the first few costs a starting JVM tens of milliseconds.
+// No lambdas here and in the tokenizer's construction: setting up the first few costs a starting JVM tens of
+// milliseconds.
 public final class Metadata {
     /** The type of a value, as GGUF has it. */
     public enum Type {
         // In the order of the codes in the file.
-        UINT8(1), INT8(1), UINT16(2), INT16(2), UINT32(4), INT32(4), FLOAT32(4), BOOL(1), STRING(8), ARRAY(12), UINT64(8),
-        INT64(8), FLOAT64(8);
+        UINT8(1), INT8(1), UINT16(2), INT16(2), UINT32(4), INT32(4), FLOAT32(4), BOOL(1), STRING(8), ARRAY(12),
+        UINT64(8), INT64(8), FLOAT64(8);
 
         /** Bytes of a value; for strings and arrays of the header, so the least that one takes. */
         final int bytes;
@@ -190,8 +191,8 @@ public final class Metadata {
     }
 
     /**
-     * The value as {@link String}, {@link Boolean}, {@link Long} ({@link BigInteger} above 2^63 - 1), {@link Double} or an
-     * unmodifiable {@link List} of these, lists included.
+     * The value as {@link String}, {@link Boolean}, {@link Long} ({@link BigInteger} above 2^63 - 1), {@link Double} or
+     * an unmodifiable {@link List} of these, lists included.
      */
     public Optional<Object> value(String key) {
         Value value = values.get(key);

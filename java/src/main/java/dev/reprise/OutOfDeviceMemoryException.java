@@ -1,6 +1,8 @@
 package dev.reprise;
 
-/** Too little free memory on the device; the message gives what weights, KV cache and workspace need and what is free. */
+/**
+ * Too little free memory on the device; the message gives what weights, KV cache and workspace need and what is free.
+ */
 public final class OutOfDeviceMemoryException extends RepriseException {
     private static final long serialVersionUID = 1L;
 

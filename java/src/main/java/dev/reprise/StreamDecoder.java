@@ -7,9 +7,9 @@ import java.nio.charset.CodingErrorAction;
 import java.nio.charset.StandardCharsets;
 
 /**
- * Decodes ids that arrive one at a time. Text comes out as soon as it is whole: a character spread over several tokens is
- * held back until its last byte, and what cannot become a character is U+FFFD. The pieces together are what decoding all
- * bytes at once would give.
+ * Decodes ids that arrive one at a time. Text comes out as soon as it is whole: a character spread over several tokens
+ * is held back until its last byte, and what cannot become a character is U+FFFD. The pieces together are what decoding
+ * all bytes at once would give.
  *
  * <p>Control tokens give no text. Belongs to one stream and one thread at a time.
  */

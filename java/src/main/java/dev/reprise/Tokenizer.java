@@ -15,8 +15,9 @@ import java.util.OptionalInt;
  * Turns text into token ids and back, as the model's file describes it. Immutable and safe for use by many threads.
  *
  * <p>Text is taken as it is: there is no Unicode normalisation. An unpaired surrogate counts as U+FFFD. Tokens of type
- * {@link TokenType#USER_DEFINED} are matched in any text, {@link TokenType#CONTROL} and {@link TokenType#UNKNOWN} ones only
- * where special tokens are parsed; where several could match, the one that starts first does, and of those the longest.
+ * {@link TokenType#USER_DEFINED} are matched in any text, {@link TokenType#CONTROL} and {@link TokenType#UNKNOWN} ones
+ * only where special tokens are parsed; where several could match, the one that starts first does, and of those the
+ * longest.
  *
  * <p>Letters, numbers and spaces are told apart by the Unicode tables of the running JDK, so text in characters newer
  * than those may be cut differently by an older JDK.
@@ -62,13 +63,13 @@ public final class Tokenizer {
     }
 
     /**
-     * The ids of a text. A byte that the vocabulary has no token for is left out by byte-level tokenizers and becomes the
-     * unknown token in others.
+     * The ids of a text. A byte that the vocabulary has no token for is left out by byte-level tokenizers and becomes
+     * the unknown token in others.
      *
      * @param text taken as it is
      * @param addSpecial whether begin and end of text are added, as far as {@link #addsBos} and {@link #addsEos} say
-     * @param parseSpecial whether the text of a control token, such as {@code <|im_start|>}, becomes that token; leave it
-     *     off for text that users write
+     * @param parseSpecial whether the text of a control token, such as {@code <|im_start|>}, becomes that token; leave
+     *     it off for text that users write
      */
     public int[] encode(CharSequence text, boolean addSpecial, boolean parseSpecial) {
         byte[] bytes = Utf8.encode(text);
@@ -109,9 +110,9 @@ public final class Tokenizer {
     }
 
     /**
-     * The text of ids, with the text of control tokens in it; invalid UTF-8 becomes U+FFFD. The space that some tokenizers
-     * put before a text is taken away again, so the ids should be those of a whole text; for the ids of a continuation use
-     * {@link #newStreamDecoder}.
+     * The text of ids, with the text of control tokens in it; invalid UTF-8 becomes U+FFFD. The space that some
+     * tokenizers put before a text is taken away again, so the ids should be those of a whole text; for the ids of a
+     * continuation use {@link #newStreamDecoder}.
      *
      * @throws IllegalArgumentException if an id is not in the vocabulary
      */

@@ -30,8 +30,8 @@ final class TokenizerReader {
     private static final String EOM = "tokenizer.ggml.eom_token_id";
 
     /**
-     * Ends of text, turn or message in published models. Files often give them as ordinary text, or name but one of them
-     * in their keys.
+     * Ends of text, turn or message in published models. Files often give them as ordinary text, or name but one of
+     * them in their keys.
      */
     private static final List<String> END_TOKENS = List.of(
             "</s>", "<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|end_of_text|>", "<|eom_id|>", "<end_of_turn>",
@@ -61,7 +61,8 @@ final class TokenizerReader {
             throw new ModelFormatException(TOKENS + " is empty");
         }
         vocabulary = new Vocabulary(tokens, readTypes(tokens.size()));
-        // SentencePiece fixes its special ids where a file does not name them; byte-level vocabularies have no such rule.
+        // SentencePiece fixes its special ids where a file does not name them; byte-level vocabularies have no such
+        // rule.
         int unknown = readId(UNKNOWN, sentencePiece ? 0 : -1);
         bos = readId(BOS, sentencePiece ? 1 : -1);
         eos = readId(EOS, sentencePiece ? 2 : -1);
@@ -96,7 +97,8 @@ final class TokenizerReader {
         for (int id = 0; id < size; id++) {
             long code = codes.get()[id];
             if (code < 0 || code > kinds) {
-                throw new ModelFormatException("token " + id + " has the unknown type " + code + " (" + TOKEN_TYPES + ")");
+                throw new ModelFormatException(
+                        "token " + id + " has the unknown type " + code + " (" + TOKEN_TYPES + ")");
             }
             // Type 0 is "undefined", which files use for ordinary text; the others start at 1.
             types[id] = (byte) Math.max(0, code - 1);
@@ -177,8 +179,8 @@ final class TokenizerReader {
     }
 
     /**
-     * Special tokens that swallow the white space behind them. GGUF has no key for this; the Phi-3 models were trained so,
-     * with these exceptions.
+     * Special tokens that swallow the white space behind them. GGUF has no key for this; the Phi-3 models were trained
+     * so, with these exceptions.
      */
     BitSet eatsSpaceBehind() {
         BitSet result = new BitSet();

@@ -1,6 +1,8 @@
 package dev.reprise;
 
-/** The model needs an architecture, tensor type or tokenizer that is not supported; the message names it and what is. */
+/**
+ * The model needs an architecture, tensor type or tokenizer that is not supported; the message names it and what is.
+ */
 public final class UnsupportedModelException extends RepriseException {
     private static final long serialVersionUID = 1L;
 

@@ -195,14 +195,14 @@ class ByteLevelTokenizerTest {
 
     @Test
     void servesManyThreadsAtOnce() throws Exception {
-        Tokenizer tokenizer = TestVocabulary.byteLevel("gpt-2", "Ġ a", "a b", "Ġa b", "b b", "ab bb").tokenizer();
+        TestVocabulary vocabulary = TestVocabulary.byteLevel("gpt-2", "Ġ a", "a b", "Ġa b", "b b", "ab bb");
+        Tokenizer tokenizer = vocabulary.tokenizer();
         List<String> texts = new ArrayList<>();
         Random random = new Random(7);
         for (int i = 0; i < 2000; i++) {
             texts.add(randomText(random, "ab ", 30));
         }
-        List<int[]> expected = texts.stream().map(TestVocabulary.byteLevel("gpt-2", "Ġ a", "a b", "Ġa b", "b b", "ab bb")
-                .tokenizer()::encode).toList();
+        List<int[]> expected = texts.stream().map(vocabulary.tokenizer()::encode).toList();
         ExecutorService threads = Executors.newFixedThreadPool(4);
         try {
             List<Future<?>> all = new ArrayList<>();

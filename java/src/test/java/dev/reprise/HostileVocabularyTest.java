@@ -84,9 +84,9 @@ class HostileVocabularyTest {
 
     @Test
     void takesTypesThatAreMissingOrUndefinedForNormal() {
-        assertEquals(TokenType.NORMAL, TestVocabulary.byteLevel("gpt-2").set("token_type", null).tokenizer().tokenType(9));
-        assertEquals(TokenType.NORMAL,
-                TestVocabulary.byteLevel("gpt-2").set("token_type", new int[256]).tokenizer().tokenType(9));
+        TestVocabulary vocabulary = TestVocabulary.byteLevel("gpt-2");
+        assertEquals(TokenType.NORMAL, vocabulary.set("token_type", null).tokenizer().tokenType(9));
+        assertEquals(TokenType.NORMAL, vocabulary.set("token_type", new int[256]).tokenizer().tokenType(9));
     }
 
     @Test
@@ -98,7 +98,8 @@ class HostileVocabularyTest {
 
     @Test
     void usesTheLastOfEqualTokensAndTheFirstOfEqualMerges() {
-        TestVocabulary vocabulary = TestVocabulary.byteLevel("gpt-2", "a b", "b c", "a b").token("ab", TokenType.NORMAL);
+        TestVocabulary vocabulary = TestVocabulary.byteLevel("gpt-2", "a b", "b c", "a b");
+        vocabulary.token("ab", TokenType.NORMAL);
         assertArrayEquals(new int[] {259, 'c'}, vocabulary.tokenizer().encode("abc"));
         assertEquals("ab", vocabulary.tokenizer().decode(256));
     }
@@ -200,7 +201,8 @@ class HostileVocabularyTest {
             GgufSection seed = seeds[round % seeds.length];
             byte[] bytes = seed.bytes();
             for (int n = 1 + random.nextInt(4); n > 0; n--) {
-                bytes[random.nextInt(bytes.length)] = (byte) (random.nextBoolean() ? random.nextInt() : random.nextInt(3));
+                int damage = random.nextBoolean() ? random.nextInt() : random.nextInt(3);
+                bytes[random.nextInt(bytes.length)] = (byte) damage;
             }
             try {
                 Tokenizer tokenizer = Tokenizer.of(Metadata.read(ByteBuffer.wrap(bytes), seed.count()));

@@ -86,8 +86,8 @@ class SpecialTokenTest {
 
     @ParameterizedTest
     @ValueSource(strings = {
-        "</s>", "<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|end_of_text|>", "<|eom_id|>", "<end_of_turn>", "<|end|>",
-        "<|return|>", "<|call|>"
+        "</s>", "<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|end_of_text|>", "<|eom_id|>", "<end_of_turn>",
+        "<|end|>", "<|return|>", "<|call|>"
     })
     void knowsEndTokensWhateverTheirType(String end) {
         for (TokenType type : List.of(TokenType.NORMAL, TokenType.USER_DEFINED, TokenType.CONTROL)) {

@@ -66,7 +66,9 @@ class StreamDecoderTest {
     void agreesWithDecodingAtOnceOnRandomBytes() {
         Random random = new Random(10);
         // Bytes that start, continue and break sequences of all lengths.
-        int[] bytes = {'a', 0x80, 0xBF, 0xC0, 0xC3, 0xA9, 0xE0, 0xE4, 0xB8, 0xED, 0xA0, 0xF0, 0x9F, 0x90, 0xF4, 0xF8, 0xFF};
+        int[] bytes = {
+            'a', 0x80, 0xBF, 0xC0, 0xC3, 0xA9, 0xE0, 0xE4, 0xB8, 0xED, 0xA0, 0xF0, 0x9F, 0x90, 0xF4, 0xF8, 0xFF
+        };
         Tokenizer tokenizer = TestVocabulary.byteLevel("gpt-2").tokenizer();
         for (int round = 0; round < 20_000; round++) {
             int[] ids = random.ints(1 + random.nextInt(10), 0, bytes.length).map(i -> bytes[i]).toArray();

@@ -11,8 +11,8 @@ final class TestData {
     private TestData() {}
 
     /**
-     * A file or folder of the test data. Skips the test where the variable is not set, fails it where the variable is set
-     * and the file is not there.
+     * A file or folder of the test data. Skips the test where the variable is not set, fails it where the variable is
+     * set and the file is not there.
      */
     static Path path(String name) {
         String root = System.getenv("REPRISE_TESTDATA");

@@ -4,8 +4,8 @@ import dev.reprise.TokenType;
 import java.util.Arrays;
 
 /**
- * Byte-level BPE, the {@code gpt2} tokenizer of GGUF. The file spells every byte as a printable character ({@code Ġ} for a
- * space), which is also how the tokens and merges are looked up here: nothing is decoded when the model loads.
+ * Byte-level BPE, the {@code gpt2} tokenizer of GGUF. The file spells every byte as a printable character ({@code Ġ}
+ * for a space), which is also how the tokens and merges are looked up here: nothing is decoded when the model loads.
  *
  * <p>A byte that the vocabulary has no token for is left out, as other implementations do.
  */

@@ -1,8 +1,8 @@
 package dev.reprise.tokenizer;
 
 /**
- * The classes of code points that pre-tokenizers tell apart. A lookup gives the class and the length of the UTF-8 sequence
- * in one int, so that a scanner touches each character once.
+ * The classes of code points that pre-tokenizers tell apart. A lookup gives the class and the length of the UTF-8
+ * sequence in one int, so that a scanner touches each character once.
  */
 final class CodePoints {
     /** General category L. */

@@ -1,8 +1,8 @@
 package dev.reprise.tokenizer;
 
 /**
- * The pre-tokenizer of files that name none or {@code default}. Four expressions, each applied to the pieces that the one
- * before it has left:
+ * The pre-tokenizer of files that name none or {@code default}. Four expressions, each applied to the pieces that the
+ * one before it has left:
  *
  * <pre>{@code
  * [\p{P}$+<=>^~|]+

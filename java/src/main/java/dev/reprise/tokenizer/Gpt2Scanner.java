@@ -5,8 +5,8 @@ package dev.reprise.tokenizer;
  *
  * <pre>{@code 's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+}</pre>
  *
- * SmolLM cuts the text around every {@code \p{N}} first and applies the expression to each piece by itself: a number is a
- * word of one character, and stands like the end of the text for the white space before it.
+ * SmolLM cuts the text around every {@code \p{N}} first and applies the expression to each piece by itself: a number is
+ * a word of one character, and stands like the end of the text for the white space before it.
  */
 final class Gpt2Scanner extends PreTokenizer {
     private final boolean singleDigits;

@@ -4,7 +4,8 @@ import java.util.Arrays;
 
 /**
  * Byte pair encoding of one word: of all neighbouring symbols that may merge, the pair of least rank does, the leftmost
- * first, until none is left. A linked list of symbols and a heap of candidates make that n log n for a word of any length.
+ * first, until none is left. A linked list of symbols and a heap of candidates make that n log n for a word of any
+ * length.
  *
  * <p>Scratch space of one encoding; not safe for use by several threads.
  */

@@ -7,7 +7,8 @@ import dev.reprise.UnsupportedModelException;
  * authors; these are scanners written by hand, which take a tenth of the time.
  */
 abstract class PreTokenizer {
-    private static final String SUPPORTED = "llama-bpe, llama3, llama-v3, qwen2, deepseek-r1-qwen, gpt-2, smollm, default";
+    private static final String SUPPORTED =
+            "llama-bpe, llama3, llama-v3, qwen2, deepseek-r1-qwen, gpt-2, smollm, default";
 
     /** @throws UnsupportedModelException if {@code name} is none that is known */
     static PreTokenizer named(String name) {

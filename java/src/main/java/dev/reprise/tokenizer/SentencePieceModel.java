@@ -26,8 +26,7 @@ public final class SentencePieceModel extends TokenModel implements PairMerger.R
     /**
      * @param scores one per token
      * @param spacePrefix whether a space goes before the text and behind every special token
-     * @param unknown the token of bytes that have none, or -1
-     * @throws ModelFormatException if a byte has no token and there is no unknown token either
+     * @param unknown the token of bytes that have none
      */
     public SentencePieceModel(Vocabulary vocabulary, float[] scores, boolean spacePrefix, int unknown) {
         this.vocabulary = vocabulary;
@@ -52,10 +51,6 @@ public final class SentencePieceModel extends TokenModel implements PairMerger.R
             }
             if (id < 0) {
                 id = unknown;
-            }
-            if (id < 0) {
-                throw new ModelFormatException(String.format(
-                        "the vocabulary has no token <0x%02X> and no unknown token (tokenizer.ggml.unknown_token_id)", b));
             }
             byteTokens[b] = id;
         }

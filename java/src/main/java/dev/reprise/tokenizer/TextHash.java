@@ -4,8 +4,8 @@ import java.util.SplittableRandom;
 
 /**
  * Polynomial hashes of byte strings, modulo 2^64. The hash of a concatenation follows from those of its parts, so that
- * looking up what two symbols would merge to reads no text. The base is drawn anew in every process: a vocabulary cannot
- * be made to collide.
+ * looking up what two symbols would merge to reads no text. The base is drawn anew in every process: a vocabulary
+ * cannot be made to collide.
  */
 final class TextHash {
     static final long EMPTY = 0;

@@ -40,7 +40,9 @@ public final class Utf8 {
         return at == out.length ? out : Arrays.copyOf(out, at);
     }
 
-    /** @param most the capacity that suffices for the whole text: three bytes per UTF-16 unit are the most there can be */
+    /**
+     * @param most the capacity that suffices for the whole text: three bytes per UTF-16 unit are the most there can be
+     */
     private static byte[] grow(byte[] out, long most) {
         if (out.length == MAX_ARRAY) {
             throw new IllegalArgumentException("the text takes more than 2 GiB as UTF-8; encode it in parts");
@@ -73,8 +75,9 @@ public final class Utf8 {
     }
 
     /**
-     * Bytes of the code point that starts at {@code at}, by its first byte. A stray continuation byte, or a sequence that
-     * {@code end} cuts off, counts as one byte: a special token may have been cut out of the middle of a character.
+     * Bytes of the code point that starts at {@code at}, by its first byte. A stray continuation byte, or a sequence
+     * that {@code end} cuts off, counts as one byte: a special token may have been cut out of the middle of a
+     * character.
      */
     static int length(byte[] text, int at, int end) {
         int first = text[at];
@@ -92,7 +95,10 @@ public final class Utf8 {
             case 1 -> first >= 0 ? first : 0xFFFD;
             case 2 -> (first & 0x1F) << 6 | text[at + 1] & 0x3F;
             case 3 -> (first & 0x0F) << 12 | (text[at + 1] & 0x3F) << 6 | text[at + 2] & 0x3F;
-            default -> (first & 0x07) << 18 | (text[at + 1] & 0x3F) << 12 | (text[at + 2] & 0x3F) << 6 | text[at + 3] & 0x3F;
+            default -> (first & 0x07) << 18
+                    | (text[at + 1] & 0x3F) << 12
+                    | (text[at + 2] & 0x3F) << 6
+                    | text[at + 3] & 0x3F;
         };
     }
 }

@@ -71,10 +71,11 @@ class PreTokenizerTest {
     }
 
     private static final String[] ALPHABET = {
-        "a", "s", "t", "l", "e", "r", "v", "m", "d", "S", "L", "E", "z", "'", "'", "'", " ", " ", " ", "  ", "\t", "\n", "\r",
-        "1", "2", "345", "\u0663", "\u00B2", "\u2167", "\u00E9", "\u4E2D", "\u0301", "\uD83D\uDE00", "\u00A0", "\u0085",
-        "\u2003", "\u3000", "\u2028", "\u200B", "\uD83C\uDFFD", "\u001C", "\u180E", "$", "+", "`", "^", "-", "_", "\u00AB",
-        "\u0378", "\uE000", "\uFFFD", ".", "!", "\u01C5", "\u02B0", "\u20AC", "\uD835\uDFD8", "\u0000", "\u017F", "\u212A"
+        "a", "s", "t", "l", "e", "r", "v", "m", "d", "S", "L", "E", "z", "'", "'", "'", " ", " ", " ", "  ",
+        "\t", "\n", "\r", "1", "2", "345", "\u0663", "\u00B2", "\u2167", "\u00E9", "\u4E2D", "\u0301",
+        "\uD83D\uDE00", "\u00A0", "\u0085", "\u2003", "\u3000", "\u2028", "\u200B", "\uD83C\uDFFD", "\u001C",
+        "\u180E", "$", "+", "`", "^", "-", "_", "\u00AB", "\u0378", "\uE000", "\uFFFD", ".", "!", "\u01C5",
+        "\u02B0", "\u20AC", "\uD835\uDFD8", "\u0000", "\u017F", "\u212A"
     };
 
     @ParameterizedTest
@@ -92,7 +93,8 @@ class PreTokenizerTest {
 
     private static String escape(CharSequence text) {
         StringBuilder out = new StringBuilder();
-        text.chars().forEach(c -> out.append(c > ' ' && c < 127 ? String.valueOf((char) c) : String.format("\\u%04X", c)));
+        text.chars().forEach(
+                c -> out.append(c > ' ' && c < 127 ? String.valueOf((char) c) : String.format("\\u%04X", c)));
         return out.toString();
     }
 
