@@ -9,6 +9,7 @@ namespace {
 constexpr const char* kName = "avx2";
 constexpr int kLanes = 8;
 constexpr int kColumnTile = 4;
+constexpr int kFloatColumns = 3;
 constexpr bool kSignedBytes = true;  // weights of Q8_0 stay signed
 using F = __m256;
 using I = __m256i;

@@ -16,6 +16,7 @@ namespace {
 constexpr const char* kName = "avx512vnni";
 constexpr int kLanes = 16;
 constexpr int kColumnTile = 8;
+constexpr int kFloatColumns = 6;
 // Weights of Q8_0 are unpacked with 128 added, as unsigned bytes; the dot product starts from what that adds.
 constexpr bool kSignedBytes = false;
 using F = __m512;

@@ -9,6 +9,7 @@ namespace {
 constexpr const char* kName = "baseline";
 constexpr int kLanes = 4;
 constexpr int kColumnTile = 4;
+constexpr int kFloatColumns = 2;
 // Weights of Q8_0 are unpacked with 128 added, as unsigned bytes; the dot product starts from what that adds.
 constexpr bool kSignedBytes = false;
 using F = __m128;
