@@ -2,6 +2,8 @@
 //
 //   nvcc -O3 -std=c++20 -arch=sm_90 --expt-relaxed-constexpr -I native/src -I native/include bench/kernels/prefill_matmul.cu
 //        native/src/cuda/{repack,linear_input,linear_matvec,linear_matmul}.cu native/src/quant/*.cpp native/src/core/error.cpp
+#include <cstring>
+
 #include "linear_bench.cuh"
 
 using namespace reprise;
@@ -62,17 +64,20 @@ void run_model(const ModelShape& s, TensorType type, bool mixed, uint32_t n) {
 
 }  // namespace
 
-int main() {
+int main(int argc, char** argv) {
     try {
         load_linear_kernels();
+        const bool shapes = argc < 2 || std::strcmp(argv[1], "models") != 0, models = argc < 2 || std::strcmp(argv[1], "shapes") != 0;
         constexpr uint32_t SHAPES[][2] = {{1536, 1536}, {8960, 1536}, {1536, 8960}, {4096, 4096}, {14336, 4096}, {4096, 14336}};
-        for (const TensorType type : ALL_TYPES) {
-            for (const auto& shape : SHAPES) run_shape(type, shape[0], shape[1], 512);
+        if (shapes) {
+            for (const TensorType type : ALL_TYPES) {
+                for (const auto& shape : SHAPES) run_shape(type, shape[0], shape[1], 512);
+            }
+            for (const uint32_t n : {1u, 16u, 64u, 128u, 2048u}) {
+                for (const auto& shape : SHAPES) run_shape(TensorType::F16, shape[0], shape[1], n);
+            }
         }
-        for (const uint32_t n : {1u, 16u, 64u, 128u, 2048u}) {
-            for (const auto& shape : SHAPES) run_shape(TensorType::F16, shape[0], shape[1], n);
-        }
-        for (const uint32_t n : {512u, 2048u}) {
+        for (const uint32_t n : models ? std::vector{512u, 2048u} : std::vector<uint32_t>{}) {
             run_model(MODELS[2], TensorType::Q4_K, true, n);
             run_model(MODELS[3], TensorType::Q4_K, true, n);
             run_model(MODELS[2], TensorType::F16, false, n);

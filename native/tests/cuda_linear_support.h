@@ -99,28 +99,36 @@ struct TestMatrix {
     }
 };
 
-/// W x + bias + residual in double.
-inline std::vector<double> reference(const TestMatrix& w, const std::vector<double>& x, const float* bias = nullptr,
-                                     const float* residual = nullptr) {
-    std::vector<double> out(w.matrix.rows);
+/// W x + bias + residual in double, and how large its rounding errors may be expected to be.
+struct Reference {
+    std::vector<double> values;
+    double norm = 0;  // of the terms' root sums of squares: unlike the values' norm not small when terms cancel
+};
+inline Reference reference(const TestMatrix& w, const std::vector<double>& x, const float* bias = nullptr,
+                           const float* residual = nullptr) {
+    Reference out = {std::vector<double>(w.matrix.rows)};
     for (uint32_t r = 0; r < w.matrix.rows; ++r) {
         double sum = 0;
-        for (uint32_t i = 0; i < w.matrix.cols; ++i) sum += double{w.weights[size_t{r} * w.matrix.cols + i]} * x[i];
-        if (bias != nullptr) sum += bias[r];
-        if (residual != nullptr) sum += residual[r];
-        out[r] = sum;
+        const auto add = [&](double term) {
+            sum += term;
+            out.norm += term * term;
+        };
+        for (uint32_t i = 0; i < w.matrix.cols; ++i) add(double{w.weights[size_t{r} * w.matrix.cols + i]} * x[i]);
+        if (bias != nullptr) add(bias[r]);
+        if (residual != nullptr) add(residual[r]);
+        out.values[r] = sum;
     }
+    out.norm = std::sqrt(out.norm);
     return out;
 }
 
-/// |out - expected| / |expected|; NaN if any output is not finite.
-inline double relative_error(const float* out, const std::vector<double>& expected) {
-    double difference = 0, norm = 0;
-    for (size_t i = 0; i < expected.size(); ++i) {
-        difference += (out[i] - expected[i]) * (out[i] - expected[i]);
-        norm += expected[i] * expected[i];
+/// |out - expected| / norm; NaN if any output is not finite.
+inline double relative_error(const float* out, const Reference& expected) {
+    double squares = 0;
+    for (size_t i = 0; i < expected.values.size(); ++i) {
+        squares += (out[i] - expected.values[i]) * (out[i] - expected.values[i]);
     }
-    return norm == 0 ? std::sqrt(difference) : std::sqrt(difference / norm);
+    return expected.norm == 0 ? std::sqrt(squares) : std::sqrt(squares) / expected.norm;
 }
 
 /// An input in every form, and what each form says on the host.

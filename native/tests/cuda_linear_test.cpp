@@ -27,7 +27,7 @@ std::vector<Shape> shapes(TensorType type) {
 
 double matvec_bound(TensorType type) { return type == TensorType::F32 ? 2e-6 : 1e-5; }
 /// Rounding of dequantised weights to float16 in tensor-core products; F16 weights are exact.
-double matmul_bound(TensorType type) { return type == TensorType::F32 ? 2e-6 : type == TensorType::F16 ? 2e-5 : 5e-4; }
+double matmul_bound(TensorType type) { return type == TensorType::F32 ? 1e-5 : type == TensorType::F16 ? 2e-5 : 5e-4; }
 
 class CudaLinear : public ::testing::TestWithParam<TensorType> {
   protected:
@@ -90,7 +90,7 @@ TEST_P(CudaLinear, ExactMatricesKeepFloat32Precision) {
         const std::vector<float> many = three.download();
         EXPECT_LT(relative_error(one.download().data(), reference(w, input.values(InputForm::F32, 0))), 2e-6);
         for (uint32_t t = 0; t < 3; ++t) {
-            EXPECT_LT(relative_error(many.data() + t * shape.rows, reference(w, input.values(InputForm::F32, t))), 2e-6);
+            EXPECT_LT(relative_error(many.data() + t * shape.rows, reference(w, input.values(InputForm::F32, t))), 1e-5);
         }
     }
 }
@@ -126,7 +126,7 @@ TEST_P(CudaLinear, MatmulIsTheProductForAnyNumberOfTokens) {
 
 TEST_P(CudaLinear, MatrixThatNeedsSeveralStripsIsWhole) {
     Random random(5);
-    const uint32_t cols = 1024, rows = 33 * 1024 + 5;  // 66 MiB in float16
+    const uint32_t cols = 2048, rows = 33 * 1024 + 5;  // 132 MiB in float16
     const TestMatrix w(random, GetParam(), rows, cols);
     const TestInput input(random.normals(3 * cols), 3, cols, false);
     const Buffer<uint8_t> scratch(matmul_scratch_bytes(w.matrix));
@@ -276,7 +276,7 @@ TEST_F(CudaLinearInput, PartsOfSeveralTypesShareALaunch) {
         const std::vector<float> values = out.download();
         uint32_t first = 0;
         for (const TestMatrix* w : {&q, &k, &v}) {
-            const std::vector<double> expected = reference(*w, input.values(matvec_input(w->matrix.type), 0));
+            const Reference expected = reference(*w, input.values(matvec_input(w->matrix.type), 0));
             EXPECT_LT(relative_error(values.data() + first, expected), 1e-5);
             first += w->matrix.rows;
         }

@@ -91,7 +91,7 @@ uint32_t matvec_launches(std::span<const MatvecPart> parts);
 /// memory, matmul_scratch_bytes() of this matrix at least, 256-byte aligned, free for reuse in stream order.
 void matmul(const DeviceMatrix& matrix, const Activations& x, uint32_t n, float* out, size_t out_stride,
             const float* bias, const float* residual, void* scratch, cudaStream_t stream);
-/// Independent of n; at most 80 MiB unless one row is larger.
+/// Independent of n; at most 128 MiB and 256 bytes.
 size_t matmul_scratch_bytes(const DeviceMatrix& matrix);
 
 /// Loads every kernel of this file into the current device's context, so that no capture meets a lazy load.

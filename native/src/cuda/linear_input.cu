@@ -13,86 +13,112 @@ namespace {
 
 constexpr uint32_t MAX_THREADS = 1024;
 
-/// A row of the input before it is converted: value(i) * factor.
+// A source gives the values of an input's rows before they are converted. What never changes after load (weight) is read
+// early; value() reads the rest.
 struct PlainSource {
     const float* x;
     size_t stride;
     static constexpr bool NORMALIZES = false;
-    __device__ float value(uint32_t row, uint32_t, uint32_t i) const { return x[row * stride + i]; }
+    __device__ float weight(uint32_t) const { return 1.f; }
+    __device__ float value(uint32_t row, uint32_t i) const { return x[row * stride + i]; }
 };
 struct SwigluSource {
     const float* gate;
     const float* up;
     size_t stride;
     static constexpr bool NORMALIZES = false;
-    __device__ float value(uint32_t row, uint32_t, uint32_t i) const {
+    __device__ float weight(uint32_t) const { return 1.f; }
+    __device__ float value(uint32_t row, uint32_t i) const {
         const float g = gate[row * stride + i];
         return g / (1.f + expf(-g)) * up[row * stride + i];
     }
 };
 struct RmsNormSource {
     const float* x;
-    const float* weight;
+    const float* weights;
     float eps;
+    size_t stride;
     static constexpr bool NORMALIZES = true;
-    __device__ float value(uint32_t row, uint32_t cols, uint32_t i) const { return x[size_t{row} * cols + i] * weight[i]; }
-    __device__ float plain(uint32_t row, uint32_t cols, uint32_t i) const { return x[size_t{row} * cols + i]; }
+    __device__ float weight(uint32_t i) const { return weights[i]; }
+    __device__ float value(uint32_t row, uint32_t i) const { return x[row * stride + i]; }
 };
 
-struct SumMax {
-    float sum, max;
-};
-
-/// Both over the block, in a fixed order; every thread gets them.
-__device__ SumMax block_reduce(SumMax v) {
-    __shared__ SumMax partial[MAX_THREADS / 32];
+/// Over the block, in a fixed order; every thread gets it.
+template <typename Combine>
+__device__ float block_reduce(float v, Combine combine) {
+    __shared__ float partial[MAX_THREADS / 32];
     const uint32_t lane = threadIdx.x % 32, warp = threadIdx.x / 32, warps = blockDim.x / 32;
 #pragma unroll
-    for (int offset = 16; offset > 0; offset /= 2) {
-        v.sum += __shfl_xor_sync(~0u, v.sum, offset);
-        v.max = fmaxf(v.max, __shfl_xor_sync(~0u, v.max, offset));
-    }
+    for (int offset = 16; offset > 0; offset /= 2) v = combine(v, __shfl_xor_sync(~0u, v, offset));
+    __syncthreads();  // an earlier reduction's readers are done
     if (lane == 0) partial[warp] = v;
     __syncthreads();
-    v = lane < warps ? partial[lane] : SumMax{0.f, 0.f};
+    v = lane < warps ? partial[lane] : 0.f;
 #pragma unroll
-    for (int offset = 16; offset > 0; offset /= 2) {
-        v.sum += __shfl_xor_sync(~0u, v.sum, offset);
-        v.max = fmaxf(v.max, __shfl_xor_sync(~0u, v.max, offset));
-    }
+    for (int offset = 16; offset > 0; offset /= 2) v = combine(v, __shfl_xor_sync(~0u, v, offset));
     return v;
 }
 
-/// blockIdx.x is the row, which gridDim.y blocks write together; each warp takes 32 values at a time.
+/// blockIdx.x is the row, which gridDim.y blocks write together; each warp takes 32 values at a time. A thread keeps its
+/// first values in registers between the passes over a row.
 template <typename Source>
 __global__ void __launch_bounds__(MAX_THREADS) write_forms(Source source, uint32_t cols, Activations out) {
+    constexpr uint32_t KEPT = 8;
     release_successor();
+    const uint32_t row = blockIdx.x, padded = (cols + 31) / 32 * 32;
+    const uint32_t first = blockIdx.y * blockDim.x + threadIdx.x, step = gridDim.y * blockDim.x;
+    float weights[KEPT], values[KEPT];
+#pragma unroll
+    for (uint32_t j = 0; j < KEPT; ++j) {
+        const uint32_t i = first + j * step;
+        if (i < cols) weights[j] = source.weight(i);
+    }
     wait_for_predecessor();
-    const uint32_t row = blockIdx.x;
-    const uint32_t padded = (cols + 31) / 32 * 32;
-    const bool wants_max = out.half != nullptr;
+#pragma unroll
+    for (uint32_t j = 0; j < KEPT; ++j) {
+        const uint32_t i = first + j * step;
+        values[j] = i < cols ? source.value(row, i) : 0.f;
+    }
 
-    float factor = 1.f, scale = 1.f;
-    if (Source::NORMALIZES || wants_max) {
-        SumMax v = {0.f, 0.f};
-        for (uint32_t i = threadIdx.x; i < cols; i += blockDim.x) {
-            if constexpr (Source::NORMALIZES) v.sum = fmaf(source.plain(row, cols, i), source.plain(row, cols, i), v.sum);
-            if (wants_max) v.max = fmaxf(v.max, fabsf(source.value(row, cols, i)));
-        }
-        v = block_reduce(v);
-        if constexpr (Source::NORMALIZES) factor = 1.f / sqrtf(v.sum / static_cast<float>(cols) + source.eps);
-        scale = half_range_scale(v.max * factor);
-        if (wants_max && threadIdx.x == 0 && blockIdx.y == 0) out.half_scale[row] = scale;
+    float factor = 1.f;
+    if constexpr (Source::NORMALIZES) {
+        float sum = 0;
+#pragma unroll
+        for (uint32_t j = 0; j < KEPT; ++j) sum = fmaf(values[j], values[j], sum);
+        for (uint32_t i = first + KEPT * step; i < cols; i += step) sum = fmaf(source.value(row, i), source.value(row, i), sum);
+        sum = block_reduce(sum, [](float a, float b) { return a + b; });
+        factor = 1.f / sqrtf(sum / static_cast<float>(cols) + source.eps);
+    }
+    const auto rest = [&](uint32_t i) { return i < cols ? source.value(row, i) * factor * source.weight(i) : 0.f; };
+#pragma unroll
+    for (uint32_t j = 0; j < KEPT; ++j) {
+        if (first + j * step < cols) values[j] = values[j] * factor * weights[j];
+    }
+
+    float inverse_scale = 1.f;
+    if (out.half != nullptr) {
+        float max = 0;
+#pragma unroll
+        for (uint32_t j = 0; j < KEPT; ++j) max = fmaxf(max, fabsf(values[j]));
+        for (uint32_t i = first + KEPT * step; i < cols; i += step) max = fmaxf(max, fabsf(rest(i)));
+        const float scale = half_range_scale(block_reduce(max, [](float a, float b) { return fmaxf(a, b); }));
+        inverse_scale = 1.f / scale;
+        if (threadIdx.x == 0) out.half_scale[row] = scale;
     }
 
     const size_t half_pitch = (cols + 7) / 8 * 8;
     uint8_t* int8 = out.int8 == nullptr ? nullptr : out.int8 + size_t{row} * ((cols / 32 * 40 + 15) / 16 * 16);
-    for (uint32_t i = blockIdx.y * blockDim.x + threadIdx.x; i < padded; i += gridDim.y * blockDim.x) {
-        const float v = i < cols ? source.value(row, cols, i) * factor : 0.f;
+    const auto write = [&](uint32_t i, float v) {
         if (out.f32 != nullptr && i < cols) out.f32[size_t{row} * cols + i] = v;
         if (int8 != nullptr) store_int8_group(int8, cols / 32, i / 32, v);
-        if (out.half != nullptr && i < half_pitch) out.half[row * half_pitch + i] = __float2half_rn(v / scale);
+        if (out.half != nullptr && i < half_pitch) out.half[row * half_pitch + i] = __float2half_rn(v * inverse_scale);
+    };
+#pragma unroll
+    for (uint32_t j = 0; j < KEPT; ++j) {
+        const uint32_t i = first + j * step;
+        if (i < padded) write(i, values[j]);
     }
+    for (uint32_t i = first + KEPT * step; i < padded; i += step) write(i, rest(i));
 }
 
 template <typename Source>
@@ -101,10 +127,14 @@ void launch_forms(const Source& source, uint32_t n, uint32_t cols, const Activat
     // Few rows have the device to themselves and are all latency: whole rows are read by wide blocks, and where nothing
     // needs a whole row, by many blocks.
     const bool whole_row = Source::NORMALIZES || out.half != nullptr;
-    const bool few = n <= 64;
-    const uint32_t threads = std::min((cols + 31) / 32 * 32, whole_row && few ? MAX_THREADS : 256);
-    const dim3 grid(n, whole_row || !few ? 1 : (cols + threads - 1) / threads);
-    launch(write_forms<Source>, grid, threads, 0, stream, source, cols, out);
+    const uint32_t padded = (cols + 31) / 32 * 32;
+    uint32_t threads = 256, blocks = 1;
+    if (!whole_row) {
+        blocks = (padded + threads - 1) / threads;
+    } else {
+        while (threads < MAX_THREADS && threads * (n <= 64 ? 1 : 8) < padded) threads *= 2;
+    }
+    launch(write_forms<Source>, dim3(n, blocks), std::min(threads, padded), 0, stream, source, cols, out);
 }
 
 template <TensorType T>
@@ -160,7 +190,7 @@ void prepare(const float* x, size_t x_stride, uint32_t n, uint32_t cols, const A
 
 void rms_norm(const float* x, const float* weight, float eps, uint32_t n, uint32_t cols, const Activations& out,
               cudaStream_t stream) {
-    launch_forms(RmsNormSource{x, weight, eps}, n, cols, out, stream);
+    launch_forms(RmsNormSource{x, weight, eps, cols}, n, cols, out, stream);
 }
 
 void swiglu(const float* gate, const float* up, size_t stride, uint32_t n, uint32_t cols, const Activations& out,

@@ -1,5 +1,5 @@
-// Many tokens' products. Weights that are not float16 already become so in scratch memory, a strip of rows at a time
-// that stays in the L2 cache, and every strip is one tensor-core product.
+// Many tokens' products. Weights that are not float16 already become so in scratch memory, a strip of rows at a time,
+// and every strip is one tensor-core product. A strip is large, because each ends with multiprocessors that idle.
 #include <algorithm>
 #include <array>
 
@@ -14,7 +14,7 @@ namespace reprise::cuda {
 
 namespace {
 
-constexpr size_t STRIP_BYTES = size_t{32} << 20;
+constexpr size_t STRIP_BYTES = size_t{128} << 20;
 constexpr size_t SCALE_BYTES = 256;  // in front of the strip: the strip's scale
 constexpr uint32_t STRIP_ALIGNMENT = 256;  // rows
 constexpr uint32_t THREADS = 256;
