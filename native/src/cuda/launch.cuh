@@ -7,6 +7,7 @@
 #include <cuda_runtime.h>
 
 #include <utility>
+#include <vector>
 
 #include "cuda/check.h"
 
@@ -26,6 +27,17 @@ __device__ __forceinline__ void wait_for_predecessor() {
 #endif
 }
 
+/// Called before global stores. In a build with REPRISE_DELAYS some warps wait there for up to 8 us, so that a result that
+/// depends on luck changes; in every other build it is nothing.
+__device__ __forceinline__ void delay_point() {
+#ifdef REPRISE_DELAYS
+    uint32_t h = static_cast<uint32_t>(clock64()) ^ blockIdx.x * 0x9e3779b9u ^ threadIdx.x / 32 * 0x85ebca6bu;
+    h = (h ^ h >> 15) * 0x2c1b3ce5u;
+    h ^= h >> 13;
+    if (h % 4 == 0) __nanosleep(h % 8192);
+#endif
+}
+
 /// Properties of the current device that launches depend on.
 struct DeviceTraits {
     int n_sms;
@@ -38,6 +50,9 @@ inline DeviceTraits device_traits() {
     check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device), "reading the compute capability");
     return {n_sms, major >= 9};
 }
+
+/// If not null, gets the functions of the kernels that this thread launches: what a captured graph is checked against.
+inline thread_local std::vector<const void*>* launch_record = nullptr;
 
 template <typename... Params, typename... Args>
 void launch(void (*kernel)(Params...), dim3 grid, dim3 block, size_t shared_bytes, cudaStream_t stream, Args&&... args) {
@@ -52,6 +67,7 @@ void launch(void (*kernel)(Params...), dim3 grid, dim3 block, size_t shared_byte
     config.attrs = &programmatic;
     config.numAttrs = device_traits().programmatic_launch ? 1 : 0;
     check(cudaLaunchKernelEx(&config, kernel, std::forward<Args>(args)...), "launching a kernel");
+    if (launch_record != nullptr) launch_record->push_back(reinterpret_cast<const void*>(kernel));
 }
 
 /// Loads the kernel now, so that a capture does not meet a lazy load.

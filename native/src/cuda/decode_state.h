@@ -1,0 +1,30 @@
+// What changes from token to token, in device memory at addresses that stay while a session is open: a replay of the
+// decode graph needs no argument.
+#pragma once
+
+#include <cstdint>
+
+#include "reprise.h"
+
+namespace reprise::cuda {
+
+/// Written by the kernels at the end of a step and by place() between requests.
+struct DecodeState {
+    int32_t token;        // token_buf: the token to evaluate next
+    uint32_t position;    // position_buf: where it goes; in prefill, where the first token of the chunk goes
+    uint32_t seq_len;     // seq_len_buf: keys that the token at position sees, itself included: position + 1
+    uint32_t n_sampled;   // tokens drawn since the session was opened
+    uint32_t queue_next;  // input queue: ids that are fed instead of the drawn tokens, from queue_next to queue_end
+    uint32_t queue_end;
+};
+
+/// A drawn token on its way to the host. The device writes number last, the host reads it first.
+struct alignas(16) RingEntry {
+    int32_t token;    // -1: the context was full, which a correct host never lets happen
+    float logprob;
+    uint32_t number;  // n_sampled after this token
+    uint32_t unused;
+};
+constexpr uint32_t RING_SIZE = 64;  // a power of two
+
+}  // namespace reprise::cuda
