@@ -26,8 +26,9 @@ std::vector<Shape> shapes(TensorType type) {
 }
 
 double matvec_bound(TensorType type) { return type == TensorType::F32 ? 2e-6 : 1e-5; }
-/// Rounding of dequantised weights to float16 in tensor-core products; F16 weights are exact.
-double matmul_bound(TensorType type) { return type == TensorType::F32 ? 1e-5 : type == TensorType::F16 ? 2e-5 : 5e-4; }
+/// Rounding of dequantised weights to float16 in tensor-core products; F16 weights are exact, but tensor cores truncate
+/// the sums that they accumulate, which grows with the columns.
+double matmul_bound(TensorType type) { return type == TensorType::F32 ? 1e-5 : type == TensorType::F16 ? 5e-5 : 5e-4; }
 
 class CudaLinear : public ::testing::TestWithParam<TensorType> {
   protected:
