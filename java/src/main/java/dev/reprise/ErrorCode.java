@@ -17,5 +17,9 @@ public enum ErrorCode {
     /** The operation was cancelled. */
     CANCELLED,
     /** The engine met an error it cannot recover from; the model must be loaded anew. */
-    ENGINE_FAILED
+    ENGINE_FAILED,
+    /** The machine has too little memory for the model or session. */
+    OUT_OF_HOST_MEMORY,
+    /** A defect in Reprise. */
+    INTERNAL
 }

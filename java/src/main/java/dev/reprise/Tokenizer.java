@@ -199,6 +199,16 @@ public final class Tokenizer {
         return endTokens.get(id);
     }
 
+    /** All ids that {@link #isEndOfGeneration} holds for. */
+    int[] endTokens() {
+        int[] ids = new int[endTokens.cardinality()];
+        int count = 0;
+        for (int id = endTokens.nextSetBit(0); id >= 0; id = endTokens.nextSetBit(id + 1)) {
+            ids[count++] = id;
+        }
+        return ids;
+    }
+
     private static OptionalInt optional(int id) {
         return id < 0 ? OptionalInt.empty() : OptionalInt.of(id);
     }

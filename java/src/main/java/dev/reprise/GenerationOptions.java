@@ -1,0 +1,152 @@
+package dev.reprise;
+
+import java.util.List;
+import java.util.Objects;
+
+/** What to generate and when to stop. Immutable. */
+public final class GenerationOptions {
+    private static final GenerationOptions DEFAULTS = builder().build();
+
+    private final int maxTokens;
+    private final List<String> stop;
+    private final Sampling sampling;
+    private final boolean parseSpecialTokens;
+    private final boolean logprobs;
+
+    private GenerationOptions(Builder builder) {
+        maxTokens = builder.maxTokens;
+        stop = builder.stop;
+        sampling = builder.sampling;
+        parseSpecialTokens = builder.parseSpecialTokens;
+        logprobs = builder.logprobs;
+    }
+
+    /** As many tokens as the context holds, no stop strings, {@link Sampling#defaults}, prompts taken as plain text. */
+    public static GenerationOptions defaults() {
+        return DEFAULTS;
+    }
+
+    /** A builder that starts at {@link #defaults}. */
+    public static Builder builder() {
+        return new Builder();
+    }
+
+    /** A builder that starts at this. */
+    public Builder toBuilder() {
+        Builder builder = new Builder();
+        builder.maxTokens = maxTokens;
+        builder.stop = stop;
+        builder.sampling = sampling;
+        builder.parseSpecialTokens = parseSpecialTokens;
+        builder.logprobs = logprobs;
+        return builder;
+    }
+
+    /** The most tokens to generate; 0: what the context holds. */
+    public int maxTokens() {
+        return maxTokens;
+    }
+
+    public List<String> stop() {
+        return stop;
+    }
+
+    public Sampling sampling() {
+        return sampling;
+    }
+
+    public boolean parseSpecialTokens() {
+        return parseSpecialTokens;
+    }
+
+    public boolean logprobs() {
+        return logprobs;
+    }
+
+    @Override
+    public boolean equals(Object other) {
+        return other instanceof GenerationOptions that
+                && maxTokens == that.maxTokens
+                && stop.equals(that.stop)
+                && sampling.equals(that.sampling)
+                && parseSpecialTokens == that.parseSpecialTokens
+                && logprobs == that.logprobs;
+    }
+
+    @Override
+    public int hashCode() {
+        return Objects.hash(maxTokens, stop, sampling, parseSpecialTokens, logprobs);
+    }
+
+    @Override
+    public String toString() {
+        return "GenerationOptions[maxTokens=" + maxTokens + ", stop=" + stop + ", sampling=" + sampling
+                + ", parseSpecialTokens=" + parseSpecialTokens + ", logprobs=" + logprobs + "]";
+    }
+
+    /** Collects the settings. */
+    public static final class Builder {
+        private int maxTokens;
+        private List<String> stop = List.of();
+        private Sampling sampling = Sampling.defaults();
+        private boolean parseSpecialTokens;
+        private boolean logprobs;
+
+        private Builder() {}
+
+        /**
+         * The most tokens to generate; 0: what the context holds.
+         *
+         * @throws IllegalArgumentException if it is negative
+         */
+        public Builder maxTokens(int maxTokens) {
+            if (maxTokens < 0) {
+                throw new IllegalArgumentException(
+                        "maxTokens is " + maxTokens + ", it must be positive, or 0 for what the context holds");
+            }
+            this.maxTokens = maxTokens;
+            return this;
+        }
+
+        /**
+         * Texts at which the generation ends, wherever tokens begin and end. The stop string itself is not delivered, and
+         * text that may be its beginning is held back until that is decided.
+         *
+         * @throws IllegalArgumentException if one of them is empty
+         */
+        public Builder stop(String... stop) {
+            for (String text : stop) {
+                if (text.isEmpty()) {
+                    throw new IllegalArgumentException("a stop string is empty, which would end every generation at once");
+                }
+            }
+            this.stop = List.of(stop);
+            return this;
+        }
+
+        public Builder sampling(Sampling sampling) {
+            this.sampling = Objects.requireNonNull(sampling, "sampling");
+            return this;
+        }
+
+        /**
+         * Whether the text of a control token in a prompt, such as {@code <|im_start|>}, becomes that token. Leave it off
+         * for prompts that hold text of users.
+         */
+        public Builder parseSpecialTokens(boolean parseSpecialTokens) {
+            this.parseSpecialTokens = parseSpecialTokens;
+            return this;
+        }
+
+        /** Whether tokens carry their {@link Token#logProbability}. */
+        public Builder logprobs(boolean logprobs) {
+            this.logprobs = logprobs;
+            return this;
+        }
+
+        /** The settings so far. */
+        public GenerationOptions build() {
+            return new GenerationOptions(this);
+        }
+    }
+}

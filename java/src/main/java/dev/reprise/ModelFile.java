@@ -1,0 +1,115 @@
+package dev.reprise;
+
+import java.lang.ref.Cleaner;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Objects;
+
+/**
+ * A GGUF file that is open for inspection: metadata and tensors, without loading weights. Any architecture will do, and
+ * {@link Tokenizer#of} gives the tokenizer. Safe for use by many threads.
+ *
+ * <p>The first part of a split model stands for all of it.
+ */
+public final class ModelFile implements AutoCloseable {
+    private final Path path;
+    private final Native.FileInfo info;
+    private final long handle;
+    private final Cleaner.Cleanable cleanable;
+    private Metadata metadata;
+    private List<TensorInfo> tensors;
+
+    private ModelFile(Path path, boolean mmap) {
+        this.path = path;
+        handle = Native.openFile(path, mmap);
+        cleanable = Cleanup.register(this, new Closer(handle));
+        info = Native.fileInfo(handle);
+    }
+
+    private record Closer(long handle) implements Runnable {
+        @Override
+        public void run() {
+            Native.closeFile(handle);
+        }
+    }
+
+    /**
+     * Opens a file, memory-mapped: whoever truncates it meanwhile kills this process.
+     *
+     * @throws java.io.UncheckedIOException if it cannot be read
+     * @throws ModelFormatException if it is no GGUF file of version 2 or 3, little-endian, or is damaged
+     */
+    public static ModelFile open(Path path) {
+        return open(path, true);
+    }
+
+    static ModelFile open(Path path, boolean mmap) {
+        return new ModelFile(Objects.requireNonNull(path, "path"), mmap);
+    }
+
+    long handle() {
+        return handle;
+    }
+
+    public Path path() {
+        return path;
+    }
+
+    /** The key-value pairs; of a split model those of its first file. */
+    public synchronized Metadata metadata() {
+        if (metadata == null) {
+            metadata = Native.metadata(handle, info.metadata());
+        }
+        return metadata;
+    }
+
+    /** All tensors, in the order of the file. */
+    public synchronized List<TensorInfo> tensors() {
+        if (tensors == null) {
+            tensors = List.copyOf(Native.tensors(handle, info.tensors()));
+        }
+        return tensors;
+    }
+
+    /** The version of the GGUF format. */
+    public int version() {
+        return info.version();
+    }
+
+    /** How many files a split model has; 1 if it is not split. */
+    public int fileCount() {
+        return info.files();
+    }
+
+    /** Elements of all tensors. */
+    public long parameterCount() {
+        return info.parameters();
+    }
+
+    /** Bytes of all tensors. */
+    public long tensorBytes() {
+        return info.tensorBytes();
+    }
+
+    /** Bytes of all files. */
+    public long fileBytes() {
+        return info.fileBytes();
+    }
+
+    /**
+     * The memory that running this model takes.
+     *
+     * @throws UnsupportedModelException if the model cannot be run
+     */
+    public synchronized MemoryNeeds memoryNeeds(ModelOptions modelOptions, SessionOptions sessionOptions) {
+        Objects.requireNonNull(modelOptions, "modelOptions");
+        Objects.requireNonNull(sessionOptions, "sessionOptions");
+        return Native.memoryNeeds(handle, modelOptions, sessionOptions);
+    }
+
+    /** Closes the file; models loaded from it are not affected. Waits for a call in another thread. */
+    @Override
+    public synchronized void close() {
+        cleanable.clean();
+    }
+}

@@ -1,0 +1,438 @@
+package dev.reprise;
+
+import static dev.reprise.natives.reprise.*;
+
+import dev.reprise.natives.loader.NativeLibrary;
+import dev.reprise.natives.reprise_gguf_info;
+import dev.reprise.natives.reprise_memory;
+import dev.reprise.natives.reprise_model_info;
+import dev.reprise.natives.reprise_model_options;
+import dev.reprise.natives.reprise_progress_fn;
+import dev.reprise.natives.reprise_sampling;
+import dev.reprise.natives.reprise_session_options;
+import dev.reprise.natives.reprise_statistics;
+import dev.reprise.natives.reprise_tensor_info;
+import dev.reprise.natives.reprise_token;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.ByteBuffer;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import org.bytedeco.javacpp.BytePointer;
+import org.bytedeco.javacpp.IntPointer;
+import org.bytedeco.javacpp.Loader;
+import org.bytedeco.javacpp.LongPointer;
+import org.bytedeco.javacpp.Pointer;
+import org.bytedeco.javacpp.SizeTPointer;
+
+/**
+ * The one class that touches the generated glue. Everything that can fail throws the exception of the failure's kind, with
+ * the native library's message. Objects are handles; a handle that is null, closed or of another kind is refused by the
+ * native library with {@link IllegalStateException}.
+ */
+final class Native {
+    /** Holds most messages; longer ones are asked for again. */
+    private static final int MESSAGE_BYTES = 1024;
+
+    private Native() {}
+
+    // ---- library ---------------------------------------------------------------------------------------------------
+
+    /** Loads the library. Whatever creates the first handle calls it. */
+    static NativeLibrary library() {
+        return NativeLibrary.load();
+    }
+
+    /** The JSON object of {@code reprise_describe()}. */
+    static String describe() {
+        library();
+        try (NativeMemory memory = new NativeMemory(8)) {
+            SizeTPointer length = new SizeTPointer(memory.take(8));
+            byte[] buffer = new byte[MESSAGE_BYTES];
+            check(reprise_describe(buffer, buffer.length, length));
+            if (length.get() >= buffer.length) {
+                // Free memory, a number in it, may have more digits the second time.
+                buffer = new byte[(int) length.get() + MESSAGE_BYTES];
+                check(reprise_describe(buffer, buffer.length, length));
+            }
+            return new String(buffer, 0, (int) length.get(), StandardCharsets.UTF_8);
+        }
+    }
+
+    private static void check(int status) {
+        if (status != REPRISE_OK) {
+            throw failure(status, lastError());
+        }
+    }
+
+    private static String lastError() {
+        byte[] buffer = new byte[MESSAGE_BYTES];
+        long length = reprise_last_error(buffer, buffer.length);
+        if (length >= buffer.length) {
+            buffer = new byte[(int) length + 1];
+            reprise_last_error(buffer, buffer.length);
+        }
+        return new String(buffer, 0, (int) length, StandardCharsets.UTF_8);
+    }
+
+    private static RuntimeException failure(int status, String message) {
+        return switch (status) {
+            case REPRISE_INVALID_ARGUMENT -> new IllegalArgumentException(message);
+            case REPRISE_INVALID_HANDLE, REPRISE_BUSY -> new IllegalStateException(message);
+            case REPRISE_CANCELLED -> new CancelledException(message);
+            case REPRISE_IO -> new UncheckedIOException(message, new IOException(message));
+            case REPRISE_MODEL_FORMAT -> new ModelFormatException(message);
+            case REPRISE_UNSUPPORTED_MODEL -> new UnsupportedModelException(message);
+            case REPRISE_OUT_OF_MEMORY -> new OutOfHostMemoryException(message);
+            case REPRISE_DEVICE_UNAVAILABLE -> {
+                NativeLibrary library = library();
+                yield new DeviceUnavailableException(
+                        message + " (library: " + library.classifier()
+                                + (library.skipped() == null ? "" : "; " + library.skipped()) + ")");
+            }
+            case REPRISE_OUT_OF_DEVICE_MEMORY -> new OutOfDeviceMemoryException(message);
+            case REPRISE_CONTEXT_OVERFLOW -> new ContextOverflowException(message);
+            case REPRISE_ENGINE_FAILED -> new EngineFailedException(message);
+            default -> new InternalErrorException("status " + status + ": " + message);
+        };
+    }
+
+    // ---- files -----------------------------------------------------------------------------------------------------
+
+    static long openFile(Path file, boolean mmap) {
+        library();
+        long[] handle = new long[1];
+        check(reprise_gguf_open(utf8(file.toString()), mmap ? 1 : 0, handle));
+        return handle[0];
+    }
+
+    static void closeFile(long file) {
+        check(reprise_gguf_close(file));
+    }
+
+    /** Everything but the tensors, which {@link #tensors} adds. */
+    record FileInfo(int version, int files, long metadata, long tensors, long alignment, long parameters,
+            long tensorBytes, long fileBytes) {}
+
+    static FileInfo fileInfo(long file) {
+        long size = Loader.sizeof(reprise_gguf_info.class);
+        try (NativeMemory memory = new NativeMemory(size)) {
+            reprise_gguf_info info = new reprise_gguf_info(memory.take(size));
+            check(reprise_gguf_get_info(file, info));
+            return new FileInfo(info.version(), info.n_files(), info.n_metadata(), info.n_tensors(), info.alignment(),
+                    info.n_parameters(), info.tensor_bytes(), info.file_bytes());
+        }
+    }
+
+    static Metadata metadata(long file, long pairs) {
+        try (NativeMemory memory = new NativeMemory(8)) {
+            BytePointer data = new BytePointer((Pointer) null);
+            LongPointer size = new LongPointer(memory.take(8));
+            check(reprise_gguf_metadata(file, data, size));
+            if (size.get() > Integer.MAX_VALUE - 8) {
+                throw new UnsupportedModelException(
+                        "the metadata has " + size.get() + " bytes, more than the 2 GB that are supported");
+            }
+            ByteBuffer section = size.get() == 0 ? ByteBuffer.allocate(0) : data.capacity(size.get()).asByteBuffer();
+            return Metadata.read(section, pairs);
+        }
+    }
+
+    static List<TensorInfo> tensors(long file, long count) {
+        long size = Loader.sizeof(reprise_tensor_info.class);
+        try (NativeMemory memory = new NativeMemory(size)) {
+            reprise_tensor_info info = new reprise_tensor_info(memory.take(size));
+            List<TensorInfo> tensors = new ArrayList<>();
+            for (long i = 0; i < count; i++) {
+                check(reprise_gguf_tensor(file, i, info));
+                List<Long> shape = new ArrayList<>();
+                for (int d = 0; d < info.n_dims(); d++) {
+                    shape.add(info.dims(d));
+                }
+                String type = text(reprise_tensor_type_name(info.type()));
+                tensors.add(new TensorInfo(text(info.name()), type, shape, info.n_bytes()));
+            }
+            return tensors;
+        }
+    }
+
+    static MemoryNeeds memoryNeeds(long file, ModelOptions modelOptions, SessionOptions sessionOptions) {
+        long size = Loader.sizeof(reprise_memory.class);
+        long modelSize = Loader.sizeof(reprise_model_options.class);
+        long sessionSize = Loader.sizeof(reprise_session_options.class);
+        try (NativeMemory memory = new NativeMemory(size + modelSize + sessionSize + 16)) {
+            reprise_memory needs = new reprise_memory(memory.take(size));
+            check(reprise_gguf_memory(
+                    file, fill(new reprise_model_options(memory.take(modelSize)), modelOptions),
+                    fill(new reprise_session_options(memory.take(sessionSize)), sessionOptions), needs));
+            return new MemoryNeeds(needs.weights(), needs.kv_cache(), needs.workspace());
+        }
+    }
+
+    // ---- models ----------------------------------------------------------------------------------------------------
+
+    static long loadModel(long file, ModelOptions options) {
+        long size = Loader.sizeof(reprise_model_options.class);
+        try (NativeMemory memory = new NativeMemory(size)) {
+            reprise_model_options given = fill(new reprise_model_options(memory.take(size)), options);
+            long[] handle = new long[1];
+            if (options.progress() == null) {
+                check(reprise_model_load(file, given, handle));
+                return handle[0];
+            }
+            Loading outer = Loading.CURRENT.get();
+            Loading loading = new Loading(options.progress());
+            Loading.CURRENT.set(loading);
+            int status;
+            try {
+                status = reprise_model_load(file, given.progress(LoadingCallback.INSTANCE), handle);
+            } finally {
+                Loading.CURRENT.set(outer);
+            }
+            loading.rethrow();
+            check(status);
+            return handle[0];
+        }
+    }
+
+    /** A load in progress on this thread, and what its listener threw. */
+    private static final class Loading {
+        static final ThreadLocal<Loading> CURRENT = new ThreadLocal<>();
+
+        final ModelOptions.Progress progress;
+        Throwable thrown;
+
+        Loading(ModelOptions.Progress progress) {
+            this.progress = progress;
+        }
+
+        void rethrow() {
+            if (thrown instanceof RuntimeException e) {
+                throw e;
+            }
+            if (thrown instanceof Error e) {
+                throw e;
+            }
+        }
+    }
+
+    /** One for all loads, since JavaCPP has room for ten callbacks of a type. Runs on the thread that loads. */
+    private static final class LoadingCallback extends reprise_progress_fn {
+        static final LoadingCallback INSTANCE = new LoadingCallback();
+
+        @Override
+        public int call(Pointer user, long doneBytes, long totalBytes) {
+            Loading loading = Loading.CURRENT.get();
+            try {
+                if (Thread.currentThread().isInterrupted()) {
+                    throw new CancelledException("the thread was interrupted while it loaded the model");
+                }
+                loading.progress.update(doneBytes, totalBytes);
+                return 0;
+            } catch (RuntimeException | Error e) {
+                loading.thrown = e;
+                return 1;
+            }
+        }
+    }
+
+    static void closeModel(long model) {
+        check(reprise_model_close(model));
+    }
+
+    static ModelInfo modelInfo(long model, String architecture) {
+        long size = Loader.sizeof(reprise_model_info.class);
+        try (NativeMemory memory = new NativeMemory(size)) {
+            reprise_model_info info = new reprise_model_info(memory.take(size));
+            check(reprise_model_get_info(model, info));
+            Device device = info.device() == REPRISE_DEVICE_CUDA ? Device.CUDA : Device.CPU;
+            return new ModelInfo(architecture, device, info.device_index(), info.threads(), info.n_vocab(),
+                    info.n_embd(), info.n_layers(), info.n_heads(), info.n_kv_heads(), info.head_dim(),
+                    info.context_length(), info.n_parameters(), info.weight_bytes(), info.bytes_per_token(),
+                    info.memory_bytes());
+        }
+    }
+
+    // ---- sessions --------------------------------------------------------------------------------------------------
+
+    static long openSession(long model, SessionOptions options) {
+        long size = Loader.sizeof(reprise_session_options.class);
+        try (NativeMemory memory = new NativeMemory(size)) {
+            long[] handle = new long[1];
+            check(reprise_session_open(
+                    model, fill(new reprise_session_options(memory.take(size)), options), handle));
+            return handle[0];
+        }
+    }
+
+    static void closeSession(long session) {
+        check(reprise_session_close(session));
+    }
+
+    static void cancel(long session) {
+        check(reprise_session_cancel(session));
+    }
+
+    static int position(long session) {
+        int[] position = new int[1];
+        check(reprise_session_position(session, position));
+        return position[0];
+    }
+
+    static int contextLength(long session) {
+        int[] length = new int[1];
+        check(reprise_session_context_length(session, length));
+        return length[0];
+    }
+
+    static int[] history(long session) {
+        int[] ids = new int[position(session)];
+        try (NativeMemory memory = new NativeMemory(8)) {
+            check(reprise_session_history(session, ids, ids.length, new SizeTPointer(memory.take(8))));
+        }
+        return ids;
+    }
+
+    static void rewind(long session, int position) {
+        check(reprise_session_rewind(session, position));
+    }
+
+    static void evaluate(long session, int[] ids) {
+        check(reprise_session_evaluate(session, ids, ids.length));
+    }
+
+    static void logits(long session, float[] logits) {
+        check(reprise_session_logits(session, logits, logits.length));
+    }
+
+    static void end(long session) {
+        check(reprise_session_end(session));
+    }
+
+    static SessionStatistics statistics(long session) {
+        long size = Loader.sizeof(reprise_statistics.class);
+        try (NativeMemory memory = new NativeMemory(size)) {
+            reprise_statistics s = new reprise_statistics(memory.take(size));
+            check(reprise_session_statistics(session, s));
+            return new SessionStatistics(s.prefill_tokens(), Duration.ofNanos(s.prefill_ns()), s.generated_tokens(),
+                    Duration.ofNanos(s.decode_ns()), s.tokens_from_prefill(), s.eager_steps(), s.graph_replays(),
+                    s.discarded_steps(), s.captures(), s.reinstantiations(), s.capture_failures(), s.graph_nodes(),
+                    s.kernels_per_token(), Duration.ofNanos(s.submit_ns()), s.memory_kv(), s.memory_workspace());
+        }
+    }
+
+    /**
+     * What goes to and comes from the two calls of a generation: native memory that a session keeps, so that a token costs
+     * no allocation. Not safe for use by several threads.
+     */
+    static final class Exchange implements AutoCloseable {
+        /** How many tokens one call fetches at most. A backend runs only a few tokens ahead. */
+        static final int CAPACITY = 32;
+
+        private final NativeMemory memory;
+        private final reprise_sampling sampling;
+        private final reprise_token tokens;
+        private final SizeTPointer count;
+        private final IntPointer finish;
+
+        Exchange() {
+            long samplingSize = Loader.sizeof(reprise_sampling.class);
+            long tokensSize = CAPACITY * (long) Loader.sizeof(reprise_token.class);
+            memory = new NativeMemory(samplingSize + tokensSize + 32);
+            sampling = new reprise_sampling(memory.take(samplingSize));
+            tokens = new reprise_token(memory.take(tokensSize));
+            count = new SizeTPointer(memory.take(8));
+            finish = new IntPointer(memory.take(8));
+        }
+
+        void generate(long session, int[] ids, GenerationOptions options, long seed, int[] endIds) {
+            fill(sampling, options, seed);
+            check(reprise_session_generate(
+                    session, ids, ids.length, sampling, options.maxTokens(), endIds, endIds.length));
+        }
+
+        /** Fetches tokens, waiting for the first of them, and returns how many. */
+        int next(long session) {
+            check(reprise_session_next(session, tokens.position(0), CAPACITY, count, finish));
+            return (int) count.get();
+        }
+
+        int id(int index) {
+            return tokens.position(index).id();
+        }
+
+        float logProbability(int index) {
+            return tokens.position(index).logprob();
+        }
+
+        /** Why no token follows those fetched; null if some do. */
+        FinishReason finishReason() {
+            return switch (finish.get()) {
+                case REPRISE_FINISH_NONE -> null;
+                case REPRISE_FINISH_END -> FinishReason.END;
+                case REPRISE_FINISH_MAX_TOKENS -> FinishReason.MAX_TOKENS;
+                case REPRISE_FINISH_CONTEXT_FULL -> FinishReason.CONTEXT_FULL;
+                case REPRISE_FINISH_CANCELLED -> FinishReason.CANCELLED;
+                default -> throw new InternalErrorException("the generation ended for the reason " + finish.get());
+            };
+        }
+
+        @Override
+        public void close() {
+            memory.close();
+        }
+    }
+
+    // ---- options and text ------------------------------------------------------------------------------------------
+
+    private static reprise_model_options fill(reprise_model_options target, ModelOptions options) {
+        reprise_model_options_default(target);
+        target.device(switch (options.device()) {
+            case AUTO -> REPRISE_DEVICE_AUTO;
+            case CPU -> REPRISE_DEVICE_CPU;
+            case CUDA -> REPRISE_DEVICE_CUDA;
+        });
+        return target.device_index(options.deviceIndex())
+                .threads(options.threads())
+                .exact(options.exact() ? 1 : 0)
+                .device_memory_limit(options.deviceMemoryLimit());
+    }
+
+    private static reprise_session_options fill(reprise_session_options target, SessionOptions options) {
+        reprise_session_options_default(target);
+        target.graph_mode(switch (options.graphMode()) {
+            case AUTO -> REPRISE_GRAPH_AUTO;
+            case EAGER -> REPRISE_GRAPH_EAGER;
+            case GRAPH -> REPRISE_GRAPH_ALWAYS;
+        });
+        return target.context_length(options.contextLength())
+                .kv_type(options.kvType() == KvType.F32 ? REPRISE_KV_F32 : REPRISE_KV_F16);
+    }
+
+    private static void fill(reprise_sampling target, GenerationOptions options, long seed) {
+        Sampling sampling = options.sampling();
+        reprise_sampling_default(target);
+        target.temperature(sampling.temperature())
+                .top_k(sampling.topK())
+                .top_p(sampling.topP())
+                .min_p(sampling.minP())
+                .repeat_penalty(sampling.repeatPenalty())
+                .presence_penalty(sampling.presencePenalty())
+                .frequency_penalty(sampling.frequencyPenalty())
+                .logprobs(options.logprobs() ? 1 : 0)
+                .seed(seed);
+    }
+
+    private static byte[] utf8(String text) {
+        byte[] bytes = text.getBytes(StandardCharsets.UTF_8);
+        return Arrays.copyOf(bytes, bytes.length + 1);
+    }
+
+    private static String text(BytePointer text) {
+        return text.getString(StandardCharsets.UTF_8);
+    }
+}

@@ -1,0 +1,280 @@
+package dev.reprise;
+
+import java.util.ArrayList;
+import java.util.Iterator;
+import java.util.List;
+import java.util.NoSuchElementException;
+import java.util.Spliterator;
+import java.util.Spliterators;
+import java.util.function.Consumer;
+import java.util.stream.Stream;
+import java.util.stream.StreamSupport;
+
+/**
+ * The tokens of a generation, decoded as they are asked for. To be used once, by one of {@link #forEach},
+ * {@link #iterator} and {@link #stream}, in one thread at a time.
+ *
+ * <p>Leaving it early is fine: the session's next call ends the generation, and the session's history then has the tokens
+ * that were taken from here and no others. {@link #close} ends it at once.
+ *
+ * <p>Interrupting the thread that takes tokens cancels the generation, between two tokens; the interrupt status stays set.
+ */
+public final class TokenStream implements Iterable<Token>, AutoCloseable {
+    private final Session session;
+    private final GenerationOptions options;
+    private final long seed;
+    private final StreamDecoder decoder;
+    private final StopMatcher stopMatcher;
+    private final List<Token> tokens = new ArrayList<>();
+    private final StringBuilder text = new StringBuilder();
+
+    // Fetched from the native library and not yet taken.
+    private final int[] fetchedIds = new int[Native.Exchange.CAPACITY];
+    private final float[] fetchedLogProbabilities = new float[Native.Exchange.CAPACITY];
+    private int fetchedCount;
+    private int takenCount;
+    private FinishReason reasonBehindFetched;
+
+    private int promptTokens;
+    private long promptNanos;
+    private long decodeNanos;
+    private FinishReason finishReason;
+    private boolean iterated;
+    private boolean abandoned;
+    private volatile boolean cancelled;
+
+    TokenStream(Session session, GenerationOptions options, long seed) {
+        this.session = session;
+        this.options = options;
+        this.seed = seed;
+        Tokenizer tokenizer = session.tokenizerOrNull();
+        decoder = tokenizer == null ? null : tokenizer.newStreamDecoder();
+        stopMatcher = new StopMatcher(options.stop());
+    }
+
+    GenerationOptions options() {
+        return options;
+    }
+
+    long seed() {
+        return seed;
+    }
+
+    void promptEvaluated(int tokens, long nanos) {
+        promptTokens = tokens;
+        promptNanos = nanos;
+    }
+
+    // ---- taking tokens ---------------------------------------------------------------------------------------------
+
+    /**
+     * The tokens that are left, each decoded by {@code hasNext} or {@code next}.
+     *
+     * @throws IllegalStateException if there was an iteration before
+     */
+    @Override
+    public Iterator<Token> iterator() {
+        startIteration();
+        return new Iterator<>() {
+            private Token next;
+
+            @Override
+            public boolean hasNext() {
+                if (next == null) {
+                    next = take();
+                }
+                return next != null;
+            }
+
+            @Override
+            public Token next() {
+                if (!hasNext()) {
+                    throw new NoSuchElementException("the generation has ended");
+                }
+                Token token = next;
+                next = null;
+                return token;
+            }
+        };
+    }
+
+    /**
+     * Decodes to the end and passes on every token as soon as it is there.
+     *
+     * @throws IllegalStateException if there was an iteration before
+     */
+    @Override
+    public void forEach(Consumer<? super Token> action) {
+        startIteration();
+        for (Token token = take(); token != null; token = take()) {
+            action.accept(token);
+        }
+    }
+
+    /**
+     * The tokens as a sequential stream; closing it closes this.
+     *
+     * @throws IllegalStateException if there was an iteration before
+     */
+    public Stream<Token> stream() {
+        int characteristics = Spliterator.ORDERED | Spliterator.NONNULL | Spliterator.IMMUTABLE;
+        return StreamSupport.stream(Spliterators.spliteratorUnknownSize(iterator(), characteristics), false)
+                .onClose(this::close);
+    }
+
+    private void startIteration() {
+        if (iterated) {
+            throw new IllegalStateException("the tokens of a generation can be gone through once; result() keeps them");
+        }
+        iterated = true;
+    }
+
+    /** The next token, null at the end. */
+    Token take() {
+        session.enterEvenClosed();
+        try {
+            if (abandoned) {
+                throw new IllegalStateException("a later call of the session has ended this generation");
+            }
+            if (finishReason != null) {
+                return null;
+            }
+            session.checkOpen();
+            if (cancelled || Thread.currentThread().isInterrupted()) {
+                session.finish(this, FinishReason.CANCELLED);
+                return null;
+            }
+            if (takenCount == fetchedCount && !fetch()) {
+                return null;
+            }
+            return takeFetched();
+        } finally {
+            session.leave();
+        }
+    }
+
+    /** Whether a token came. */
+    private boolean fetch() {
+        long start = System.nanoTime();
+        try {
+            fetchedCount = session.exchange().next(session.handle());
+        } catch (RuntimeException e) {
+            session.detach(this, FinishReason.CANCELLED);
+            throw e;
+        }
+        if (!tokens.isEmpty()) {
+            decodeNanos += System.nanoTime() - start;
+        }
+        takenCount = 0;
+        Native.Exchange exchange = session.exchange();
+        for (int i = 0; i < fetchedCount; i++) {
+            fetchedIds[i] = exchange.id(i);
+            fetchedLogProbabilities[i] = exchange.logProbability(i);
+        }
+        reasonBehindFetched = exchange.finishReason();
+        if (fetchedCount > 0) {
+            return true;
+        }
+        session.finish(this, reasonBehindFetched);
+        if (reasonBehindFetched == FinishReason.CANCELLED && !cancelled) {
+            throw new CancelledException("the session was closed while it generated");
+        }
+        return false;
+    }
+
+    private Token takeFetched() {
+        int id = fetchedIds[takenCount];
+        float logProbability = fetchedLogProbabilities[takenCount];
+        takenCount++;
+        boolean last = takenCount == fetchedCount && reasonBehindFetched != null;
+        Token token = new Token(id, textOf(id, last), logProbability);
+        tokens.add(token);
+        text.append(token.text());
+        if (stopMatcher.stopped()) {
+            session.finish(this, FinishReason.STOP);
+        } else if (last) {
+            session.finish(this, reasonBehindFetched);
+        }
+        return token;
+    }
+
+    private String textOf(int id, boolean last) {
+        if (decoder == null) {
+            return "";
+        }
+        String piece = decoder.append(id);
+        if (last) {
+            piece = piece.concat(decoder.finish());
+        }
+        String free = stopMatcher.append(piece);
+        return last ? free.concat(stopMatcher.finish()) : free;
+    }
+
+    // ---- ending ----------------------------------------------------------------------------------------------------
+
+    /** Called by the session, which has seen to its own part of ending. */
+    void finished(FinishReason reason) {
+        finishReason = reason;
+        takenCount = fetchedCount = 0;
+    }
+
+    /** Called where a further call of the session ends this: whoever goes on taking tokens should know. */
+    void abandoned() {
+        abandoned = true;
+    }
+
+    /** Tokens that the native session has delivered and nobody has taken. */
+    int untaken() {
+        return fetchedCount - takenCount;
+    }
+
+    /** Whether the native library has ended the generation behind what was fetched. */
+    boolean endedBehindFetched() {
+        return reasonBehindFetched != null;
+    }
+
+    boolean isCancelled() {
+        return cancelled;
+    }
+
+    void markCancelled() {
+        cancelled = true;
+    }
+
+    /**
+     * Ends the generation from any thread: the thread that takes tokens sees their end, and the result's reason is
+     * {@link FinishReason#CANCELLED}. Without effect once it has ended.
+     */
+    public void cancel() {
+        session.cancel(this);
+    }
+
+    /** Ends the generation if it is in progress, as if it had been cancelled. Legal from any thread. */
+    @Override
+    public void close() {
+        session.close(this);
+    }
+
+    /**
+     * What the generation came to.
+     *
+     * @throws IllegalStateException if it has not ended: take all tokens or {@link #close} first
+     */
+    public Generation result() {
+        session.enterEvenClosed();
+        try {
+            if (finishReason == null) {
+                throw new IllegalStateException("the generation has not ended: take all tokens or close it first");
+            }
+            int decoded = tokens.size() - 1;
+            return new Generation(text.toString(), tokens, finishReason, promptTokens,
+                    perSecond(promptTokens, promptNanos), perSecond(decoded, decodeNanos), seed);
+        } finally {
+            session.leave();
+        }
+    }
+
+    private static double perSecond(int count, long nanos) {
+        return count > 0 && nanos > 0 ? count * 1e9 / nanos : 0;
+    }
+}

@@ -1,0 +1,241 @@
+package dev.reprise.json;
+
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+
+/**
+ * Reads JSON (RFC 8259) into {@link Map}, {@link List}, {@link String}, {@link Long}, {@link Double}, {@link Boolean} and
+ * null, and writes strings. Numbers that are no 64-bit integers become {@link Double}.
+ */
+public final class Json {
+    /** Deeper values are refused rather than overflowing the stack. */
+    private static final int MAX_DEPTH = 500;
+
+    private final String text;
+    private int at;
+    private int depth;
+
+    private Json(String text) {
+        this.text = text;
+    }
+
+    /**
+     * The value of a JSON text.
+     *
+     * @throws IllegalArgumentException if it is malformed; the message says where
+     */
+    public static Object parse(String text) {
+        Json json = new Json(text);
+        Object value = json.value();
+        json.skipSpace();
+        if (json.at != text.length()) {
+            throw json.expected("the end");
+        }
+        return value;
+    }
+
+    /** Appends a string in quotes. */
+    public static void quote(String value, StringBuilder out) {
+        out.append('"');
+        for (int i = 0; i < value.length(); i++) {
+            char c = value.charAt(i);
+            switch (c) {
+                case '"' -> out.append("\\\"");
+                case '\\' -> out.append("\\\\");
+                case '\n' -> out.append("\\n");
+                case '\r' -> out.append("\\r");
+                case '\t' -> out.append("\\t");
+                default -> {
+                    if (c < ' ' || Character.isSurrogate(c) && !isPaired(value, i)) {
+                        out.append(String.format("\\u%04x", (int) c));
+                    } else {
+                        out.append(c);
+                    }
+                }
+            }
+        }
+        out.append('"');
+    }
+
+    private static boolean isPaired(String value, int i) {
+        return Character.isHighSurrogate(value.charAt(i))
+                ? i + 1 < value.length() && Character.isLowSurrogate(value.charAt(i + 1))
+                : i > 0 && Character.isHighSurrogate(value.charAt(i - 1));
+    }
+
+    private Object value() {
+        skipSpace();
+        return switch (peek()) {
+            case '{' -> object();
+            case '[' -> array();
+            case '"' -> string();
+            case 't' -> word("true", true);
+            case 'f' -> word("false", false);
+            case 'n' -> word("null", null);
+            default -> number();
+        };
+    }
+
+    private Object word(String word, Object value) {
+        if (!text.startsWith(word, at)) {
+            throw expected("a value");
+        }
+        at += word.length();
+        return value;
+    }
+
+    private Map<String, Object> object() {
+        Map<String, Object> result = new LinkedHashMap<>();
+        open();
+        while (!closes('}', result.isEmpty())) {
+            skipSpace();
+            String key = string();
+            skipSpace();
+            expect(':');
+            result.put(key, value());
+        }
+        return result;
+    }
+
+    private List<Object> array() {
+        List<Object> result = new ArrayList<>();
+        open();
+        while (!closes(']', result.isEmpty())) {
+            result.add(value());
+        }
+        return result;
+    }
+
+    private void open() {
+        at++;
+        if (++depth > MAX_DEPTH) {
+            throw expected("at most " + MAX_DEPTH + " levels");
+        }
+    }
+
+    /** Past the end of the array or object, or past the comma before its next element. */
+    private boolean closes(char end, boolean first) {
+        skipSpace();
+        if (peek() == end) {
+            at++;
+            depth--;
+            return true;
+        }
+        if (!first) {
+            expect(',');
+        }
+        return false;
+    }
+
+    private String string() {
+        expect('"');
+        StringBuilder out = new StringBuilder();
+        while (peek() != '"') {
+            char c = text.charAt(at);
+            if (c < ' ') {
+                throw expected("a string without control characters");
+            }
+            at++;
+            out.append(c == '\\' ? escaped() : c);
+        }
+        at++;
+        return out.toString();
+    }
+
+    private char escaped() {
+        char c = peek();
+        at++;
+        return switch (c) {
+            case '"', '\\', '/' -> c;
+            case 'n' -> '\n';
+            case 't' -> '\t';
+            case 'r' -> '\r';
+            case 'b' -> '\b';
+            case 'f' -> '\f';
+            case 'u' -> hex();
+            default -> {
+                at--;
+                throw expected("an escape");
+            }
+        };
+    }
+
+    private char hex() {
+        int code = 0;
+        for (int i = 0; i < 4; i++) {
+            int digit = Character.digit(peek(), 16);
+            if (digit < 0 || peek() > 'f') {
+                throw expected("a hexadecimal digit");
+            }
+            code = code << 4 | digit;
+            at++;
+        }
+        return (char) code;
+    }
+
+    private Number number() {
+        int start = at;
+        accept('-');
+        if (!accept('0')) {
+            digits();
+        }
+        boolean integer = true;
+        if (accept('.')) {
+            digits();
+            integer = false;
+        }
+        if (accept('e') || accept('E')) {
+            if (!accept('+')) {
+                accept('-');
+            }
+            digits();
+            integer = false;
+        }
+        String number = text.substring(start, at);
+        // 18 digits always fit into 64 bits; longer ones become floating point.
+        return integer && number.length() <= 18 ? (Number) Long.valueOf(number) : Double.valueOf(number);
+    }
+
+    private void digits() {
+        int start = at;
+        while (at < text.length() && text.charAt(at) >= '0' && text.charAt(at) <= '9') {
+            at++;
+        }
+        if (at == start) {
+            throw expected("a value");
+        }
+    }
+
+    private boolean accept(char c) {
+        boolean there = at < text.length() && text.charAt(at) == c;
+        if (there) {
+            at++;
+        }
+        return there;
+    }
+
+    private void expect(char c) {
+        if (!accept(c)) {
+            throw expected("'" + c + "'");
+        }
+    }
+
+    private char peek() {
+        if (at >= text.length()) {
+            throw expected("more");
+        }
+        return text.charAt(at);
+    }
+
+    private void skipSpace() {
+        while (at < text.length() && " \t\r\n".indexOf(text.charAt(at)) >= 0) {
+            at++;
+        }
+    }
+
+    private IllegalArgumentException expected(String what) {
+        return new IllegalArgumentException("JSON: expected " + what + " at character " + at);
+    }
+}

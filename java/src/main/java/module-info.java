@@ -1,0 +1,6 @@
+/** Runs GGUF language models on NVIDIA GPUs and CPUs; {@link dev.reprise.Model} is where to begin. */
+module dev.reprise {
+    requires dev.reprise.natives;
+
+    exports dev.reprise;
+}
