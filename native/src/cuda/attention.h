@@ -1,0 +1,47 @@
+// Attention over the KV cache: softmax(scale q K^T) V for each head, without a score matrix in memory.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include <cstddef>
+#include <cstdint>
+
+#include "cuda/decode_state.h"
+#include "quant/tensor_type.h"
+
+namespace reprise::cuda {
+
+constexpr uint32_t MAX_HEAD_DIM = 256;
+
+struct AttentionArgs {
+    const float* q;          // [n] rows of n_heads * head_dim values, q_stride apart
+    size_t q_stride;
+    const void *k, *v;       // [n_kv_heads][capacity][head_dim] of the layer
+    uint32_t n_heads, n_kv_heads, head_dim, capacity;
+    float scale;
+    const DecodeState* state;  // row i sees the first state->seq_len + i keys
+    float* out;              // [n] rows of n_heads * head_dim values, or null
+    uint8_t* int8;           // one row in 8 bits (quant_input.cuh), or null; head_dim a multiple of 32
+};
+
+/// Scratch of decode attention: the parts of the context, and a counter per KV head that is zero between launches.
+struct AttentionScratch {
+    float* parts;
+    uint32_t* arrived;
+};
+size_t attention_parts(uint32_t n_heads, uint32_t n_kv_heads, uint32_t head_dim);  // values of parts
+size_t attention_counters(uint32_t n_heads, uint32_t n_kv_heads);                  // words of arrived
+
+/// One row. The context is split over a fixed number of blocks, whose parts the last of them to finish adds up in order
+/// of the context, so that the result does not depend on which that is.
+void attention_decode(const AttentionArgs& args, TensorType kv_type, const AttentionScratch& scratch, cudaStream_t stream);
+/// n rows.
+void attention_prefill(const AttentionArgs& args, TensorType kv_type, uint32_t n, cudaStream_t stream);
+
+void load_attention_kernels();
+
+// What the two files share: for attention_prefill() and load_attention_kernels() only.
+void attention_prefill_float(const AttentionArgs& args, uint32_t n, cudaStream_t stream);
+void load_attention_decode_kernels();
+
+}  // namespace reprise::cuda
