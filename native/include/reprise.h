@@ -264,7 +264,7 @@ REPRISE_API reprise_status reprise_session_position(reprise_handle session, int3
 REPRISE_API reprise_status reprise_session_context_length(reprise_handle session, int32_t *context_length);
 /** Copies the ids of the history, at most capacity of them; *count is how many there are. */
 REPRISE_API reprise_status reprise_session_history(reprise_handle session, int32_t *ids, size_t capacity, size_t *count);
-/** Forgets every token from position on. 0 <= position <= current position. Ends a generation in progress. */
+/** Forgets every token from position on, at most the current position. Ends a generation in progress. */
 REPRISE_API reprise_status reprise_session_rewind(reprise_handle session, int32_t position);
 
 /** Appends n tokens to the history and evaluates them. On error the history is as before. */
