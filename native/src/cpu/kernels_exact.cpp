@@ -8,7 +8,7 @@
 namespace reprise::cpu {
 namespace {
 
-constexpr size_t kLanes = 8;     // partial sums of a dot product
+constexpr size_t kLanes = 16;    // partial sums of a dot product
 constexpr size_t kChunk = 4096;  // weights dequantised at a time, a multiple of every block size
 constexpr size_t kMaxHeadDim = 256;
 
@@ -24,7 +24,10 @@ float dot(const float* a, const float* b, size_t n) {
     }
     float tail = 0;
     for (; i < n; ++i) tail += a[i] * b[i];
-    return (((sums[0] + sums[4]) + (sums[1] + sums[5])) + ((sums[2] + sums[6]) + (sums[3] + sums[7]))) + tail;
+    for (size_t half = kLanes / 2; half > 0; half /= 2) {
+        for (size_t lane = 0; lane < half; ++lane) sums[lane] += sums[lane + half];
+    }
+    return sums[0] + tail;
 }
 
 void matmul(TensorType type, const uint8_t* weights, size_t k, size_t row_begin, size_t row_end,
