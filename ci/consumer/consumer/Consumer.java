@@ -13,7 +13,7 @@ public final class Consumer {
         System.out.println(Backend.describe());
         try (Model model = Model.load(Path.of(arguments[0]));
                 Session session = model.newSession()) {
-            session.generate("Once upon a time").limit(32).forEach(System.out::print);
+            session.generate("Once upon a time").forEach(System.out::print);
         }
         System.out.println();
     }
