@@ -20,7 +20,7 @@ struct DecodeState {
 
 /// A drawn token on its way to the host. The device writes number last, the host reads it first.
 struct alignas(16) RingEntry {
-    int32_t token;    // -1: the context was full, which a correct host never lets happen
+    int32_t token;
     float logprob;
     uint32_t number;  // n_sampled after this token
     uint32_t unused;

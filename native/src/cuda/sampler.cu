@@ -1,0 +1,458 @@
+// The vocabulary is split into spans of SAMPLER_SPAN ids, one block each. What needs all blocks is done by the last one
+// to arrive; everything that blocks add to is an integer, so that the order of arrival does not show.
+//
+// Thresholds (the k-th rank key, the key at which top-p's mass is reached) are found without sorting: a histogram over
+// buckets of the logit's distance from the maximum finds the bucket, that one's keys are gathered, and a radix search
+// over them finds the key.
+#include "cuda/sampler.h"
+
+#include <cuda/atomic>
+
+#include "cuda/launch.cuh"
+#include "session/sampler_math.h"
+
+namespace reprise::cuda {
+
+namespace {
+
+using namespace sampler;
+using u64 = unsigned long long;
+
+constexpr uint32_t THREADS = 256;
+constexpr uint32_t WARPS = THREADS / 32;
+constexpr uint32_t PER_THREAD = SAMPLER_SPAN / THREADS;
+
+uint32_t block_count(uint32_t n_vocab) { return (n_vocab + SAMPLER_SPAN - 1) / SAMPLER_SPAN; }
+
+__device__ u64 warp_max(u64 v) {
+    for (int offset = 16; offset > 0; offset /= 2) {
+        const u64 other = __shfl_xor_sync(~0u, v, offset);
+        v = other > v ? other : v;
+    }
+    return v;
+}
+__device__ u64 block_max(u64 v) {
+    __shared__ u64 partial[WARPS];
+    v = warp_max(v);
+    __syncthreads();
+    if (threadIdx.x % 32 == 0) partial[threadIdx.x / 32] = v;
+    __syncthreads();
+    return warp_max(partial[threadIdx.x % WARPS]);
+}
+
+/// Sum of v over the threads before this one; total: over all.
+__device__ u64 block_prefix(u64 v, u64& total) {
+    __shared__ u64 partial[WARPS];
+    const uint32_t lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+    u64 inclusive = v;
+    for (int offset = 1; offset < 32; offset *= 2) {
+        const u64 other = __shfl_up_sync(~0u, inclusive, offset);
+        if (lane >= static_cast<uint32_t>(offset)) inclusive += other;
+    }
+    __syncthreads();
+    if (lane == 31) partial[warp] = inclusive;
+    __syncthreads();
+    u64 before = 0;
+    total = 0;
+    for (uint32_t w = 0; w < WARPS; ++w) {
+        if (w < warp) before += partial[w];
+        total += partial[w];
+    }
+    return before + inclusive - v;
+}
+
+/// Whether this block is the last to get here; what the others wrote is then visible to it.
+__device__ bool is_last_arrival(SamplerWork* work) {
+    __shared__ bool last;
+    __threadfence();
+    __syncthreads();
+    if (threadIdx.x == 0) last = atomicInc(&work->arrived, gridDim.x - 1) == gridDim.x - 1;
+    __syncthreads();
+    if (last) __threadfence();
+    return last;
+}
+
+__device__ bool has_penalties(const reprise_sampling& s) {
+    return s.repeat_penalty != 1 || s.presence_penalty != 0 || s.frequency_penalty != 0;
+}
+
+/// Of a logit x above the maximum (x <= 0): 0 for the maximum, the last for whatever has no weight. Never lower for a
+/// smaller logit, so that buckets are ranges of rank keys.
+__device__ uint32_t bucket_of(float x) {
+    if (!(x > -22.f)) return SAMPLER_BUCKETS - 1;
+    return min(static_cast<uint32_t>(mul(-x, (SAMPLER_BUCKETS - 2) / 22.f)), SAMPLER_BUCKETS - 2);
+}
+
+/// The bucket at which the sum of measure(bucket), from bucket 0 on, reaches target, and the sum before it. The whole
+/// block calls this and gets the same answer. target is between 1 and the sum of all.
+struct Crossing {
+    uint32_t bucket;
+    u64 before;
+};
+template <class Measure>
+__device__ Crossing find_crossing(uint32_t n, u64 target, Measure measure) {
+    __shared__ Crossing found;
+    const uint32_t per_thread = (n + THREADS - 1) / THREADS;
+    const uint32_t first = threadIdx.x * per_thread, end = min(first + per_thread, n);
+    u64 own = 0, total;
+    for (uint32_t i = first; i < end; ++i) own += measure(i);
+    u64 before = block_prefix(own, total);
+    if (before < target && before + own >= target) {
+        uint32_t i = first;
+        for (; before + measure(i) < target; ++i) before += measure(i);
+        found = {i, before};
+    }
+    __syncthreads();
+    const Crossing result = found;
+    __syncthreads();
+    return result;
+}
+
+/// The largest key such that measure summed over the keys at or above it reaches target: digit by digit from the top.
+template <class Measure>
+__device__ u64 find_key(const u64* keys, uint32_t n, u64 target, Measure measure) {
+    constexpr uint32_t DIGITS = 256;
+    __shared__ u64 mass[DIGITS];
+    u64 prefix = 0;
+    for (int shift = 56; shift >= 0; shift -= 8) {
+        __syncthreads();
+        mass[threadIdx.x] = 0;
+        static_assert(THREADS == DIGITS);
+        __syncthreads();
+        for (uint32_t i = threadIdx.x; i < n; i += THREADS) {
+            const u64 key = __ldcg(keys + i);
+            const bool in_prefix = shift == 56 || key >> (shift + 8) == prefix >> (shift + 8);
+            if (in_prefix) atomicAdd(&mass[key >> shift & 255], measure(key));
+        }
+        __syncthreads();
+        const Crossing crossing = find_crossing(DIGITS, target, [&](uint32_t i) { return mass[DIGITS - 1 - i]; });
+        target -= crossing.before;
+        prefix |= static_cast<u64>(DIGITS - 1 - crossing.bucket) << shift;
+    }
+    return prefix;
+}
+
+__device__ uint32_t id_of(u64 key) { return 0xffffffffu - static_cast<uint32_t>(key); }
+
+/// Log-probability of token under softmax of the unmodified logits. One thread.
+__device__ float log_probability(const SamplerBuffers& b, int32_t token) {
+    const uint32_t blocks = (b.n_vocab + SAMPLER_SPAN - 1) / SAMPLER_SPAN;
+    float max = -INFINITY;
+    for (uint32_t i = 0; i < blocks; ++i) max = fmaxf(max, __ldcg(&b.logit_sums[i].max));
+    double sum = 0;
+    for (uint32_t i = 0; i < blocks; ++i) {
+        const float of_block = __ldcg(&b.logit_sums[i].max);
+        if (of_block > -INFINITY) sum += __ldcg(&b.logit_sums[i].sum) * exp(static_cast<double>(of_block) - max);
+    }
+    return static_cast<float>(static_cast<double>(b.logits[token]) - max - log(sum));
+}
+
+/// The end of a step: the token goes to the state, the counts and the ring. One thread.
+__device__ void publish(const SamplerBuffers& b, int32_t token, uint32_t advance) {
+    const float logprob = b.sampling->logprobs != 0 ? log_probability(b, token) : __uint_as_float(0x7fc00000u);
+    DecodeState& state = *b.state;
+    b.counts[token] += 1;
+    const uint32_t position = state.position + advance, number = state.n_sampled + 1;
+    const bool queued = state.queue_next < state.queue_end;
+    delay_point();
+    state.token = queued ? b.queue[state.queue_next] : token;
+    if (queued) ++state.queue_next;
+    state.position = position;
+    state.seq_len = position + 1;
+    state.n_sampled = number;
+    RingEntry& entry = b.ring[(number - 1) % RING_SIZE];
+    entry.token = token;
+    entry.logprob = logprob;
+    delay_point();
+    ::cuda::atomic_ref<uint32_t, ::cuda::thread_scope_system>(entry.number).store(number, ::cuda::memory_order_release);
+}
+
+/// Penalties and the maximum. Greedy: also the end.
+__global__ void __launch_bounds__(THREADS) scan_kernel(SamplerBuffers b, bool greedy, uint32_t advance) {
+    release_successor();
+    wait_for_predecessor();
+    const reprise_sampling& s = *b.sampling;
+    const bool penalties = has_penalties(s);
+    const uint32_t first = blockIdx.x * SAMPLER_SPAN;
+    delay_point();
+    for (uint32_t i = blockIdx.x * THREADS + threadIdx.x; i < SAMPLER_BUCKETS; i += gridDim.x * THREADS) {
+        b.bucket_count[i] = 0;
+        b.bucket_mass[i] = 0;
+    }
+    float logits[PER_THREAD];
+    u64 best = 0;
+    float largest = -INFINITY;
+#pragma unroll
+    for (uint32_t j = 0; j < PER_THREAD; ++j) {
+        const uint32_t id = first + j * THREADS + threadIdx.x;
+        logits[j] = id < b.n_vocab ? b.logits[id] : __uint_as_float(0x7fc00000u);
+        largest = fmaxf(largest, logits[j]);
+        if (id >= b.n_vocab) continue;
+        float l = logits[j];
+        if (penalties) l = penalized(l, b.counts[id], s.repeat_penalty, s.presence_penalty, s.frequency_penalty);
+        b.adjusted[id] = l;
+        const u64 key = rank_key(l, id);
+        best = key > best ? key : best;
+    }
+    best = block_max(best);
+    if (s.logprobs != 0) {
+        // Order keys order as the floats do, and the block's maximum must not depend on the order of threads either.
+        const u64 key = block_max(order_key(largest));
+        const auto bits = static_cast<uint32_t>(key);
+        const float max = from_bits(bits & 0x80000000u ? bits & 0x7fffffffu : ~bits);
+        double sum = 0;
+        for (uint32_t j = 0; j < PER_THREAD; ++j) {
+            if (logits[j] == logits[j] && max > -INFINITY) sum += exp(static_cast<double>(logits[j] - max));
+        }
+        __shared__ double partial[WARPS];
+        for (int offset = 16; offset > 0; offset /= 2) sum += __shfl_xor_sync(~0u, sum, offset);
+        if (threadIdx.x % 32 == 0) partial[threadIdx.x / 32] = sum;
+        __syncthreads();
+        if (threadIdx.x == 0) {
+            sum = 0;
+            for (uint32_t w = 0; w < WARPS; ++w) sum += partial[w];
+            b.logit_sums[blockIdx.x] = {max, sum};
+        }
+    }
+    if (threadIdx.x == 0) atomicMax(&b.work->best, best);
+    if (!is_last_arrival(b.work) || threadIdx.x != 0) return;
+    SamplerWork& work = *b.work;
+    const u64 winner = __ldcg(&work.best);
+    work.best = 0;
+    work.argmax = static_cast<int32_t>(id_of(winner));
+    work.max = __ldcg(b.adjusted + work.argmax);
+    work.keep_from = 0;
+    if (greedy) publish(b, work.argmax, advance);
+}
+
+/// How many ids and how much weight each bucket has; then the bucket of the first threshold.
+__global__ void __launch_bounds__(THREADS) histogram_kernel(SamplerBuffers b, bool top_k) {
+    __shared__ uint32_t count[SAMPLER_BUCKETS];
+    __shared__ u64 mass[SAMPLER_BUCKETS];
+    release_successor();
+    for (uint32_t i = threadIdx.x; i < SAMPLER_BUCKETS; i += THREADS) count[i] = 0, mass[i] = 0;
+    wait_for_predecessor();
+    __syncthreads();
+    SamplerWork& work = *b.work;
+    if (!isfinite(work.max)) return;
+    for (uint32_t j = 0; j < PER_THREAD; ++j) {
+        const uint32_t id = blockIdx.x * SAMPLER_SPAN + j * THREADS + threadIdx.x;
+        if (id >= b.n_vocab) break;
+        const float x = add(b.adjusted[id], -work.max);
+        const uint32_t bucket = bucket_of(x);
+        atomicAdd(&count[bucket], 1u);
+        atomicAdd(&mass[bucket], static_cast<u64>(weight(x)));
+    }
+    __syncthreads();
+    delay_point();
+    for (uint32_t i = threadIdx.x; i < SAMPLER_BUCKETS; i += THREADS) {
+        if (count[i] != 0) atomicAdd(b.bucket_count + i, count[i]);
+        if (mass[i] != 0) atomicAdd(b.bucket_mass + i, mass[i]);
+    }
+    if (!is_last_arrival(b.work)) return;
+    const auto count_at = [&](uint32_t i) { return static_cast<u64>(__ldcg(b.bucket_count + i)); };
+    const auto mass_at = [&](uint32_t i) { return __ldcg(b.bucket_mass + i); };
+    u64 target;
+    if (top_k) {
+        target = static_cast<u64>(b.sampling->top_k);
+    } else {
+        u64 own = 0, total;
+        for (uint32_t i = threadIdx.x; i < SAMPLER_BUCKETS; i += THREADS) own += mass_at(i);
+        block_prefix(own, total);
+        target = fraction_of(b.sampling->top_p, total);
+    }
+    if (target == 0) {  // a top_p under 2^-32: as the definition has it, nothing is dropped
+        if (threadIdx.x == 0) work.bucket = SAMPLER_BUCKETS;
+        return;
+    }
+    const Crossing crossing = top_k ? find_crossing(SAMPLER_BUCKETS, target, count_at) : find_crossing(SAMPLER_BUCKETS, target, mass_at);
+    if (threadIdx.x == 0) {
+        work.bucket = crossing.bucket;
+        work.target = target - crossing.before;
+    }
+}
+
+/// Gathers the keys of the bucket and finds the threshold among them: top-k's, then the bucket of top-p's if that
+/// follows; or top-p's.
+__global__ void __launch_bounds__(THREADS) threshold_kernel(SamplerBuffers b, bool top_k, bool top_p_follows) {
+    release_successor();
+    wait_for_predecessor();
+    SamplerWork& work = *b.work;
+    if (!isfinite(work.max)) return;
+    const float max = work.max;
+    const uint32_t bucket = work.bucket;
+    const u64 kept = work.keep_from;
+    delay_point();
+    for (uint32_t j = 0; j < PER_THREAD; ++j) {
+        const uint32_t id = blockIdx.x * SAMPLER_SPAN + j * THREADS + threadIdx.x;
+        if (id >= b.n_vocab) break;
+        const float l = b.adjusted[id];
+        const u64 key = rank_key(l, id);
+        if (bucket_of(add(l, -max)) == bucket && key >= kept) b.list[atomicAdd(&work.n_listed, 1u)] = key;
+    }
+    if (!is_last_arrival(b.work)) return;
+    const uint32_t n = __ldcg(&work.n_listed);
+    const auto mass_of = [&](u64 key) { return static_cast<u64>(weight(add(b.adjusted[id_of(key)], -max))); };
+    u64 keep_from = kept;
+    if (bucket < SAMPLER_BUCKETS) {
+        keep_from = top_k ? find_key(b.list, n, work.target, [](u64) { return u64{1}; }) : find_key(b.list, n, work.target, mass_of);
+    }
+    Crossing next = {SAMPLER_BUCKETS, 0};
+    u64 target = 0;
+    if (top_p_follows) {
+        // The mass of what top-k keeps: all buckets above this one, and this one's keys from the threshold on.
+        const auto mass_at = [&](uint32_t i) { return i < bucket ? __ldcg(b.bucket_mass + i) : 0; };
+        u64 own = 0, total, above;
+        for (uint32_t i = threadIdx.x; i < bucket; i += THREADS) own += mass_at(i);
+        block_prefix(own, above);
+        own = 0;
+        for (uint32_t i = threadIdx.x; i < n; i += THREADS) {
+            const u64 key = __ldcg(b.list + i);
+            if (key >= keep_from) own += mass_of(key);
+        }
+        block_prefix(own, total);
+        total += above;
+        target = fraction_of(b.sampling->top_p, total);
+        if (target > above) {
+            next = {bucket, above};
+        } else if (target > 0) {
+            next = find_crossing(SAMPLER_BUCKETS, target, mass_at);
+        }
+    }
+    __syncthreads();
+    if (threadIdx.x != 0) return;
+    work.n_listed = 0;
+    work.keep_from = keep_from > kept ? keep_from : kept;
+    work.bucket = next.bucket;
+    work.target = target - next.before;
+}
+
+/// Weight of a logit at the given temperature; 0 for what the thresholds drop.
+__device__ u64 draw_weight(float l, uint32_t id, float max, u64 keep_from, u64 min_weight, float temperature) {
+    const float x = add(l, -max);
+    if (rank_key(l, id) < keep_from || weight(x) < min_weight) return 0;
+    return weight(div(x, temperature));
+}
+
+__global__ void __launch_bounds__(THREADS) draw_kernel(SamplerBuffers b, uint32_t advance) {
+    release_successor();
+    wait_for_predecessor();
+    SamplerWork& work = *b.work;
+    const float max = work.max;
+    const u64 keep_from = work.keep_from;
+    const reprise_sampling& s = *b.sampling;
+    const u64 min_weight = fraction_of(s.min_p, u64{1} << 32);
+    const bool drawable = isfinite(max);
+    const auto weight_at = [&](uint32_t id) {
+        return id < b.n_vocab && drawable ? draw_weight(b.adjusted[id], id, max, keep_from, min_weight, s.temperature) : u64{0};
+    };
+    // A thread has consecutive ids, so that prefix sums over threads run in order of id.
+    const auto first_of = [&](uint32_t block) { return block * SAMPLER_SPAN + threadIdx.x * PER_THREAD; };
+    u64 own = 0, total;
+    for (uint32_t j = 0; j < PER_THREAD; ++j) own += weight_at(first_of(blockIdx.x) + j);
+    block_prefix(own, total);
+    delay_point();
+    if (threadIdx.x == 0) b.sums[blockIdx.x] = total;
+    if (!is_last_arrival(b.work)) return;
+    if (!drawable) {
+        if (threadIdx.x == 0) publish(b, work.argmax, advance);
+        return;
+    }
+    own = 0;
+    for (uint32_t i = threadIdx.x; i < gridDim.x; i += THREADS) own += __ldcg(b.sums + i);
+    block_prefix(own, total);
+    const uint32_t position = b.state->position + advance;
+    // The first running sum that exceeds the target is the first to reach one more.
+    const u64 target = mul_high(philox(s.seed, position), total) + 1;
+    const Crossing block = find_crossing(gridDim.x, target, [&](uint32_t i) { return __ldcg(b.sums + i); });
+    const uint32_t first = first_of(block.bucket);
+    own = 0;
+    for (uint32_t j = 0; j < PER_THREAD; ++j) own += weight_at(first + j);
+    u64 sum = block.before + block_prefix(own, total);
+    if (sum >= target || sum + own < target) return;
+    for (uint32_t j = 0; j < PER_THREAD; ++j) {
+        sum += weight_at(first + j);
+        if (sum < target) continue;
+        publish(b, static_cast<int32_t>(first + j), advance);
+        return;
+    }
+}
+
+__global__ void place_kernel(DecodeState* state, int32_t token, uint32_t position, uint32_t queue_next, uint32_t queue_end) {
+    release_successor();
+    wait_for_predecessor();
+    state->token = token;
+    state->position = position;
+    state->seq_len = position + 1;
+    state->queue_next = queue_next;
+    state->queue_end = queue_end;
+}
+
+__global__ void set_sampling_kernel(reprise_sampling* to, reprise_sampling from) {
+    release_successor();
+    wait_for_predecessor();
+    *to = from;
+}
+
+bool has(uint32_t kind, SamplingKind bit) { return (kind & static_cast<uint32_t>(bit)) != 0; }
+
+}  // namespace
+
+uint32_t sampling_kind(const reprise_sampling& s, uint32_t n_vocab) {
+    if (s.temperature == 0) return static_cast<uint32_t>(SamplingKind::GREEDY);
+    uint32_t kind = static_cast<uint32_t>(SamplingKind::TEMPERATURE);
+    if (s.top_k > 0 && static_cast<uint32_t>(s.top_k) < n_vocab) kind |= static_cast<uint32_t>(SamplingKind::TOP_K);
+    if (s.top_p < 1) kind |= static_cast<uint32_t>(SamplingKind::TOP_P);
+    return kind;
+}
+
+uint32_t sampler_launches(uint32_t kind) {
+    if (!has(kind, SamplingKind::TEMPERATURE)) return 1;
+    const uint32_t thresholds = has(kind, SamplingKind::TOP_K) + has(kind, SamplingKind::TOP_P);
+    return 2 + (thresholds > 0) + thresholds;
+}
+
+void SamplerBuffers::carve(Carver& carver, uint32_t vocabulary) {
+    n_vocab = vocabulary;
+    logits = carver.take<float>(n_vocab);
+    sampling = carver.take<reprise_sampling>(1);
+    counts = carver.take<int32_t>(n_vocab);
+    adjusted = carver.take<float>(n_vocab);
+    work = carver.take<SamplerWork>(1);
+    bucket_count = carver.take<uint32_t>(SAMPLER_BUCKETS);
+    bucket_mass = carver.take<unsigned long long>(SAMPLER_BUCKETS);
+    list = carver.take<unsigned long long>(n_vocab);
+    sums = carver.take<unsigned long long>(block_count(n_vocab));
+    logit_sums = carver.take<LogitSum>(block_count(n_vocab));
+}
+
+void sample(const SamplerBuffers& b, uint32_t kind, uint32_t advance, cudaStream_t stream) {
+    const uint32_t blocks = block_count(b.n_vocab);
+    const bool greedy = !has(kind, SamplingKind::TEMPERATURE);
+    const bool top_k = has(kind, SamplingKind::TOP_K), top_p = has(kind, SamplingKind::TOP_P);
+    launch(scan_kernel, blocks, THREADS, 0, stream, b, greedy, advance);
+    if (greedy) return;
+    if (top_k || top_p) launch(histogram_kernel, blocks, THREADS, 0, stream, b, top_k);
+    if (top_k) launch(threshold_kernel, blocks, THREADS, 0, stream, b, true, top_p);
+    if (top_p) launch(threshold_kernel, blocks, THREADS, 0, stream, b, false, false);
+    launch(draw_kernel, blocks, THREADS, 0, stream, b, advance);
+}
+
+void place(DecodeState* state, int32_t token, uint32_t position, uint32_t queue_next, uint32_t queue_end, cudaStream_t stream) {
+    launch(place_kernel, 1, 1, 0, stream, state, token, position, queue_next, queue_end);
+}
+
+void set_sampling(const SamplerBuffers& b, const reprise_sampling& sampling, cudaStream_t stream) {
+    launch(set_sampling_kernel, 1, 1, 0, stream, b.sampling, sampling);
+}
+
+void load_sampler_kernels() {
+    load_kernel(scan_kernel);
+    load_kernel(histogram_kernel);
+    load_kernel(threshold_kernel);
+    load_kernel(draw_kernel);
+    load_kernel(place_kernel);
+    load_kernel(set_sampling_kernel);
+}
+
+}  // namespace reprise::cuda
