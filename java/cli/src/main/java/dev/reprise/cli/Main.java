@@ -1,0 +1,119 @@
+package dev.reprise.cli;
+
+import dev.reprise.Backend;
+import java.io.InputStream;
+import java.io.OutputStream;
+import java.io.PrintWriter;
+import picocli.CommandLine;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.ParameterException;
+import picocli.CommandLine.ParseResult;
+import picocli.CommandLine.Spec;
+
+/** The command line. */
+@Command(
+        name = "reprise",
+        description = {"Runs GGUF language models on NVIDIA GPUs and CPUs.", ""},
+        subcommands = {RunCommand.class, InfoCommand.class, TokenizeCommand.class, DetokenizeCommand.class},
+        versionProvider = Main.Version.class,
+        synopsisSubcommandLabel = "COMMAND",
+        commandListHeading = "%nCommands:%n",
+        footerHeading = "%nExamples:%n",
+        footer = {
+            "  reprise run                             tell a story with the model that comes along",
+            "  reprise run model.gguf -p 'Dear diary,' -n 200",
+            "  reprise run model.gguf -p '2+2=' --temp 0 -n 4",
+            "  reprise info model.gguf",
+            "  reprise tokenize model.gguf -p 'Hello' --ids | reprise detokenize model.gguf"
+        },
+        exitCodeListHeading = "%nExit codes:%n",
+        exitCodeList = {
+            ExitCode.Help.OK,
+            ExitCode.Help.FAILED,
+            ExitCode.Help.USAGE,
+            ExitCode.Help.IO,
+            ExitCode.Help.MODEL_FORMAT,
+            ExitCode.Help.UNSUPPORTED_MODEL,
+            ExitCode.Help.DEVICE_UNAVAILABLE,
+            ExitCode.Help.OUT_OF_MEMORY,
+            ExitCode.Help.CONTEXT_OVERFLOW,
+            ExitCode.Help.INTERRUPTED,
+            ExitCode.Help.OUTPUT_CLOSED
+        })
+public final class Main implements Runnable {
+    @Option(
+            names = {"-h", "--help"},
+            usageHelp = true,
+            scope = CommandLine.ScopeType.INHERIT,
+            description = "Show this help and exit.")
+    private boolean help;
+
+    @Option(
+            names = {"-V", "--version"},
+            versionHelp = true,
+            description = "Show version, native library and devices and exit.")
+    private boolean version;
+
+    @Spec
+    private CommandSpec spec;
+
+    private Main() {}
+
+    /** Runs the program and ends the process with its exit code. */
+    public static void main(String[] args) {
+        int code = run(args, Terminal.ofProcess());
+        Interruption.commandEnded();
+        System.exit(code);
+    }
+
+    /** Runs a command and returns its exit code. */
+    static int run(String[] args, InputStream in, OutputStream out, OutputStream err) {
+        return run(args, new Terminal(in, out, err));
+    }
+
+    private static int run(String[] args, Terminal terminal) {
+        CommandLine commandLine = new CommandLine(new Main(), new CommandFactory(terminal));
+        commandLine.setOut(terminal.helpWriter());
+        commandLine.setErr(new PrintWriter(terminal.err(), true));
+        commandLine.setCaseInsensitiveEnumValuesAllowed(true);
+        commandLine.setExecutionExceptionHandler(Main::report);
+        try {
+            return commandLine.execute(args);
+        } catch (UnsatisfiedLinkError | OutOfMemoryError e) {
+            terminal.err().println("reprise: " + e.getMessage());
+            return ExitCode.of(e);
+        }
+    }
+
+    @Override
+    public void run() {
+        throw new ParameterException(spec.commandLine(), "a command is missing: run, info, tokenize or detokenize");
+    }
+
+    private static int report(Exception failure, CommandLine commandLine, ParseResult parsed) {
+        int code = ExitCode.of(failure);
+        if (code != ExitCode.OUTPUT_CLOSED) {
+            commandLine.getErr().println("reprise: " + failure.getMessage());
+        }
+        if (code == ExitCode.FAILED) {
+            failure.printStackTrace(commandLine.getErr());
+        }
+        return code;
+    }
+
+    /** For {@code --version}: the program's version, the library's and what the library can use. */
+    static final class Version implements CommandLine.IVersionProvider {
+        @Override
+        public String[] getVersion() {
+            String version = Main.class.getPackage().getImplementationVersion();
+            String program = "reprise " + (version == null ? "(development)" : version);
+            try {
+                return (program + "\n" + Backend.describe()).split("\n");
+            } catch (UnsatisfiedLinkError e) {
+                return new String[] {program, e.getMessage()};
+            }
+        }
+    }
+}
