@@ -40,6 +40,7 @@ public record NativeLibrary(String file, String classifier, String skipped) {
     }
 
     private static NativeLibrary loadOnce() {
+        doNotCountTheProcessMemory();
         String platform = Loader.getPlatform();
         String file;
         try {
@@ -60,6 +61,17 @@ public record NativeLibrary(String file, String classifier, String skipped) {
         URL present = resource(cuda);
         boolean passedOver = present != null && !classifier.equals(cuda);
         return new NativeLibrary(file, classifier, passedOver ? cuda + ": " + whyNot(present) : null);
+    }
+
+    /**
+     * Unless told otherwise, JavaCPP refuses to allocate the smallest structure while the process has more than four times
+     * the Java heap resident. Weights are resident and the heap is small.
+     */
+    private static void doNotCountTheProcessMemory() {
+        if (System.getProperty("org.bytedeco.javacpp.maxphysicalbytes") == null
+                && System.getProperty("org.bytedeco.javacpp.maxPhysicalBytes") == null) {
+            System.setProperty("org.bytedeco.javacpp.maxPhysicalBytes", "0");
+        }
     }
 
     /** The loader only goes on to the next library when one fails; loading it again tells why it did. */
