@@ -45,6 +45,15 @@ Bytes encoded(std::string_view text) {
     return bytes;
 }
 
+/// Moves the tensor data back to a multiple of the default alignment after the header grew by grown bytes (modulo
+/// 2^64), so that the weights stay what they were.
+void realign(Bytes& file, size_t old_header_end, size_t grown) {
+    const auto padding = [](size_t end) { return (32 - end % 32) % 32; };
+    const size_t end = old_header_end + grown;
+    if (grown == 0 || end + padding(old_header_end) > file.size()) return;
+    splice(file, end, end + padding(old_header_end), Bytes(padding(end)));
+}
+
 size_t element_bytes(ValueType type) {
     switch (type) {
         case ValueType::UINT8:
@@ -138,7 +147,10 @@ Mutation Mutator::mutate(Bytes& file) {
             const Mutation mutation = is_structured(drawn)               ? drawn
                                       : static_cast<int>(drawn) % 2 == 0 ? Mutation::FIELD
                                                                          : Mutation::NUMBER;
-            if (apply(mutation, file, layout)) return mutation;
+            const size_t size = file.size();
+            if (!apply(mutation, file, layout)) continue;
+            if (mutation != Mutation::TRUNCATE) realign(file, layout.header_end, file.size() - size);
+            return mutation;
         }
     }
     const auto mutation = static_cast<Mutation>(static_cast<uint64_t>(Mutation::BYTES) + random_.below(3));
