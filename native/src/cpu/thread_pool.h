@@ -33,7 +33,7 @@ class ThreadPool {
     void stop();
 
     const size_t n_threads_;
-    const int spins_;  // before a thread sleeps or yields; 0 where the threads have to share cores
+    const bool shares_cores_;  // more threads than cores: nobody spins
     std::mutex turn_;  // held for the length of a region
     std::mutex mutex_;
     std::condition_variable wake_;
