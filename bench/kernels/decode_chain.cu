@@ -81,6 +81,10 @@ DeviceMatrix random_matrix(TensorType type, uint32_t rows, uint32_t cols) {
     return m;
 }
 
+__global__ void widen(const __nv_bfloat16* x, float* out, uint32_t n) {
+    for (uint32_t i = threadIdx.x; i < n; i += blockDim.x) out[i] = __bfloat162float(x[i]);
+}
+
 __global__ void copy_heads(const float* q, float* out, uint32_t n) {
     release_successor();
     wait_for_predecessor();
@@ -115,7 +119,7 @@ float compare(const float* a, const float* b, size_t n) {
 void check_type(TensorType type, uint32_t rows, uint32_t cols, cudaStream_t stream) {
     const DeviceMatrix a = random_matrix(type, rows, cols), b = random_matrix(type, rows, cols);
     float *x = floats(cols, 5, 1), *norm = floats(cols, 6, 0.2f, 1), *bias = floats(rows, 7, 1);
-    float *out1 = floats(rows, 1, 0), *out2 = floats(rows, 1, 0), *normed = floats(cols, 1, 0), *gate = floats(rows, 1, 0), *up = floats(rows, 1, 0);
+    float *out1 = floats(rows, 1, 0), *out2 = floats(rows, 1, 0), *normed = floats(std::max(rows, cols), 1, 0), *gate = floats(rows, 1, 0), *up = floats(rows, 1, 0);
     uint8_t* int8;
     check(cudaMalloc(&int8, int8_row_bytes(cols)), "allocating");
     check(cudaDeviceSynchronize(), "filling");
@@ -131,7 +135,11 @@ void check_type(TensorType type, uint32_t rows, uint32_t cols, cudaStream_t stre
     swiglu(gate, up, rows, 1, rows, {out1, nullptr, nullptr, nullptr}, stream);
     fused_gated_feed_forward(a, b, {x, norm, 1e-5f}, out2, stream);
     check(cudaStreamSynchronize(stream), "checking");
-    const float e2 = compare(out1, out2, rows);
+    if (is_quantized(type)) {
+        widen<<<1, 256, 0, stream>>>(reinterpret_cast<const __nv_bfloat16*>(out2), normed, rows);
+        check(cudaStreamSynchronize(stream), "checking");
+    }
+    const float e2 = compare(out1, is_quantized(type) ? normed : out2, rows);
     std::printf("check %-5s %6u x %5u: project %.1e, gated %.1e %s\n", traits(type).name, rows, cols, e1, e2, e1 < 5e-3f && e2 < 2e-2f ? "ok" : "WRONG");
     for (void* p : {(void*)a.data, (void*)b.data, (void*)x, (void*)norm, (void*)bias, (void*)out1, (void*)out2, (void*)normed, (void*)gate, (void*)up, (void*)int8}) cudaFree(p);
 }
@@ -195,7 +203,7 @@ void time_model(const Shape& s, cudaStream_t stream) {
     const auto gated = [&](const Layer& l) { fused_gated_feed_forward(l.gate, l.up, {x, l.norm2, 1e-5f}, ff, stream); };
     const auto down = [&](const Layer& l) {
         const MatvecPart parts[] = {{&l.down, x, nullptr, x}};
-        fused_project(parts, {ff}, stream);
+        fused_project(parts, {ff, nullptr, 0, is_quantized(s.main)}, stream);
     };
     const auto logits_of = [&] {
         const MatvecPart parts[] = {{&head, logits}};

@@ -1,12 +1,13 @@
-// The fused product kernel. A block owns a run of tiles (four rows each); its warps share the run's bricks evenly, each
-// with its own ring, so that a warp waits for nothing but its own bytes:
+// The fused product kernel. A block owns a run of tiles (four rows each), cut into pieces of a few bricks that its warps
+// take in turn, each with its own ring, so that the block reads one contiguous stream and a warp waits for nothing but
+// its own bytes:
 //
-//   fetch the first bricks of weights        before the predecessor has finished: weights never change
+//   fetch the first pieces of weights        before the predecessor has finished: weights never change
 //   wait for the predecessor
 //   quantise the input into shared memory    every block for itself; the norm's factor is applied in the epilogue, so
 //                                            that one barrier serves the sum of squares and the values
-//   bricks: dot products, refill the ring    partial sums go to shared memory where a tile ends
-//   add partial sums in order of warps, epilogue
+//   pieces: dot products, refill the ring    a piece's four partial sums go to shared memory
+//   add the partial sums in order, epilogue
 #include <algorithm>
 #include <array>
 
@@ -20,10 +21,11 @@ namespace reprise::cuda {
 
 namespace {
 
-constexpr uint32_t WARPS = 8;
+constexpr uint32_t WARPS = 12;
 constexpr uint32_t THREADS = WARPS * 32;
 constexpr uint32_t MAX_PARTS = 3;
 constexpr uint32_t MAX_STAGES = 6;
+constexpr uint32_t MAX_PIECE_BRICKS = 2;
 // Two blocks to a multiprocessor of 227 KB, so that a kernel streams while its predecessor computes; a block's own
 // kilobyte goes to the system.
 constexpr uint32_t BLOCK_SHARED_BYTES = 112 * 1024;
@@ -44,10 +46,12 @@ struct FusedArgs {
     FusedPart parts[MAX_PARTS];
     uint32_t n_parts, n_tiles;  // tiles of all parts; of one part where they are paired
     TileLayout layouts[2];
-    uint32_t cols, bricks_per_tile;
+    uint32_t cols;
+    uint32_t piece_bricks, pieces_per_tile;
     FusedInput input;
     uint32_t n_stages, stage_bytes;
-    uint32_t input_bytes, n_slots;  // of shared memory
+    uint32_t n_pieces;                  // of a block, at most
+    uint32_t input_bytes, fixed_bytes;  // of shared memory: the input; input and partial sums
 };
 
 enum class Epilogue {
@@ -75,12 +79,14 @@ __device__ __forceinline__ void store_eighth(uint8_t* row, uint32_t groups, uint
     max = fmaxf(max, __shfl_xor_sync(~0u, max, 1));
     max = fmaxf(max, __shfl_xor_sync(~0u, max, 2));
     const float inverse = max > 0.f ? __fdividef(127.f, max) : 0.f;
+    // Adding 1.5 * 2^23 rounds to an integer in the low bits: cheaper than a conversion.
+    constexpr float ROUND = 12582912.f;
     uint32_t words[2];
 #pragma unroll
     for (int w = 0; w < 2; ++w) {
         uint32_t q[4];
 #pragma unroll
-        for (int i = 0; i < 4; ++i) q[i] = static_cast<uint32_t>(__float2int_rn(v[4 * w + i] * inverse));
+        for (int i = 0; i < 4; ++i) q[i] = __float_as_uint(fmaf(v[4 * w + i], inverse, ROUND));
         words[w] = __byte_perm(__byte_perm(q[0], q[1], 0x0040), __byte_perm(q[2], q[3], 0x0040), 0x5410);
     }
     int sum = __dp4a(static_cast<int>(words[0]), 0x01010101, __dp4a(static_cast<int>(words[1]), 0x01010101, 0));
@@ -95,37 +101,80 @@ __device__ __forceinline__ void store_eighth(uint8_t* row, uint32_t groups, uint
     }
 }
 
+/// Eight values of the input as they are loaded.
+struct Eight {
+    uint4 words[2];
+    __device__ __forceinline__ void load(const FusedInput& input, uint32_t i) {
+        if (input.bf16) {
+            words[0] = __ldcg(reinterpret_cast<const uint4*>(static_cast<const uint16_t*>(input.x) + i));
+        } else {
+            words[0] = __ldcg(reinterpret_cast<const uint4*>(static_cast<const float*>(input.x) + i));
+            words[1] = __ldcg(reinterpret_cast<const uint4*>(static_cast<const float*>(input.x) + i + 4));
+        }
+    }
+    __device__ __forceinline__ void values(const FusedInput& input, float* v) const {
+#pragma unroll
+        for (int j = 0; j < 4; ++j) {
+            if (input.bf16) {
+                v[2 * j] = __uint_as_float(word_of(words[0], j) << 16);
+                v[2 * j + 1] = __uint_as_float(word_of(words[0], j) & 0xffff0000u);
+            } else {
+                v[j] = __uint_as_float(word_of(words[0], j));
+                v[4 + j] = __uint_as_float(word_of(words[1], j));
+            }
+        }
+    }
+};
+
+/// Eights that a thread loads at once, and those among them whose norm weights it has before the input exists.
+constexpr uint32_t UNROLL = 2;
+constexpr uint32_t EARLY_NORMS = 1;
+
+struct NormEights {
+    float4 weights[EARLY_NORMS][2];
+    __device__ __forceinline__ void load(const FusedInput& input, uint32_t cols) {
+        if (input.norm == nullptr) return;
+#pragma unroll
+        for (uint32_t u = 0; u < EARLY_NORMS; ++u) {
+            const uint32_t i = (u * THREADS + threadIdx.x) * 8;
+            if (i >= cols) continue;
+            weights[u][0] = __ldg(reinterpret_cast<const float4*>(input.norm + i));
+            weights[u][1] = __ldg(reinterpret_cast<const float4*>(input.norm + i + 4));
+        }
+    }
+};
+
 /// Writes the input into shared memory in the form the types want, without the norm's factor. Returns this thread's part
 /// of the sum of squares.
 template <bool QUANTIZED>
-__device__ __forceinline__ float take_input(const FusedInput& input, uint32_t cols, uint8_t* out) {
-    constexpr int UNROLL = 4;
+__device__ __forceinline__ float take_input(const FusedInput& input, const NormEights& early, uint32_t cols, uint8_t* out) {
     float squares = 0;
     for (uint32_t base = 0; base < cols; base += UNROLL * THREADS * 8) {
-        float4 x[UNROLL][2];
-        float4 norm[UNROLL][2];
+        Eight x[UNROLL];
 #pragma unroll
-        for (int u = 0; u < UNROLL; ++u) {
+        for (uint32_t u = 0; u < UNROLL; ++u) {
             const uint32_t i = base + (u * THREADS + threadIdx.x) * 8;
-            if (i >= cols) continue;
-            x[u][0] = __ldcg(reinterpret_cast<const float4*>(input.x + i));
-            x[u][1] = __ldcg(reinterpret_cast<const float4*>(input.x + i + 4));
-            if (input.norm == nullptr) continue;
-            norm[u][0] = __ldg(reinterpret_cast<const float4*>(input.norm + i));
-            norm[u][1] = __ldg(reinterpret_cast<const float4*>(input.norm + i + 4));
+            if (i < cols) x[u].load(input, i);
         }
 #pragma unroll
-        for (int u = 0; u < UNROLL; ++u) {
+        for (uint32_t u = 0; u < UNROLL; ++u) {
             // Whole warps only: the shuffles need every lane.
             if (base + (u * THREADS + threadIdx.x / 32 * 32) * 8 >= cols) break;
             const uint32_t i = base + (u * THREADS + threadIdx.x) * 8;
             const bool active = i < cols;
             float v[8] = {};
             if (active) {
-                *reinterpret_cast<float4*>(v) = x[u][0];
-                *reinterpret_cast<float4*>(v + 4) = x[u][1];
+                x[u].values(input, v);
                 if (input.norm != nullptr) {
-                    const float* weight = reinterpret_cast<const float*>(norm[u]);
+                    float4 weights[2];
+                    if (u < EARLY_NORMS && base == 0) {
+                        weights[0] = early.weights[u][0];
+                        weights[1] = early.weights[u][1];
+                    } else {
+                        weights[0] = __ldg(reinterpret_cast<const float4*>(input.norm + i));
+                        weights[1] = __ldg(reinterpret_cast<const float4*>(input.norm + i + 4));
+                    }
+                    const float* weight = reinterpret_cast<const float*>(weights);
 #pragma unroll
                     for (int j = 0; j < 8; ++j) {
                         squares = fmaf(v[j], v[j], squares);
@@ -154,103 +203,116 @@ __global__ void __launch_bounds__(THREADS, 2) fused_kernel(const __grid_constant
     __shared__ uint64_t barriers[WARPS][MAX_STAGES];
     __shared__ float squares_of_warp[WARPS];
     uint8_t* const input = shared;
-    float* const partial = reinterpret_cast<float*>(shared + args.input_bytes);  // [n_slots][TILE_ROWS]
-    uint8_t* const rings = shared + args.input_bytes + args.n_slots * TILE_ROWS * 4;
+    float* const partial = reinterpret_cast<float*>(shared + args.input_bytes);  // [n_pieces][TILE_ROWS]
+    uint8_t* const rings = shared + (args.input_bytes + args.n_pieces * TILE_ROWS * 4 + 127) / 128 * 128;
 
     const uint32_t lane = threadIdx.x % 32, warp = threadIdx.x / 32;
     const uint32_t units = args.layouts[0].groups;
     const uint32_t first_tile = args.n_tiles * blockIdx.x / gridDim.x;
     const uint32_t n_tiles = args.n_tiles * (blockIdx.x + 1) / gridDim.x - first_tile;
-    // Paired parts: the block's tiles of part 0, then the same tiles of part 1.
-    const uint32_t n_local = E == Epilogue::SWIGLU ? 2 * n_tiles : n_tiles;
-    const uint32_t n_bricks = n_local * args.bricks_per_tile;
-    const uint32_t begin = n_bricks * warp / WARPS, end = n_bricks * (warp + 1) / WARPS;
+    // Local tiles: paired parts alternate.
+    const uint32_t n_pieces = (E == Epilogue::SWIGLU ? 2 : 1) * n_tiles * args.pieces_per_tile;
 
     struct Place {
-        const uint8_t* tile;
-        uint32_t part, tile_in_part;
-        bool second_type;
+        uint32_t part, tile;  // tile of that part
     };
     const auto place_tile = [&](uint32_t local) {
-        Place place;
-        if constexpr (E == Epilogue::SWIGLU) {
-            place.part = local >= n_tiles;
-            place.tile_in_part = first_tile + local - (place.part != 0 ? n_tiles : 0);
-        } else {
-            const uint32_t tile = first_tile + local;
-            place.part = 0;
+        if constexpr (E == Epilogue::SWIGLU) return Place{local % 2, first_tile + local / 2};
+        const uint32_t tile = first_tile + local;
+        uint32_t part = 0;
 #pragma unroll
-            for (uint32_t i = 1; i < MAX_PARTS; ++i) place.part += i < args.n_parts && tile >= args.parts[i].first_tile;
-            place.tile_in_part = tile - args.parts[place.part].first_tile;
-        }
-        const FusedPart& part = args.parts[place.part];
-        place.second_type = A != B && part.second_type;
-        place.tile = part.tiles + size_t{place.tile_in_part} * args.layouts[place.second_type].bytes;
-        return place;
+        for (uint32_t i = 1; i < MAX_PARTS; ++i) part += i < args.n_parts && tile >= args.parts[i].first_tile;
+        return Place{part, tile - args.parts[part].first_tile};
     };
+    const auto is_second = [&](const Place& place) { return A != B && args.parts[place.part].second_type; };
+
+    // Pieces warp, warp + WARPS ...: a cursor over them.
+    struct Cursor {
+        uint32_t piece, tile, piece_of_tile;
+    };
+    const uint32_t step_tiles = WARPS / args.pieces_per_tile, step_pieces = WARPS % args.pieces_per_tile;
+    const auto advance = [&](Cursor& c) {
+        c.piece += WARPS;
+        c.tile += step_tiles;
+        c.piece_of_tile += step_pieces;
+        if (c.piece_of_tile >= args.pieces_per_tile) {
+            c.piece_of_tile -= args.pieces_per_tile;
+            ++c.tile;
+        }
+    };
+    Cursor fetching = {warp, warp / args.pieces_per_tile, warp % args.pieces_per_tile};
+    Cursor taking = fetching;
 
     WeightRing ring(rings + warp * args.n_stages * args.stage_bytes, barriers[warp], args.n_stages, args.stage_bytes, lane);
     release_successor();
 
-    uint32_t fetched = begin, fetch_brick = begin % args.bricks_per_tile, fetch_tile = begin / args.bricks_per_tile;
-    Place fetch_place = place_tile(fetch_tile);
     const auto fetch_next = [&] {
-        const uint32_t n = min(units - fetch_brick * UNITS_PER_BRICK, UNITS_PER_BRICK);
+        const Place place = place_tile(fetching.tile);
+        const bool second = is_second(place);
+        const TileLayout& layout = args.layouts[second];
+        const uint8_t* tile = args.parts[place.part].tiles + size_t{place.tile} * layout.bytes;
+        const uint32_t first_brick = fetching.piece_of_tile * args.piece_bricks;
         if constexpr (QUANTIZED) {
-            const bool second = A != B && fetch_place.second_type;
-            const uint32_t bytes = second ? brick_layout(quant_shape(B), n).bytes : brick_layout(quant_shape(A), n).bytes;
-            ring.fetch(fetch_place.tile + fetch_brick * args.layouts[second].brick_bytes, 1, bytes, 0);
+            const uint32_t offset = first_brick * layout.brick_bytes;
+            ring.fetch(tile + offset, 1, min(layout.bytes - offset, args.piece_bricks * layout.brick_bytes), 0);
         } else {
-            ring.fetch(fetch_place.tile + fetch_brick * UNITS_PER_BRICK * 16, TILE_ROWS, n * 16, units * 16);
+            const uint32_t first_word = first_brick * UNITS_PER_BRICK;
+            const uint32_t n = min(units - first_word, args.piece_bricks * UNITS_PER_BRICK);
+            ring.fetch(tile + first_word * 16, TILE_ROWS, n * 16, units * 16);
         }
-        ++fetched;
-        if (++fetch_brick == args.bricks_per_tile) {
-            fetch_brick = 0;
-            fetch_place = place_tile(++fetch_tile);
-        }
+        advance(fetching);
     };
-    for (uint32_t i = 0; i < args.n_stages && fetched < end; ++i) fetch_next();
+    for (uint32_t i = 0; i < args.n_stages && fetching.piece < n_pieces; ++i) fetch_next();
+    NormEights early;
+    early.load(args.input, args.cols);
 
     wait_for_predecessor();
-    float squares = take_input<QUANTIZED>(args.input, args.cols, input);
+    float squares = take_input<QUANTIZED>(args.input, early, args.cols, input);
     if (args.input.norm != nullptr) {
 #pragma unroll
         for (int offset = 16; offset > 0; offset /= 2) squares += __shfl_xor_sync(~0u, squares, offset);
         if (lane == 0) squares_of_warp[warp] = squares;
     }
+    // The epilogue's first row of this thread, read now so that nobody waits for it then.
+    const auto addend = [&](uint32_t i) {
+        float sum = 0;
+        if (E == Epilogue::SWIGLU || i >= n_tiles * TILE_ROWS) return sum;
+        const Place place = place_tile(i / TILE_ROWS);
+        const FusedPart& part = args.parts[place.part];
+        const uint32_t row = place.tile * TILE_ROWS + i % TILE_ROWS;
+        if (row >= part.rows) return sum;
+        if (part.bias != nullptr) sum = part.bias[row];
+        if (part.residual != nullptr) sum += __ldcg(part.residual + row);
+        return sum;
+    };
+    const float first_addend = addend(threadIdx.x);
     __syncthreads();
 
-    uint32_t brick = begin % args.bricks_per_tile, local = begin / args.bricks_per_tile;
-    bool second_type = A != B && place_tile(local).second_type;
-    float acc[TILE_ROWS] = {};
-    for (uint32_t i = begin; i < end; ++i) {
+    for (; taking.piece < n_pieces; advance(taking)) {
         const uint8_t* stage = ring.take();
-        const uint32_t n = min(units - brick * UNITS_PER_BRICK, UNITS_PER_BRICK);
-        if (lane < n) {
-            const auto x = Dot<A>::load_input(input, args.cols, units, brick * UNITS_PER_BRICK + lane);
+        const bool second = is_second(place_tile(taking.tile));
+        const uint32_t first_unit = taking.piece_of_tile * args.piece_bricks * UNITS_PER_BRICK;
+        const uint32_t n_units = min(units - first_unit, args.piece_bricks * UNITS_PER_BRICK);
+        float acc[TILE_ROWS] = {};
+        // Float rows lie whole in the stage, bricks of quantised ones behind each other.
+        for (uint32_t unit = lane; unit < n_units; unit += UNITS_PER_BRICK) {
+            const auto x = Dot<A>::load_input(input, args.cols, units, first_unit + unit);
             uint4 raw[WORDS];
-            if (A != B && second_type) {
-                Dot<B>::template load<SharedSource>(raw, stage, n, lane);
+            const uint32_t brick_units = QUANTIZED ? min(n_units - (unit - lane), UNITS_PER_BRICK) : n_units;
+            const uint32_t index = QUANTIZED ? lane : unit;
+            if (A != B && second) {
+                Dot<B>::template load<SharedSource>(raw, stage, brick_units, index);
                 Dot<B>::add(raw, x, acc);
             } else {
-                Dot<A>::template load<SharedSource>(raw, stage, n, lane);
+                Dot<A>::template load<SharedSource>(raw, stage, brick_units, index);
                 Dot<A>::add(raw, x, acc);
             }
+            if constexpr (QUANTIZED) stage += args.layouts[second].brick_bytes;
         }
         __syncwarp();
-        if (fetched < end) fetch_next();
-        if (++brick == args.bricks_per_tile || i + 1 == end) {
-            const float sum = reduce_rows(acc, lane);
-            // (tile + warp) grows with every pair of the two that meets, so it names the pair.
-            if (lane % 8 == 0) partial[(local + warp) * TILE_ROWS + lane / 16 * 2 + lane / 8 % 2] = sum;
-#pragma unroll
-            for (uint32_t r = 0; r < TILE_ROWS; ++r) acc[r] = 0;
-            if (brick == args.bricks_per_tile) {
-                brick = 0;
-                ++local;
-                if constexpr (A != B) second_type = i + 1 < end && place_tile(local).second_type;
-            }
-        }
+        if (fetching.piece < n_pieces) fetch_next();
+        const float sum = reduce_rows(acc, lane);
+        if (lane % 8 == 0) partial[taking.piece * TILE_ROWS + lane / 16 * 2 + lane / 8 % 2] = sum;
     }
     __syncthreads();
 
@@ -261,29 +323,32 @@ __global__ void __launch_bounds__(THREADS, 2) fused_kernel(const __grid_constant
         for (uint32_t w = 0; w < WARPS; ++w) sum += squares_of_warp[w];
         factor = rsqrtf(sum / static_cast<float>(args.cols) + args.input.eps);
     }
-    // The warp that a brick went to: the inverse of begin and end above.
-    const auto warp_of = [&](uint32_t i) { return ((i + 1) * WARPS - 1) / n_bricks; };
-    const auto row_sum = [&](uint32_t tile, uint32_t row) {
-        const uint32_t first = warp_of(tile * args.bricks_per_tile), last = warp_of((tile + 1) * args.bricks_per_tile - 1);
+    const auto row_sum = [&](uint32_t local, uint32_t row) {
+        const float* p = partial + local * args.pieces_per_tile * TILE_ROWS + row;
         float sum = 0;
-        for (uint32_t w = first; w <= last; ++w) sum += partial[(tile + w) * TILE_ROWS + row];
+        for (uint32_t i = 0; i < args.pieces_per_tile; ++i) sum += p[i * TILE_ROWS];
         return sum * factor;
     };
     for (uint32_t i = threadIdx.x; i < n_tiles * TILE_ROWS; i += THREADS) {
-        const uint32_t tile = i / TILE_ROWS;
-        const Place place = place_tile(tile);
-        const FusedPart& part = args.parts[place.part];
-        const uint32_t row = place.tile_in_part * TILE_ROWS + i % TILE_ROWS;
-        if (row >= part.rows) continue;
-        float y = row_sum(tile, i % TILE_ROWS);
+        const uint32_t local = i / TILE_ROWS;
         if constexpr (E == Epilogue::SWIGLU) {
-            const float up = row_sum(n_tiles + tile, i % TILE_ROWS);
-            y = y / (1.f + __expf(-y)) * up;
+            const FusedPart& part = args.parts[0];
+            const uint32_t row = first_tile * TILE_ROWS + i;
+            if (row >= part.rows) continue;
+            const float gate = row_sum(2 * local, i % TILE_ROWS), up = row_sum(2 * local + 1, i % TILE_ROWS);
+            const float y = __fdividef(gate, 1.f + __expf(-gate)) * up;
+            if constexpr (QUANTIZED) {
+                reinterpret_cast<__nv_bfloat16*>(part.out)[row] = __float2bfloat16_rn(y);
+            } else {
+                part.out[row] = y;
+            }
         } else {
-            if (part.bias != nullptr) y += part.bias[row];
-            if (part.residual != nullptr) y += part.residual[row];
+            const Place place = place_tile(local);
+            const FusedPart& part = args.parts[place.part];
+            const uint32_t row = place.tile * TILE_ROWS + i % TILE_ROWS;
+            if (row >= part.rows) continue;
+            part.out[row] = row_sum(local, i % TILE_ROWS) + (i == threadIdx.x ? first_addend : addend(i));
         }
-        part.out[row] = y;
     }
 }
 
@@ -327,6 +392,8 @@ const KernelEntry* find_entry(std::span<const MatvecPart> parts) {
     return nullptr;
 }
 
+uint32_t round_up(uint32_t n, uint32_t unit) { return (n + unit - 1) / unit * unit; }
+
 uint32_t brick_bytes(TensorType type, const TileLayout& layout) {
     if (!is_quantized(type)) return FLOAT_BRICK_WORDS * 16 * TILE_ROWS;
     return brick_layout(quant_shape(type), std::min(layout.groups, BRICK_GROUPS)).bytes;
@@ -341,9 +408,6 @@ void launch_fused(std::span<const MatvecPart> parts, Epilogue epilogue, const Fu
     args.layouts[0] = tile_layout(entry->a, args.cols);
     args.layouts[1] = tile_layout(entry->b, args.cols);
     args.input = input;
-    const bool quantized = is_quantized(entry->a);
-    const uint32_t units_per_brick = quantized ? BRICK_GROUPS : FLOAT_BRICK_WORDS;
-    args.bricks_per_tile = (args.layouts[0].groups + units_per_brick - 1) / units_per_brick;
     for (const MatvecPart& part : parts) {
         const DeviceMatrix& m = *part.matrix;
         args.parts[args.n_parts++] = {m.data, part.out, part.bias, part.residual, m.rows, args.n_tiles, m.type != entry->a};
@@ -351,14 +415,26 @@ void launch_fused(std::span<const MatvecPart> parts, Epilogue epilogue, const Fu
     }
     if (epilogue == Epilogue::SWIGLU) args.n_tiles = tile_count(parts[0].matrix->rows);
 
+    const bool quantized = is_quantized(entry->a);
     const uint32_t grid = std::min<uint32_t>(static_cast<uint32_t>(device_traits().n_sms), args.n_tiles);
     const uint32_t local = (args.n_tiles + grid - 1) / grid * (epilogue == Epilogue::SWIGLU ? 2 : 1);
-    args.n_slots = local + WARPS;
-    args.input_bytes = ((quantized ? args.cols / 32 * 40 : args.cols * 4) + 127) / 128 * 128;
-    args.stage_bytes = std::max(brick_bytes(entry->a, args.layouts[0]), brick_bytes(entry->b, args.layouts[1]));
-    const uint32_t fixed = args.input_bytes + args.n_slots * TILE_ROWS * 4;
-    const uint32_t ring_room = fixed < BLOCK_SHARED_BYTES ? BLOCK_SHARED_BYTES - fixed : 0;
-    args.n_stages = std::clamp(ring_room / (WARPS * args.stage_bytes), 2u, MAX_STAGES);
+    const uint32_t units_per_brick = quantized ? BRICK_GROUPS : FLOAT_BRICK_WORDS;
+    const uint32_t bricks = (args.layouts[0].groups + units_per_brick - 1) / units_per_brick;
+    args.input_bytes = round_up((quantized ? args.cols / 32 * 40 : args.cols * 4), WeightRing::LINE);
+    const uint32_t brick = std::max(brick_bytes(entry->a, args.layouts[0]), brick_bytes(entry->b, args.layouts[1]));
+    uint32_t fixed;
+    // Larger pieces mean fewer reductions, smaller ones an even share for every warp and room for two stages.
+    args.piece_bricks = std::clamp(local * bricks / (4 * WARPS), 1u, std::min(bricks, MAX_PIECE_BRICKS));
+    for (;; --args.piece_bricks) {
+        args.pieces_per_tile = (bricks + args.piece_bricks - 1) / args.piece_bricks;
+        args.n_pieces = local * args.pieces_per_tile;
+        fixed = round_up(args.input_bytes + args.n_pieces * TILE_ROWS * 4, WeightRing::LINE);
+        args.stage_bytes = round_up(args.piece_bricks * brick + WeightRing::LINE, WeightRing::LINE);
+        if (args.piece_bricks == 1 || fixed + WARPS * 2 * args.stage_bytes <= BLOCK_SHARED_BYTES) break;
+    }
+    const uint32_t room = fixed < BLOCK_SHARED_BYTES ? BLOCK_SHARED_BYTES - fixed : 0;
+    args.n_stages = std::clamp(room / (WARPS * args.stage_bytes), 2u, MAX_STAGES);
+    args.fixed_bytes = fixed;
     const uint32_t shared_bytes = fixed + WARPS * args.n_stages * args.stage_bytes;
     launch(epilogue == Epilogue::SWIGLU ? entry->swiglu : entry->store, grid, THREADS, shared_bytes, stream, args);
 }
@@ -371,8 +447,8 @@ void fused_project(std::span<const MatvecPart> parts, const FusedInput& input, c
     launch_fused(parts, Epilogue::STORE, input, stream);
 }
 
-void fused_gated_feed_forward(const DeviceMatrix& gate, const DeviceMatrix& up, const FusedInput& input, float* out, cudaStream_t stream) {
-    const MatvecPart parts[2] = {{&gate, out}, {&up, out}};
+void fused_gated_feed_forward(const DeviceMatrix& gate, const DeviceMatrix& up, const FusedInput& input, void* out, cudaStream_t stream) {
+    const MatvecPart parts[2] = {{&gate, static_cast<float*>(out)}, {&up, static_cast<float*>(out)}};
     launch_fused(parts, Epilogue::SWIGLU, input, stream);
 }
 

@@ -13,9 +13,10 @@ namespace reprise::cuda {
 
 /// What all products of one kernel read: x, or rms_norm(x) * norm where norm is not null.
 struct FusedInput {
-    const float* x;               // [cols], float32
+    const void* x;                // [cols], float32 or bfloat16
     const float* norm = nullptr;  // [cols]
     float eps = 0;
+    bool bf16 = false;            // x is bfloat16: what fused_gated_feed_forward() writes for quantised types
 };
 
 /// Device matrices that one fused kernel can take together: same columns, one type or a K-quant mix's pair.
@@ -24,8 +25,9 @@ bool can_fuse(std::span<const MatvecPart> parts);
 /// out = W input (+ bias) (+ residual) for up to 3 matrices that can_fuse(). residual may be out.
 void fused_project(std::span<const MatvecPart> parts, const FusedInput& input, cudaStream_t stream);
 
-/// out = silu(gate input) * (up input), [gate.rows].
-void fused_gated_feed_forward(const DeviceMatrix& gate, const DeviceMatrix& up, const FusedInput& input, float* out,
+/// out = silu(gate input) * (up input), [gate.rows]: bfloat16 for quantised types, whose readers quantise it to 8 bits
+/// anyway, else float32. bfloat16 rather than float16 because it holds any finite float32.
+void fused_gated_feed_forward(const DeviceMatrix& gate, const DeviceMatrix& up, const FusedInput& input, void* out,
                               cudaStream_t stream);
 
 /// Loads the kernels and sets their shared memory limits, so that no capture meets a lazy load.
