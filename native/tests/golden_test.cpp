@@ -1,0 +1,185 @@
+// Small random models with exact logits: every supported row within its bound, every other one refused by name.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <set>
+
+#include "gguf/gguf.h"
+#include "model/builder.h"
+#include "support/expected.h"
+#include "support/test_data.h"
+
+namespace reprise::test {
+namespace {
+
+/// What a row is: its name in the index, its architecture in the file and the tensor types there.
+struct RowFile {
+    std::string architecture;
+    std::set<std::string> unsupported_types;
+
+    explicit RowFile(const GoldenRow& row) {
+        const auto file = GgufFile::open(row.model, true);
+        architecture = std::string(file->get_string("general.architecture").value());
+        for (const Tensor& tensor : file->tensors()) {
+            const TypeTraits* type = find_type(tensor.type_number);
+            if (type == nullptr || !type->supported) unsupported_types.insert(reprise_tensor_type_name(tensor.type_number));
+        }
+    }
+};
+
+/// Families of the index whose arithmetic is implemented; llama, llama3 and llama_hd128 are one architecture.
+bool is_supported(const GoldenRow& row) {
+    static const std::set<std::string> families = {"llama", "llama3", "llama_hd128", "qwen2", "qwen3"};
+    return families.contains(row.architecture) && RowFile(row).unsupported_types.empty();
+}
+
+std::vector<GoldenRow> supported_rows(const std::string& folder) {
+    std::vector<GoldenRow> rows = read_golden_rows(folder);
+    std::erase_if(rows, [](const GoldenRow& row) { return !is_supported(row); });
+    return rows;
+}
+
+const char* mode_name(reprise_score_mode mode) {
+    return mode == REPRISE_SCORE_BATCH ? "batch" : mode == REPRISE_SCORE_STEP ? "step" : "graph";
+}
+
+/// Logits after each of the row's tokens, [tokens][n_vocab].
+std::vector<float> all_logits(const Model& model, const GoldenRow& row, reprise_score_mode mode) {
+    const Session session = model.open(session_options(static_cast<int32_t>(row.tokens.size())));
+    return session.score(row.tokens, mode);
+}
+
+std::vector<float> at_positions(const std::vector<float>& all, const GoldenRow& row) {
+    std::vector<float> stored;
+    for (const size_t position : row.positions) {
+        const auto from = all.begin() + static_cast<std::ptrdiff_t>(position * row.n_vocab);
+        stored.insert(stored.end(), from, from + static_cast<std::ptrdiff_t>(row.n_vocab));
+    }
+    return stored;
+}
+
+float max_abs_difference(const std::vector<float>& a, const std::vector<float>& b) {
+    float most = 0;
+    for (size_t i = 0; i < a.size(); ++i) most = std::max(most, std::fabs(a[i] - b[i]));
+    return most;
+}
+
+/// The bounds: with fast arithmetic 1.1 times the error of another engine's quantised activations.
+void expect_rows_within_bounds(const std::string& folder, reprise_device device, bool exact) {
+    std::vector<reprise_score_mode> modes = {REPRISE_SCORE_BATCH, REPRISE_SCORE_STEP};
+    if (device == REPRISE_DEVICE_CUDA) modes.push_back(REPRISE_SCORE_GRAPH);
+    std::printf("%-14s %-8s %-6s %10s %10s %9s\n", "architecture", "types", "mode", "mean KL", "bound", "max abs");
+    const std::vector<GoldenRow> rows = supported_rows(folder);
+    ASSERT_FALSE(rows.empty());
+    for (const GoldenRow& row : rows) {
+        const std::vector<float> reference = row.exact_logits();
+        const Model model(row.model, model_options(device, exact));
+        const double bound = exact ? 1e-7 : 1.1 * std::max(row.peer_kl, 1e-6);
+        for (const reprise_score_mode mode : modes) {
+            const std::vector<float> logits = at_positions(all_logits(model, row, mode), row);
+            const double kl = mean_kl(reference, logits, row.n_vocab);
+            std::printf("%-14s %-8s %-6s %10.3e %10.3e %9.2e\n", row.architecture.c_str(), row.quantisation.c_str(),
+                        mode_name(mode), kl, bound, max_abs_difference(reference, logits));
+            EXPECT_LE(kl, bound) << row.model << ", " << mode_name(mode);
+        }
+    }
+}
+
+TEST(EveryIsaGolden, RowsAreWithinTheirBounds) {
+    NEEDS_ISA();
+    TEST_DATA_OR_SKIP(folder, "golden");
+    expect_rows_within_bounds(folder, REPRISE_DEVICE_CPU, false);
+}
+
+TEST(Golden, RowsAreWithinTheirBoundsInExactArithmeticOnTheCpu) {
+    TEST_DATA_OR_SKIP(folder, "golden");
+    expect_rows_within_bounds(folder, REPRISE_DEVICE_CPU, true);
+}
+
+TEST(Golden, RowsAreWithinTheirBoundsOnCuda) {
+    NEEDS_DEVICE(REPRISE_DEVICE_CUDA);
+    TEST_DATA_OR_SKIP(folder, "golden");
+    expect_rows_within_bounds(folder, REPRISE_DEVICE_CUDA, false);
+}
+
+TEST(Golden, RowsAreWithinTheirBoundsInExactArithmeticOnCuda) {
+    NEEDS_DEVICE(REPRISE_DEVICE_CUDA);
+    TEST_DATA_OR_SKIP(folder, "golden");
+    expect_rows_within_bounds(folder, REPRISE_DEVICE_CUDA, true);
+}
+
+TEST(Golden, GraphLogitsEqualEagerOnesToTheLastBit) {
+    NEEDS_DEVICE(REPRISE_DEVICE_CUDA);
+    TEST_DATA_OR_SKIP(folder, "golden");
+    for (const GoldenRow& row : supported_rows(folder)) {
+        for (const bool exact : {false, true}) {
+            const Model model(row.model, model_options(REPRISE_DEVICE_CUDA, exact));
+            EXPECT_EQ(all_logits(model, row, REPRISE_SCORE_STEP), all_logits(model, row, REPRISE_SCORE_GRAPH))
+                << row.model << (exact ? ", exact" : "");
+        }
+    }
+}
+
+void expect_batch_and_step_agree(const std::string& folder, reprise_device device) {
+    const std::vector<GoldenRow> rows = supported_rows(folder);
+    const auto row = std::ranges::find(rows, "F32", &GoldenRow::quantisation);
+    ASSERT_NE(rows.end(), row);
+    const Model model(row->model, model_options(device));
+    EXPECT_LE(max_abs_difference(all_logits(model, *row, REPRISE_SCORE_BATCH), all_logits(model, *row, REPRISE_SCORE_STEP)),
+              1e-3f);
+}
+
+TEST(EveryIsaGolden, BatchAndStepAgreeInFloat32) {
+    NEEDS_ISA();
+    TEST_DATA_OR_SKIP(folder, "golden");
+    expect_batch_and_step_agree(folder, REPRISE_DEVICE_CPU);
+}
+
+TEST(Golden, BatchAndStepAgreeInFloat32OnCuda) {
+    NEEDS_DEVICE(REPRISE_DEVICE_CUDA);
+    TEST_DATA_OR_SKIP(folder, "golden");
+    expect_batch_and_step_agree(folder, REPRISE_DEVICE_CUDA);
+}
+
+bool names_one_of(const std::string& message, const std::set<std::string>& names) {
+    return std::ranges::any_of(names, [&](const std::string& name) { return message.find(name) != std::string::npos; });
+}
+
+TEST(Golden, OtherRowsAreRefusedByName) {
+    TEST_DATA_OR_SKIP(folder, "golden");
+    const auto known = architectures();
+    size_t refused = 0;
+    for (const GoldenRow& row : read_golden_rows(folder)) {
+        if (is_supported(row)) continue;
+        SCOPED_TRACE(row.model);
+        const RowFile file(row);
+        reprise_handle gguf, model = 1;
+        ok(reprise_gguf_open(row.model.c_str(), 1, &gguf));
+        EXPECT_EQ(REPRISE_UNSUPPORTED_MODEL, reprise_model_load(gguf, nullptr, &model));
+        ok(reprise_gguf_close(gguf));
+        EXPECT_EQ(0u, model);
+        const std::string message = last_error();
+        std::printf("%s %s: %s\n", row.architecture.c_str(), row.quantisation.c_str(), message.c_str());
+        const bool known_architecture = std::ranges::any_of(
+            known, [&](const Architecture& architecture) { return file.architecture == architecture.name; });
+        if (!known_architecture) {
+            EXPECT_TRUE(names_one_of(message, {"'" + file.architecture + "'"})) << message;
+            for (const Architecture& architecture : known) {
+                EXPECT_TRUE(names_one_of(message, {architecture.name})) << message;
+            }
+        } else if (!file.unsupported_types.empty()) {
+            EXPECT_TRUE(names_one_of(message, file.unsupported_types)) << message;
+            EXPECT_TRUE(names_one_of(message, {"supported are F32"})) << message;
+        } else {
+            // The architecture is one we have; the file asks for something more.
+            EXPECT_TRUE(names_one_of(message, {"experts", "rope scaling", "is not used by architecture"})) << message;
+        }
+        ++refused;
+    }
+    EXPECT_GT(refused, 0u);
+}
+
+}  // namespace
+}  // namespace reprise::test
