@@ -1,5 +1,6 @@
 // Stands in for cuda/ in a library built without CUDA.
 #include "core/error.h"
+#include "cuda/bandwidth.h"
 #include "session/engine.h"
 
 namespace reprise {
@@ -16,5 +17,7 @@ std::shared_ptr<DeviceModel> load_cuda(std::shared_ptr<const GgufFile>, std::uni
     fail(REPRISE_DEVICE_UNAVAILABLE, "%s", REASON);
 }
 reprise_memory memory_cuda(const Plan&, const LoadOptions&, const EngineOptions&) { fail(REPRISE_DEVICE_UNAVAILABLE, "%s", REASON); }
+
+double measure_read_bandwidth(int) { return 0; }
 
 }  // namespace reprise

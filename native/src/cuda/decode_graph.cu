@@ -1,0 +1,163 @@
+#include "cuda/decode_graph.h"
+
+#include <algorithm>
+#include <chrono>
+#include <vector>
+
+#include "core/error.h"
+#include "core/log.h"
+#include "cuda/check.h"
+#include "cuda/launch.cuh"
+
+namespace reprise::cuda {
+
+namespace {
+
+class SubmitTime {
+  public:
+    explicit SubmitTime(uint64_t& total) : total_(total), start_(std::chrono::steady_clock::now()) {}
+    ~SubmitTime() {
+        const auto elapsed = std::chrono::steady_clock::now() - start_;
+        total_ += static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(elapsed).count());
+    }
+
+  private:
+    uint64_t& total_;
+    std::chrono::steady_clock::time_point start_;
+};
+
+/// Records the kernels that this thread launches while it lives.
+class Recording {
+  public:
+    Recording() { launch_record = &kernels; }
+    ~Recording() { launch_record = nullptr; }
+    std::vector<const void*> kernels;
+};
+
+std::string kernel_names(const std::vector<const void*>& kernels) {
+    std::string names;
+    for (const void* kernel : kernels) {
+        const char* name = nullptr;
+        if (cudaFuncGetName(&name, kernel) != cudaSuccess) name = "?";
+        names += (names.empty() ? "" : ", ") + std::string(name);
+    }
+    return names;
+}
+
+/// Functions of all nodes. A node that is not a kernel is a defect: it would be a copy or a synchronisation.
+std::vector<const void*> node_kernels(cudaGraph_t graph) {
+    size_t n = 0;
+    check(cudaGraphGetNodes(graph, nullptr, &n), "counting the nodes of the decode graph");
+    std::vector<cudaGraphNode_t> nodes(n);
+    check(cudaGraphGetNodes(graph, nodes.data(), &n), "listing the nodes of the decode graph");
+    std::vector<const void*> kernels;
+    for (const cudaGraphNode_t node : nodes) {
+        cudaGraphNodeType type;
+        check(cudaGraphNodeGetType(node, &type), "asking for the type of a node of the decode graph");
+        if (type != cudaGraphNodeTypeKernel) fail(REPRISE_INTERNAL, "the decode graph has a node of type %d, which is no kernel", static_cast<int>(type));
+        cudaKernelNodeParams params;
+        check(cudaGraphKernelNodeGetParams(node, &params), "asking for the kernel of a node of the decode graph");
+        kernels.push_back(params.func);
+    }
+    return kernels;
+}
+
+/// A graph that lost a node once gave another project the same logits for every token.
+void check_graph(cudaGraph_t graph, std::vector<const void*> launched, uint32_t planned) {
+    std::vector<const void*> captured = node_kernels(graph);
+    if (captured.size() != planned || launched.size() != planned) {
+        fail(REPRISE_INTERNAL, "the decode graph has %zu nodes after %zu launches, the plan asks for %u kernels", captured.size(), launched.size(), planned);
+    }
+    std::sort(captured.begin(), captured.end());
+    std::sort(launched.begin(), launched.end());
+    if (captured != launched) {
+        fail(REPRISE_INTERNAL, "the decode graph holds other kernels than were launched: %s; launched were %s", kernel_names(captured).c_str(),
+             kernel_names(launched).c_str());
+    }
+}
+
+}  // namespace
+
+struct DecodeGraph::Graph {
+    cudaGraphExec_t exec = nullptr;
+    uint64_t nodes = 0;
+    ~Graph() {
+        if (exec != nullptr) cudaGraphExecDestroy(exec);
+    }
+};
+
+DecodeGraph::DecodeGraph(std::function<void(uint32_t, cudaStream_t)> step, std::function<uint32_t(uint32_t)> n_kernels, reprise_graph_mode mode)
+    : step_(std::move(step)), n_kernels_(std::move(n_kernels)), mode_(mode) {}
+
+DecodeGraph::~DecodeGraph() = default;
+
+bool DecodeGraph::is_quick(uint32_t kind) const { return mode_ == REPRISE_GRAPH_EAGER || graphs_.contains(kind); }
+
+void DecodeGraph::launch(uint32_t kind, cudaStream_t stream) {
+    const SubmitTime time(counts_.submit_ns);
+    const auto known = graphs_.find(kind);
+    if (known != graphs_.end() && mode_ != REPRISE_GRAPH_EAGER) return replay_captured(*known->second, stream);
+    if (mode_ == REPRISE_GRAPH_EAGER || !warmed_up_) return step_eagerly(kind, stream);
+    std::string why;
+    if (capture(kind, stream, why)) return replay_captured(*graphs_.at(kind), stream);
+    if (mode_ == REPRISE_GRAPH_ALWAYS) fail(REPRISE_ENGINE_FAILED, "capturing the decode step failed, and the graph mode allows nothing else: %s", why.c_str());
+    log(REPRISE_LOG_WARN, "capturing the decode step failed, this step runs eagerly and the next tries again: %s", why.c_str());
+    step_eagerly(kind, stream);
+}
+
+void DecodeGraph::launch_eagerly(uint32_t kind, cudaStream_t stream) {
+    const SubmitTime time(counts_.submit_ns);
+    step_eagerly(kind, stream);
+}
+
+void DecodeGraph::replay(uint32_t kind, cudaStream_t stream) {
+    const SubmitTime time(counts_.submit_ns);
+    std::string why;
+    if (!graphs_.contains(kind) && !capture(kind, stream, why)) fail(REPRISE_ENGINE_FAILED, "capturing the decode step failed: %s", why.c_str());
+    replay_captured(*graphs_.at(kind), stream);
+}
+
+void DecodeGraph::step_eagerly(uint32_t kind, cudaStream_t stream) {
+    step_(kind, stream);
+    warmed_up_ = true;
+    ++counts_.eager_steps;
+    counts_.kernels = n_kernels_(kind);
+}
+
+void DecodeGraph::replay_captured(const Graph& graph, cudaStream_t stream) {
+    check(cudaGraphLaunch(graph.exec, stream), "launching the decode graph");
+    ++counts_.replays;
+    counts_.nodes = counts_.kernels = graph.nodes;
+}
+
+bool DecodeGraph::capture(uint32_t kind, cudaStream_t stream, std::string& why) {
+    Recording recording;
+    check(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), "beginning a capture");
+    try {
+        step_(kind, stream);
+    } catch (const Error& error) {
+        why = error.what();
+    }
+    cudaGraph_t captured = nullptr;
+    const cudaError_t error = cudaStreamEndCapture(stream, &captured);
+    const std::unique_ptr<CUgraph_st, cudaError_t (*)(cudaGraph_t)> graph(captured, cudaGraphDestroy);
+    if (error != cudaSuccess || !why.empty()) {
+        if (error != cudaSuccess) why += (why.empty() ? "" : "; ") + std::string(cudaGetErrorString(error));
+        cudaGetLastError();
+        // What broke the device and not just the capture is no matter of this step alone.
+        const cudaError_t state = cudaStreamQuery(stream);
+        if (state != cudaErrorNotReady) check(state, "capturing the decode step");
+        ++counts_.capture_failures;
+        return false;
+    }
+    check_graph(graph.get(), std::move(recording.kernels), n_kernels_(kind));
+    auto instantiated = std::make_unique<Graph>();
+    check(cudaGraphInstantiate(&instantiated->exec, graph.get(), 0), "instantiating the decode graph");
+    check(cudaGraphUpload(instantiated->exec, stream), "uploading the decode graph");
+    instantiated->nodes = n_kernels_(kind);
+    graphs_[kind] = std::move(instantiated);
+    ++counts_.captures;
+    return true;
+}
+
+}  // namespace reprise::cuda

@@ -1,0 +1,243 @@
+#include "cuda/engine.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+
+#include "core/error.h"
+#include "cuda/check.h"
+
+namespace reprise::cuda {
+
+namespace {
+
+/// Steps launched before the tokens in front of them were read: enough to hide the host's round trip, few enough to
+/// throw away.
+constexpr uint32_t MAX_AHEAD = 4;
+static_assert(MAX_AHEAD + 2 < RING_SIZE);
+
+bool has_penalties(const reprise_sampling& s) { return s.repeat_penalty != 1 || s.presence_penalty != 0 || s.frequency_penalty != 0; }
+
+reprise_sampling greedy() {
+    reprise_sampling sampling;
+    reprise_sampling_default(&sampling);
+    return sampling;
+}
+
+void poll(const std::atomic<bool>& cancel) {
+    if (cancel.load(std::memory_order_relaxed)) fail(REPRISE_CANCELLED, "cancelled");
+}
+
+}  // namespace
+
+CudaEngine::CudaEngine(std::shared_ptr<CudaModel> model, const EngineOptions& options)
+    : model_(std::move(model)),
+      shape_(session_shape(options, model_->exact())),
+      reservation_(*model_, SessionBuffers::sizes(model_->plan(), shape_), shape_.context_length),
+      buffers_(model_->plan(), shape_, stream_),
+      forward_(model_->plan(), model_->weights(), buffers_, shape_),
+      graph_([this](uint32_t kind, cudaStream_t stream) { forward_.decode(kind, stream); },
+             [this](uint32_t kind) { return forward_.decode_launches(kind); }, options.graph_mode),
+      ids_(shape_.context_length * sizeof(int32_t), "staging of token ids"),
+      logits_(model_->plan().hparams.n_vocab * sizeof(float), "staging of logits"),
+      counts_(model_->plan().hparams.n_vocab * sizeof(int32_t), "staging of penalty counts") {}
+
+CudaEngine::~CudaEngine() {
+    // Steps in flight write to the buffers. After an unrecoverable error there is nothing to wait for.
+    if (cudaSetDevice(model_->device()) == cudaSuccess) cudaStreamSynchronize(stream_);
+}
+
+template <class Body>
+auto CudaEngine::guarded(Body body) {
+    if (!failure_.empty()) {
+        fail(REPRISE_ENGINE_FAILED, "the session's engine failed earlier and cannot go on: %s; close the session and the model and load again", failure_.c_str());
+    }
+    try {
+        if (thread_ != std::this_thread::get_id()) bind_thread();
+        return body();
+    } catch (const Error& error) {
+        if (error.status() == REPRISE_ENGINE_FAILED) failure_ = error.what();
+        throw;
+    }
+}
+
+void CudaEngine::bind_thread() {
+    use_device(model_->device());
+    thread_ = std::this_thread::get_id();
+}
+
+void CudaEngine::copy_ids(std::span<const int32_t> ids) {
+    ids_free_.wait();
+    std::copy(ids.begin(), ids.end(), ids_.as<int32_t>());
+    check(cudaMemcpyAsync(buffers_.queue, ids_.as<int32_t>(), ids.size_bytes(), cudaMemcpyHostToDevice, stream_), "copying token ids");
+    ids_free_.record(stream_);
+}
+
+void CudaEngine::prefill_chunk(std::span<const int32_t> ids, uint32_t position) {
+    copy_ids(ids);  // which waits for the chunk before: the host is never more than one ahead
+    place(buffers_.state, ids[0], position, 0, 0, stream_);
+    forward_.prefill(static_cast<uint32_t>(ids.size()), stream_);
+}
+
+void CudaEngine::prefill(std::span<const int32_t> ids, uint32_t position, const std::atomic<bool>& cancel) {
+    guarded([&] {
+        bind_thread();
+        size_t n = 0;
+        for (size_t done = 0; done < ids.size(); done += n) {
+            poll(cancel);
+            n = std::min<size_t>(shape_.chunk, ids.size() - done);
+            prefill_chunk(ids.subspan(done, n), position + static_cast<uint32_t>(done));
+        }
+        forward_.prefill_logits(static_cast<uint32_t>(n - 1), stream_);
+        place(buffers_.state, 0, position + static_cast<uint32_t>(ids.size()), 0, 0, stream_);
+        stream_.synchronize("evaluating the prompt");
+    });
+}
+
+void CudaEngine::copy_logits(float* to) {
+    const size_t bytes = logits_.size();
+    check(cudaMemcpyAsync(logits_.as<float>(), buffers_.sampler.logits, bytes, cudaMemcpyDeviceToHost, stream_), "copying logits");
+    stream_.synchronize("copying logits");
+    std::memcpy(to, logits_.as<float>(), bytes);
+}
+
+void CudaEngine::read_logits(float* logits) {
+    guarded([&] { copy_logits(logits); });
+}
+
+void CudaEngine::set_counts(std::span<const int32_t> history) {
+    counts_free_.wait();
+    int32_t* counts = counts_.as<int32_t>();
+    std::fill_n(counts, model_->plan().hparams.n_vocab, 0);
+    for (const int32_t id : history) ++counts[id];
+    check(cudaMemcpyAsync(buffers_.sampler.counts, counts, counts_.size(), cudaMemcpyHostToDevice, stream_), "copying penalty counts");
+    counts_free_.record(stream_);
+}
+
+void CudaEngine::begin(const GenerationStart& start) {
+    guarded([&] {
+        bind_thread();
+        n_history_ = static_cast<uint32_t>(start.history.size());
+        max_tokens_ = start.max_tokens;
+        n_steps_ = n_delivered_ = 0;
+        kind_ = sampling_kind(start.sampling, model_->plan().hparams.n_vocab);
+        if (has_penalties(start.sampling)) set_counts(start.history);
+        set_sampling(buffers_.sampler, start.sampling, stream_);
+        place(buffers_.state, 0, n_history_, 0, 0, stream_);
+        sample(buffers_.sampler, kind_, 0, stream_);
+        first_number_ = ++n_launched_;
+        ++tokens_from_prefill_;
+    });
+}
+
+void CudaEngine::launch_ahead() {
+    // Token i takes i steps. The warm-up and a capture keep no token waiting that is already on its way.
+    const uint32_t last_token = std::min(max_tokens_ - 1, n_delivered_ + MAX_AHEAD);
+    while (n_steps_ < last_token && (n_steps_ < n_delivered_ || graph_.is_quick(kind_))) {
+        graph_.launch(kind_, stream_);
+        ++n_steps_;
+        ++n_launched_;
+    }
+}
+
+bool CudaEngine::is_there(uint32_t number) const {
+    RingEntry& entry = buffers_.sampler.ring[(number - 1) % RING_SIZE];
+    return std::atomic_ref<uint32_t>(entry.number).load(std::memory_order_acquire) == number;
+}
+
+const RingEntry& CudaEngine::wait_for(uint32_t number, const std::atomic<bool>& cancel) {
+    using Clock = std::chrono::steady_clock;
+    constexpr int SPINS = 4000;  // some tens of microseconds
+    constexpr auto PATIENCE = std::chrono::milliseconds(100);
+    for (int i = 0; i < SPINS; ++i) {
+        if (is_there(number)) return buffers_.sampler.ring[(number - 1) % RING_SIZE];
+    }
+    auto ask_at = Clock::now() + PATIENCE;
+    while (!is_there(number)) {
+        poll(cancel);
+        std::this_thread::yield();
+        if (Clock::now() < ask_at) continue;
+        const cudaError_t state = cudaStreamQuery(stream_);
+        if (state == cudaSuccess && !is_there(number)) fail(REPRISE_INTERNAL, "the device finished token %u without delivering it", number);
+        if (state != cudaErrorNotReady) check(state, "decoding");
+        ask_at = Clock::now() + PATIENCE;
+    }
+    return buffers_.sampler.ring[(number - 1) % RING_SIZE];
+}
+
+reprise_token CudaEngine::next(const std::atomic<bool>& cancel) {
+    return guarded([&] {
+        if (n_delivered_ >= max_tokens_) fail(REPRISE_INTERNAL, "more tokens were asked for than the generation has");
+        launch_ahead();
+        const RingEntry& entry = wait_for(first_number_ + n_delivered_, cancel);
+        ++n_delivered_;
+        return reprise_token{entry.token, entry.logprob};
+    });
+}
+
+bool CudaEngine::ready() const { return failure_.empty() && n_delivered_ <= n_steps_ && is_there(first_number_ + n_delivered_); }
+
+uint32_t CudaEngine::end() {
+    if (!failure_.empty()) return 0;
+    return guarded([&] {
+        discarded_steps_ += n_steps_ - std::min(n_steps_, n_delivered_ > 0 ? n_delivered_ - 1 : 0);
+        const uint32_t n_evaluated = n_history_ + std::min(n_steps_, n_delivered_);
+        // Behind the steps in flight: what they leave at later positions is never read before it is written again.
+        place(buffers_.state, 0, n_evaluated, 0, 0, stream_);
+        return n_evaluated;
+    });
+}
+
+void CudaEngine::score(std::span<const int32_t> ids, uint32_t position, reprise_score_mode mode, float* logits, const std::atomic<bool>& cancel) {
+    guarded([&] {
+        bind_thread();
+        if (ids.empty()) return;
+        if (mode != REPRISE_SCORE_BATCH) return score_steps(ids, position, mode == REPRISE_SCORE_GRAPH, logits, cancel);
+        for (size_t done = 0; done < ids.size();) {
+            poll(cancel);
+            const size_t n = std::min<size_t>(shape_.chunk, ids.size() - done);
+            prefill_chunk(ids.subspan(done, n), position + static_cast<uint32_t>(done));
+            for (size_t row = 0; row < n; ++row, ++done) {
+                forward_.prefill_logits(static_cast<uint32_t>(row), stream_);
+                copy_logits(logits + done * model_->plan().hparams.n_vocab);
+            }
+        }
+        place(buffers_.state, 0, position + static_cast<uint32_t>(ids.size()), 0, 0, stream_);
+    });
+}
+
+/// The step that generate() uses, its tokens taken from the input queue.
+void CudaEngine::score_steps(std::span<const int32_t> ids, uint32_t position, bool replay, float* logits, const std::atomic<bool>& cancel) {
+    const uint32_t kind = sampling_kind(greedy(), model_->plan().hparams.n_vocab);
+    set_sampling(buffers_.sampler, greedy(), stream_);
+    copy_ids(ids);
+    place(buffers_.state, ids[0], position, 1, static_cast<uint32_t>(ids.size()), stream_);
+    for (size_t i = 0; i < ids.size(); ++i) {
+        poll(cancel);
+        if (replay) {
+            graph_.replay(kind, stream_);
+        } else {
+            graph_.launch_eagerly(kind, stream_);
+        }
+        ++n_launched_;
+        copy_logits(logits + i * model_->plan().hparams.n_vocab);
+    }
+}
+
+void CudaEngine::statistics(reprise_statistics& s) const {
+    const DecodeGraph::Counts& counts = graph_.counts();
+    s.tokens_from_prefill = tokens_from_prefill_;
+    s.eager_steps = counts.eager_steps;
+    s.graph_replays = counts.replays;
+    s.discarded_steps = discarded_steps_;
+    s.captures = counts.captures;
+    s.reinstantiations = 0;  // nothing that a graph holds changes while the session is open
+    s.capture_failures = counts.capture_failures;
+    s.graph_nodes = counts.nodes;
+    s.kernels_per_token = counts.kernels;
+    s.submit_ns = counts.submit_ns;
+    s.memory_kv = buffers_.kv_bytes();
+    s.memory_workspace = buffers_.workspace_bytes();
+}
+
+}  // namespace reprise::cuda

@@ -1,0 +1,66 @@
+// A session's engine on CUDA: prefill in chunks, decode by graph replay, the host a few steps ahead of the tokens it
+// reads from the ring.
+#pragma once
+
+#include <string>
+#include <thread>
+
+#include "cuda/decode_graph.h"
+#include "cuda/forward.h"
+#include "cuda/model.h"
+#include "session/engine.h"
+
+namespace reprise::cuda {
+
+class CudaEngine : public Engine {
+  public:
+    CudaEngine(std::shared_ptr<CudaModel> model, const EngineOptions& options);
+    ~CudaEngine() override;
+
+    void prefill(std::span<const int32_t> ids, uint32_t position, const std::atomic<bool>& cancel) override;
+    void read_logits(float* logits) override;
+    void begin(const GenerationStart& start) override;
+    reprise_token next(const std::atomic<bool>& cancel) override;
+    bool ready() const override;
+    uint32_t end() override;
+    void score(std::span<const int32_t> ids, uint32_t position, reprise_score_mode mode, float* logits, const std::atomic<bool>& cancel) override;
+    void statistics(reprise_statistics& statistics) const override;
+
+  private:
+    /// Runs body with this engine's device current; remembers an unrecoverable error and repeats it ever after.
+    template <class Body>
+    auto guarded(Body body);
+    /// Once a request, since other users of CUDA in the thread may change its device; not once a token.
+    void bind_thread();
+    void copy_ids(std::span<const int32_t> ids);
+    void prefill_chunk(std::span<const int32_t> ids, uint32_t position);
+    void score_steps(std::span<const int32_t> ids, uint32_t position, bool replay, float* logits, const std::atomic<bool>& cancel);
+    void copy_logits(float* to);
+    void set_counts(std::span<const int32_t> history);
+    void launch_ahead();
+    const RingEntry& wait_for(uint32_t number, const std::atomic<bool>& cancel);
+    bool is_there(uint32_t number) const;
+
+    const std::shared_ptr<CudaModel> model_;
+    const SessionShape shape_;
+    const CudaModel::Reservation reservation_;
+    Stream stream_;
+    SessionBuffers buffers_;
+    Forward forward_;
+    DecodeGraph graph_;
+    PinnedBuffer ids_, logits_, counts_;  // staging: [context_length], [n_vocab], [n_vocab]
+    Event ids_free_, counts_free_;
+    std::string failure_;
+    std::thread::id thread_;              // whose current device is this engine's
+
+    // The generation in progress. Token i of it carries number first_number_ + i; step i evaluates token i - 1.
+    uint32_t n_launched_ = 0;             // drawings since the session was opened
+    uint32_t first_number_ = 0;
+    uint32_t kind_ = 0;
+    uint32_t n_history_ = 0, max_tokens_ = 0;
+    uint32_t n_steps_ = 0, n_delivered_ = 0;
+
+    uint64_t tokens_from_prefill_ = 0, discarded_steps_ = 0;
+};
+
+}  // namespace reprise::cuda

@@ -1,0 +1,45 @@
+// Runs a plan on the device: one decode step, or a chunk of prefill. Enqueues kernels and nothing else, so that either
+// may be captured.
+#pragma once
+
+#include <vector>
+
+#include "cuda/rope.h"
+#include "cuda/session_buffers.h"
+#include "cuda/weights.h"
+
+namespace reprise::cuda {
+
+class Forward {
+  public:
+    Forward(const Plan& plan, const DeviceWeights& weights, const SessionBuffers& buffers, const SessionShape& shape);
+
+    /// Evaluates state->token at state->position, leaves the logits, draws the next token and hands it on.
+    void decode(uint32_t sampling_kind, cudaStream_t stream) const;
+    /// Kernels of decode(), counted from the plan alone.
+    uint32_t decode_launches(uint32_t sampling_kind) const;
+
+    /// Evaluates the n ids at the start of the queue from state->position on. n <= chunk.
+    void prefill(uint32_t n, cudaStream_t stream) const;
+    /// The logits of row i of the last prefill().
+    void prefill_logits(uint32_t row, cudaStream_t stream) const;
+
+  private:
+    /// What differs between one row through matrix-vector products and many through tensor cores.
+    struct Decode;
+    struct Prefill;
+    template <class Pass>
+    void run(const Pass& pass) const;
+
+    AttentionArgs attention_args(const AttentionStep& step) const;
+    RopeKvArgs rope_args(const QkvStep& step) const;
+    void logits(const float* x, cudaStream_t stream) const;
+
+    const Plan& plan_;
+    const HyperParams& h_;
+    const DeviceWeights& weights_;
+    const SessionBuffers& buffers_;
+    const SessionShape shape_;
+};
+
+}  // namespace reprise::cuda

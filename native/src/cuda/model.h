@@ -1,0 +1,57 @@
+// A model on a CUDA device: its weights, shared by sessions, and the account of device memory.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+
+#include "cuda/session_buffers.h"
+#include "cuda/weights.h"
+#include "session/engine.h"
+
+namespace reprise::cuda {
+
+/// What a session of these options needs.
+SessionShape session_shape(const EngineOptions& options, bool exact);
+
+class CudaModel : public DeviceModel {
+  public:
+    /// Checks the memory, then uploads.
+    CudaModel(std::unique_ptr<Plan> plan, const LoadOptions& options);
+    ~CudaModel() override;
+
+    const Plan& plan() const override { return *plan_; }
+    std::unique_ptr<Engine> open(const EngineOptions& options) override;
+    void describe(reprise_model_info& info) const override;
+    reprise_token sample(std::span<const float> logits, const int32_t* counts, const reprise_sampling& sampling, uint32_t position) override;
+
+    int device() const { return device_; }
+    bool exact() const { return exact_; }
+    const DeviceWeights& weights() const { return *weights_; }
+
+    /// Bytes of this model's account for as long as it lives. Throws REPRISE_OUT_OF_DEVICE_MEMORY if they are not there.
+    class Reservation {
+      public:
+        Reservation(CudaModel& model, const SessionBuffers::Sizes& sizes, uint32_t context_length);
+        ~Reservation() { model_.used_ -= bytes_; }
+        Reservation(const Reservation&) = delete;
+        Reservation& operator=(const Reservation&) = delete;
+
+      private:
+        CudaModel& model_;
+        uint64_t bytes_;
+    };
+
+  private:
+    struct Drawing;  // what sample() needs
+    const int device_;
+    const bool exact_;
+    const uint64_t limit_;  // bytes; 0: what is free
+    std::unique_ptr<Plan> plan_;
+    std::unique_ptr<DeviceWeights> weights_;
+    std::atomic<uint64_t> used_{0};
+    std::mutex drawing_mutex_;
+    std::unique_ptr<Drawing> drawing_;
+};
+
+}  // namespace reprise::cuda
