@@ -190,6 +190,7 @@ reprise_status reprise_sample(reprise_handle handle, const float* logits, const 
         if (position < 0) fail(REPRISE_INVALID_ARGUMENT, "position %d: positions start at 0", position);
         checked(logits, "logits");
         check_sampling(checked(sampling, "sampling"));
+        if (uses_counts(*sampling)) checked(counts, "counts");
         checked(token, "token") = model->device->sample({logits, n_vocab}, counts, *sampling, static_cast<uint32_t>(position));
     });
 }

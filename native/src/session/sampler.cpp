@@ -27,9 +27,9 @@ void check_sampling(const reprise_sampling& s) {
     check(std::fabs(s.frequency_penalty) <= 1000, "frequency_penalty", s.frequency_penalty, "in -1000 to 1000");
 }
 
-namespace {
+bool uses_counts(const reprise_sampling& s) { return s.repeat_penalty != 1 || s.presence_penalty != 0 || s.frequency_penalty != 0; }
 
-bool has_penalties(const reprise_sampling& s) { return s.repeat_penalty != 1 || s.presence_penalty != 0 || s.frequency_penalty != 0; }
+namespace {
 
 /// The rank key of the token at which the sum of measure(id), taken from the highest key down, reaches target; 0 if it
 /// never does. A histogram over the upper key bits finds the bucket, only that one is sorted.
@@ -67,7 +67,7 @@ float log_probability(std::span<const float> logits, int32_t id) {
 
 reprise_token CpuSampler::sample(std::span<const float> logits, const int32_t* counts, const reprise_sampling& s, uint32_t position) {
     const uint32_t n = static_cast<uint32_t>(logits.size());
-    const bool penalties = has_penalties(s) && counts != nullptr;
+    const bool penalties = uses_counts(s);
     uint64_t best = 0;
     for (uint32_t i = 0; i < n; ++i) {
         const float l = penalties ? penalized(logits[i], counts[i], s.repeat_penalty, s.presence_penalty, s.frequency_penalty) : logits[i];

@@ -20,6 +20,9 @@ namespace reprise {
 /// Throws REPRISE_INVALID_ARGUMENT naming the field that is out of its range.
 void check_sampling(const reprise_sampling& sampling);
 
+/// Whether it has penalties, so that a draw needs the counts of the history.
+bool uses_counts(const reprise_sampling& sampling);
+
 class CpuSampler {
   public:
     explicit CpuSampler(size_t n_vocab) : adjusted_(n_vocab), weights_(n_vocab) {}

@@ -122,9 +122,11 @@ REPRISE_HD uint64_t philox(uint64_t seed, uint32_t position) {
     return (static_cast<uint64_t>(c1) << 32) | c0;
 }
 
-/// ceil(fraction * total) for a fraction in [0, 1], taken to 32 bits so that every backend gets the same integer.
+/// ceil(fraction * total) for a fraction in [0, 1], taken to 32 bits so that every backend gets the same integer: at
+/// least 1 for any fraction but 0 of any total but 0.
 REPRISE_HD uint64_t fraction_of(float fraction, uint64_t total) {
-    const uint64_t f = static_cast<uint64_t>(mul(fraction, 4294967296.0f));  // exact: a power of two
+    uint64_t f = static_cast<uint64_t>(mul(fraction, 4294967296.0f));  // exact: a power of two
+    if (f == 0 && fraction > 0.0f) f = 1;
     // (f * total) / 2^32 rounded up, by halves so as not to overflow: total < 2^56
     const uint64_t high = (total >> 32) * f;
     const uint64_t low = (total & 0xffffffffu) * f;

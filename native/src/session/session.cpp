@@ -42,6 +42,18 @@ void Session::close() {
     cancel_.store(true);
     std::lock_guard<std::mutex> lock(mutex_);
     engine_.reset();
+    model_.reset();
+}
+
+void Session::start_work() {
+    cancel_.store(false);
+    if (closed_.load()) fail(REPRISE_CANCELLED, "the session was closed");
+}
+
+void Session::truncate(size_t n) {
+    history_.resize(n);
+    n_evaluated_ = std::min(n_evaluated_, n);
+    if (logits_after_ != n) logits_after_ = 0;
 }
 
 void Session::check_ids(std::span<const int32_t> ids) const {
@@ -62,10 +74,7 @@ void Session::append(std::span<const int32_t> ids) {
     try {
         bring_logits_up_to_date();
     } catch (...) {
-        // The KV cache in front of the appended tokens is untouched; the tokens themselves are forgotten.
-        history_.resize(before);
-        n_evaluated_ = std::min(n_evaluated_, before);
-        logits_after_ = 0;
+        truncate(before);  // the KV cache in front of the appended tokens is untouched
         throw;
     }
 }
@@ -88,8 +97,7 @@ void Session::bring_logits_up_to_date() {
 void Session::evaluate(std::span<const int32_t> ids) {
     end_generation();
     check_ids(ids);
-    cancel_.store(false);
-    if (closed_.load()) fail(REPRISE_CANCELLED, "the session was closed while it evaluated");
+    start_work();
     append(ids);
 }
 
@@ -97,6 +105,7 @@ void Session::logits(float* out, size_t n) {
     if (n != n_vocab()) fail(REPRISE_INVALID_ARGUMENT, "room for %zu logits was given, the vocabulary has %zu tokens", n, n_vocab());
     if (history_.empty()) fail(REPRISE_INVALID_ARGUMENT, "there are no logits before the first token: evaluate a prompt first");
     end_generation();
+    start_work();
     append({});
     engine_->read_logits(out);
 }
@@ -106,9 +115,7 @@ void Session::rewind(uint32_t position) {
         fail(REPRISE_INVALID_ARGUMENT, "cannot rewind to position %u: the session is at %zu", position, history_.size());
     }
     end_generation();
-    history_.resize(position);
-    n_evaluated_ = std::min<size_t>(n_evaluated_, position);
-    if (logits_after_ != position) logits_after_ = 0;
+    truncate(position);
 }
 
 void Session::generate(std::span<const int32_t> ids, const reprise_sampling& sampling, uint32_t max_tokens, std::span<const int32_t> end_ids) {
@@ -116,8 +123,8 @@ void Session::generate(std::span<const int32_t> ids, const reprise_sampling& sam
     check_sampling(sampling);
     check_ids(ids);
     if (ids.empty() && history_.empty()) fail(REPRISE_INVALID_ARGUMENT, "nothing to continue: the prompt is empty and so is the session");
-    cancel_.store(false);
-    if (closed_.load()) fail(REPRISE_CANCELLED, "the session was closed while it evaluated");
+    start_work();
+    const size_t before = history_.size();
     append(ids);
 
     const uint32_t room = options_.context_length - static_cast<uint32_t>(history_.size());
@@ -125,9 +132,16 @@ void Session::generate(std::span<const int32_t> ids, const reprise_sampling& sam
     n_left_ = context_limits ? room : max_tokens;
     limit_reason_ = context_limits ? REPRISE_FINISH_CONTEXT_FULL : REPRISE_FINISH_MAX_TOKENS;
     end_ids_.assign(end_ids.begin(), end_ids.end());
+    if (n_left_ > 0) {
+        try {
+            engine_->begin({history_, sampling, n_left_, end_ids_});
+        } catch (...) {
+            truncate(before);
+            throw;
+        }
+    }
     armed_ = n_left_ > 0;
     generating_ = true;
-    if (armed_) engine_->begin({history_, sampling, n_left_, end_ids_});
 }
 
 size_t Session::next(std::span<reprise_token> tokens, reprise_finish& finish) {
@@ -146,7 +160,11 @@ size_t Session::next(std::span<reprise_token> tokens, reprise_finish& finish) {
                 tokens[n] = engine_->next(cancel_);
             } catch (const Error& error) {
                 end_generation();
-                if (error.status() != REPRISE_CANCELLED) throw;
+                if (error.status() != REPRISE_CANCELLED) {
+                    truncate(history_.size() - n);  // tokens that are not delivered
+                    generated_tokens_ -= n;
+                    throw;
+                }
                 finish = REPRISE_FINISH_CANCELLED;
                 break;
             }
@@ -177,7 +195,7 @@ void Session::end_generation() {
 void Session::score(std::span<const int32_t> ids, reprise_score_mode mode, float* logits) {
     end_generation();
     check_ids(ids);
-    cancel_.store(false);
+    start_work();
     append({});
     const size_t before = history_.size();
     logits_after_ = 0;

@@ -38,12 +38,16 @@ class Session {
 
   private:
     void check_ids(std::span<const int32_t> ids) const;
+    /// Before work that polls cancel_: an earlier cancel() was for earlier work.
+    void start_work();
+    /// Forgets the history from n on, and with it what the engine computed there.
+    void truncate(size_t n);
     /// Appends ids and evaluates what is not evaluated; leaves the logits of the last token readable.
     void append(std::span<const int32_t> ids);
     void bring_logits_up_to_date();
     size_t n_vocab() const { return model_->plan().hparams.n_vocab; }
 
-    const std::shared_ptr<DeviceModel> model_;
+    std::shared_ptr<DeviceModel> model_;  // null once closed: a closed session's handle holds no weights
     const EngineOptions options_;
     std::unique_ptr<Engine> engine_;
     std::mutex mutex_;
