@@ -1,0 +1,296 @@
+// reprise-bench: tokens per second of prefill and decode, and what share of the memory bandwidth that is.
+// Goes through reprise.h alone; only the bandwidth ceiling is measured beside it.
+#include <getopt.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cinttypes>
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+#include <vector>
+
+#include "core/error.h"
+#include "cuda/bandwidth.h"
+#include "reprise.h"
+#include "tool.h"
+
+namespace {
+
+using tool::check;
+using tool::die;
+
+constexpr char USAGE[] =
+    "Usage: reprise-bench -m MODEL [options]\n"
+    "\n"
+    "Measures prefill (pp) and decode (tg) of one model. Prompts are random ids; decode is greedy, its depth is really\n"
+    "prefilled, and output head and sampling run in every step. One repetition more than asked for warms up.\n"
+    "\n"
+    "  -m FILE             the model\n"
+    "  -p N[,N...]         prompt lengths to prefill (default: 512); 0: none\n"
+    "  -n N                tokens to decode (default: 256); 0: none\n"
+    "  -d N[,N...]         tokens in the context before decoding (default: 0)\n"
+    "  -r N                repetitions (default: 5)\n"
+    "  --graph MODE        auto, eager or graph (default: auto)\n"
+    "  --device NAME       auto, cpu or cuda (default: auto)\n"
+    "  --kv TYPE           f16 or f32 (default: f16)\n"
+    "  --threads N         CPU threads (default: all the process may use)\n"
+    "  --bench-equivalent  decode as llama-bench does: random ids are fed, and all logits are copied to the host, which\n"
+    "                      waits for them after every token\n"
+    "  -o FORMAT           md or json (default: md)\n"
+    "  --help              this text\n";
+
+struct Arguments {
+    std::string model;
+    std::vector<long> prompts = {512}, depths = {0};
+    long n_decode = 256, repetitions = 5;
+    bool bench_equivalent = false, json = false;
+    reprise_model_options model_options;
+    reprise_session_options session_options;
+};
+
+std::vector<long> numbers(const char* option, const std::string& text, long max) {
+    std::vector<long> result;
+    for (size_t begin = 0; begin <= text.size();) {
+        const size_t end = std::min(text.find(',', begin), text.size());
+        result.push_back(tool::number(option, text.substr(begin, end - begin).c_str(), 0, max));
+        begin = end + 1;
+    }
+    return result;
+}
+
+Arguments parse(int argc, char** argv) {
+    constexpr long MAX_TOKENS = 1 << 20;
+    Arguments a;
+    reprise_model_options_default(&a.model_options);
+    reprise_session_options_default(&a.session_options);
+    enum { GRAPH = 1000, DEVICE, KV, THREADS, BENCH_EQUIVALENT, HELP };
+    const option options[] = {{"graph", 1, nullptr, GRAPH},     {"device", 1, nullptr, DEVICE},
+                              {"kv", 1, nullptr, KV},           {"threads", 1, nullptr, THREADS},
+                              {"help", 0, nullptr, HELP},       {"bench-equivalent", 0, nullptr, BENCH_EQUIVALENT},
+                              {nullptr, 0, nullptr, 0}};
+    for (int c; (c = getopt_long(argc, argv, "m:p:n:d:r:o:", options, nullptr)) != -1;) {
+        switch (c) {
+            case 'm': a.model = optarg; break;
+            case 'p': a.prompts = numbers("-p", optarg, MAX_TOKENS); break;
+            case 'n': a.n_decode = tool::number("-n", optarg, 0, MAX_TOKENS); break;
+            case 'd': a.depths = numbers("-d", optarg, MAX_TOKENS); break;
+            case 'r': a.repetitions = tool::number("-r", optarg, 1, 1000); break;
+            case 'o': a.json = tool::choice("-o", optarg, {"md", "json"}) == 1; break;
+            case GRAPH: a.session_options.graph_mode = tool::choice("--graph", optarg, {"auto", "eager", "graph"}); break;
+            case DEVICE: a.model_options.device = tool::choice("--device", optarg, {"auto", "cpu", "cuda"}); break;
+            case KV: a.session_options.kv_type = tool::choice("--kv", optarg, {"f16", "f32"}); break;
+            case THREADS: a.model_options.threads = static_cast<int32_t>(tool::number("--threads", optarg, 1, 1024)); break;
+            case BENCH_EQUIVALENT: a.bench_equivalent = true; break;
+            case HELP: std::fputs(USAGE, stdout); std::exit(0);
+            default: die("%s", USAGE);
+        }
+    }
+    if (a.model.empty() || argc != optind) die("-m names the model\n%s", USAGE);
+    return a;
+}
+
+double seconds() {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+/// One line of the result.
+struct Row {
+    std::string test;               // "pp512", "tg256", "tg256 @ d4096"
+    std::vector<double> rates;      // tokens per second, sorted
+    bool is_decode = false;
+    uint64_t token_hash = 0;        // FNV-1a of the drawn ids; 0: none were drawn
+    double submit_us = 0;           // host time spent launching, per token
+    uint64_t kernels = 0;           // per token
+    double median() const { return rates[rates.size() / 2]; }
+};
+
+class Bench {
+  public:
+    explicit Bench(const Arguments& arguments) : arguments_(arguments) {
+        reprise_handle gguf;
+        check(reprise_gguf_open(arguments.model.c_str(), 1, &gguf));
+        check(reprise_model_load(gguf, &arguments.model_options, &model_));
+        check(reprise_gguf_close(gguf));
+        check(reprise_model_get_info(model_, &info_));
+        long longest = 1;
+        for (const long p : arguments.prompts) longest = std::max(longest, p);
+        for (const long d : arguments.depths) longest = std::max(longest, d + arguments.n_decode + 2);
+        reprise_session_options options = arguments.session_options;
+        options.context_length = static_cast<int32_t>(longest);
+        check(reprise_session_open(model_, &options, &session_));
+        ids_ = random_ids(static_cast<size_t>(longest));
+    }
+    ~Bench() { reprise_model_close(model_); }
+
+    const reprise_model_info& info() const { return info_; }
+
+    Row prefill(long n) {
+        Row row;
+        row.test = "pp" + std::to_string(n);
+        for (long r = 0; r <= arguments_.repetitions; ++r) {
+            check(reprise_session_rewind(session_, 0));
+            const double start = seconds();
+            check(reprise_session_evaluate(session_, ids_.data(), static_cast<size_t>(n)));
+            if (r > 0) row.rates.push_back(static_cast<double>(n) / (seconds() - start));
+        }
+        std::sort(row.rates.begin(), row.rates.end());
+        return row;
+    }
+
+    Row decode(long n, long depth) {
+        Row row;
+        row.is_decode = true;
+        row.test = "tg" + std::to_string(n) + (depth > 0 ? " @ d" + std::to_string(depth) : "");
+        const auto start_at = static_cast<int32_t>(std::max(depth, 1L));
+        check(reprise_session_rewind(session_, 0));
+        check(reprise_session_evaluate(session_, ids_.data(), static_cast<size_t>(start_at)));
+        for (long r = 0; r <= arguments_.repetitions; ++r) {
+            check(reprise_session_rewind(session_, start_at));
+            const reprise_statistics before = statistics();
+            const double elapsed = arguments_.bench_equivalent ? feed(n) : generate(n, row, r == 0);
+            if (r == 0) continue;
+            const reprise_statistics after = statistics();
+            row.rates.push_back(static_cast<double>(n) / elapsed);
+            row.submit_us = static_cast<double>(after.submit_ns - before.submit_ns) * 1e-3 / static_cast<double>(n);
+            row.kernels = after.kernels_per_token;
+        }
+        std::sort(row.rates.begin(), row.rates.end());
+        return row;
+    }
+
+  private:
+    std::vector<int32_t> random_ids(size_t n) const {
+        std::vector<int32_t> ids(n);
+        uint64_t state = 1;
+        for (int32_t& id : ids) {
+            state = state * 6364136223846793005u + 1442695040888963407u;
+            id = static_cast<int32_t>((state >> 33) % static_cast<uint64_t>(info_.n_vocab));
+        }
+        return ids;
+    }
+    reprise_statistics statistics() const {
+        reprise_statistics s;
+        check(reprise_session_statistics(session_, &s));
+        return s;
+    }
+
+    /// Seconds from the first token, which comes from the prompt's logits, to the n-th behind it.
+    double generate(long n, Row& row, bool is_first) {
+        check(reprise_session_generate(session_, nullptr, 0, nullptr, static_cast<int32_t>(n) + 1, nullptr, 0));
+        uint64_t hash = 0xcbf29ce484222325u;
+        double start = 0;
+        long delivered = 0;
+        int32_t finish = REPRISE_FINISH_NONE;
+        while (finish == REPRISE_FINISH_NONE) {
+            reprise_token token;
+            size_t count = 0;
+            check(reprise_session_next(session_, &token, 1, &count, &finish));
+            if (count == 0) break;
+            if (delivered++ == 0) start = seconds();
+            for (int byte = 0; byte < 4; ++byte) hash = (hash ^ (static_cast<uint32_t>(token.id) >> (8 * byte) & 255)) * 0x100000001b3u;
+        }
+        const double elapsed = seconds() - start;
+        if (delivered != n + 1) die("%ld tokens came where %ld were asked for", delivered, n + 1);
+        if (!is_first && hash != row.token_hash) die("greedy decoding gave other tokens in another repetition");
+        row.token_hash = hash;
+        return elapsed;
+    }
+
+    /// Seconds to feed n ids one by one, all logits copied to the host after each.
+    double feed(long n) {
+        rows_.resize(static_cast<size_t>(n) * static_cast<size_t>(info_.n_vocab));
+        const double start = seconds();
+        check(reprise_session_score(session_, ids_.data(), static_cast<size_t>(n), REPRISE_SCORE_GRAPH, rows_.data()));
+        return seconds() - start;
+    }
+
+    const Arguments& arguments_;
+    reprise_handle model_ = 0, session_ = 0;
+    reprise_model_info info_;
+    std::vector<int32_t> ids_;
+    std::vector<float> rows_;
+};
+
+struct Report {
+    const Arguments& arguments;
+    const reprise_model_info& info;
+    double ceiling;  // bytes per second; 0: not measured
+    std::vector<Row> rows;
+
+    std::string name() const { return arguments.model.substr(arguments.model.find_last_of('/') + 1); }
+    const char* device() const { return info.device == REPRISE_DEVICE_CUDA ? "cuda" : "cpu"; }
+    const char* mode() const {
+        static const char* const names[] = {"auto", "eager", "graph"};
+        return arguments.bench_equivalent ? "bench-equivalent" : names[arguments.session_options.graph_mode];
+    }
+    /// Of weights alone: the KV cache comes on top.
+    double bytes_per_second(const Row& row) const { return row.median() * static_cast<double>(info.bytes_per_token); }
+};
+
+void print_markdown(const Report& report) {
+    std::printf("%s on %s, %s, %.1f MB of weights per token", report.name().c_str(), report.device(), report.mode(),
+                static_cast<double>(report.info.bytes_per_token) * 1e-6);
+    if (report.ceiling > 0) std::printf(", read bandwidth %.0f GB/s", report.ceiling * 1e-9);
+    std::printf("\n\n| test | tokens/s | lowest - highest | weights GB/s | %% of bandwidth | submit us/token | kernels/token | tokens |\n"
+                "|---|---|---|---|---|---|---|---|\n");
+    for (const Row& row : report.rows) {
+        std::printf("| %s | %.1f | %.1f - %.1f | ", row.test.c_str(), row.median(), row.rates.front(), row.rates.back());
+        if (!row.is_decode) {
+            std::printf("| | | | |\n");
+            continue;
+        }
+        std::printf("%.1f | ", report.bytes_per_second(row) * 1e-9);
+        if (report.ceiling > 0) std::printf("%.1f", report.bytes_per_second(row) / report.ceiling * 100);
+        std::printf(" | %.1f | %" PRIu64 " | ", row.submit_us, row.kernels);
+        if (row.token_hash != 0) std::printf("%016" PRIx64, row.token_hash);
+        std::printf(" |\n");
+    }
+}
+
+void print_json(const Report& report) {
+    std::printf("{\"model\": \"%s\", \"device\": \"%s\", \"mode\": \"%s\", \"bytes_per_token\": %" PRIu64 ", \"read_bandwidth\": %.4g, \"tests\": [",
+                report.name().c_str(), report.device(), report.mode(), report.info.bytes_per_token, report.ceiling);
+    for (size_t i = 0; i < report.rows.size(); ++i) {
+        const Row& row = report.rows[i];
+        std::printf("%s\n  {\"test\": \"%s\", \"tokens_per_second\": %.2f, \"lowest\": %.2f, \"highest\": %.2f", i == 0 ? "" : ",", row.test.c_str(),
+                    row.median(), row.rates.front(), row.rates.back());
+        if (row.is_decode) {
+            std::printf(", \"weight_bytes_per_second\": %.4g, \"submit_us_per_token\": %.2f, \"kernels_per_token\": %" PRIu64,
+                        report.bytes_per_second(row), row.submit_us, row.kernels);
+            if (report.ceiling > 0) std::printf(", \"share_of_bandwidth\": %.4f", report.bytes_per_second(row) / report.ceiling);
+            if (row.token_hash != 0) std::printf(", \"token_hash\": \"%016" PRIx64 "\"", row.token_hash);
+        }
+        std::printf("}");
+    }
+    std::printf("]}\n");
+}
+
+double read_bandwidth(const reprise_model_info& info) {
+    if (info.device != REPRISE_DEVICE_CUDA) return 0;
+    try {
+        return reprise::measure_read_bandwidth(info.device_index);
+    } catch (const reprise::Error& error) {
+        die("%s", error.what());
+    }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    const Arguments arguments = parse(argc, argv);
+    Bench bench(arguments);
+    Report report = {arguments, bench.info(), read_bandwidth(bench.info()), {}};
+    for (const long p : arguments.prompts) {
+        if (p > 0) report.rows.push_back(bench.prefill(p));
+    }
+    for (const long d : arguments.depths) {
+        if (arguments.n_decode > 0) report.rows.push_back(bench.decode(arguments.n_decode, d));
+    }
+    if (arguments.json) {
+        print_json(report);
+    } else {
+        print_markdown(report);
+    }
+    return 0;
+}
