@@ -2,12 +2,13 @@ package dev.reprise;
 
 import java.util.List;
 import java.util.Objects;
+import java.util.OptionalInt;
 
 /** What to generate and when to stop. Immutable. */
 public final class GenerationOptions {
     private static final GenerationOptions DEFAULTS = builder().build();
 
-    private final int maxTokens;
+    private final OptionalInt maxTokens;
     private final List<String> stop;
     private final Sampling sampling;
     private final boolean parseSpecialTokens;
@@ -42,8 +43,8 @@ public final class GenerationOptions {
         return builder;
     }
 
-    /** The most tokens to generate; 0: what the context holds. */
-    public int maxTokens() {
+    /** The most tokens to generate; empty: what the context holds. */
+    public OptionalInt maxTokens() {
         return maxTokens;
     }
 
@@ -66,7 +67,7 @@ public final class GenerationOptions {
     @Override
     public boolean equals(Object other) {
         return other instanceof GenerationOptions that
-                && maxTokens == that.maxTokens
+                && maxTokens.equals(that.maxTokens)
                 && stop.equals(that.stop)
                 && sampling.equals(that.sampling)
                 && parseSpecialTokens == that.parseSpecialTokens
@@ -80,13 +81,14 @@ public final class GenerationOptions {
 
     @Override
     public String toString() {
-        return "GenerationOptions[maxTokens=" + maxTokens + ", stop=" + stop + ", sampling=" + sampling
+        return "GenerationOptions[maxTokens="
+                + (maxTokens.isPresent() ? maxTokens.getAsInt() : "any") + ", stop=" + stop + ", sampling=" + sampling
                 + ", parseSpecialTokens=" + parseSpecialTokens + ", logprobs=" + logprobs + "]";
     }
 
     /** Collects the settings. */
     public static final class Builder {
-        private int maxTokens;
+        private OptionalInt maxTokens = OptionalInt.empty();
         private List<String> stop = List.of();
         private Sampling sampling = Sampling.defaults();
         private boolean parseSpecialTokens;
@@ -95,16 +97,15 @@ public final class GenerationOptions {
         private Builder() {}
 
         /**
-         * The most tokens to generate; 0: what the context holds.
+         * The most tokens to generate; without it as many as the context holds.
          *
-         * @throws IllegalArgumentException if it is negative
+         * @throws IllegalArgumentException if it is not positive
          */
         public Builder maxTokens(int maxTokens) {
-            if (maxTokens < 0) {
-                throw new IllegalArgumentException(
-                        "maxTokens is " + maxTokens + ", it must be positive, or 0 for what the context holds");
+            if (maxTokens <= 0) {
+                throw new IllegalArgumentException("maxTokens is " + maxTokens + ", it must be positive");
             }
-            this.maxTokens = maxTokens;
+            this.maxTokens = OptionalInt.of(maxTokens);
             return this;
         }
 

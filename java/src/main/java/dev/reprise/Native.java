@@ -351,8 +351,8 @@ final class Native {
 
         void generate(long session, int[] ids, GenerationOptions options, long seed, int[] endIds) {
             fill(sampling, options, seed);
-            check(reprise_session_generate(
-                    session, ids, ids.length, sampling, options.maxTokens(), endIds, endIds.length));
+            int maxTokens = options.maxTokens().orElse(0);  // what the context holds
+            check(reprise_session_generate(session, ids, ids.length, sampling, maxTokens, endIds, endIds.length));
         }
 
         /** Fetches tokens, waiting for the first of them, and returns how many. */

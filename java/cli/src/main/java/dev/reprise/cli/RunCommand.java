@@ -53,7 +53,7 @@ final class RunCommand implements Callable<Integer> {
             names = {"-n", "--max-tokens"},
             paramLabel = "N",
             description = "The most tokens to generate (default: what the context holds).")
-    private int maxTokens;
+    private Integer maxTokens;
 
     @Option(
             names = "--stop",
@@ -116,12 +116,7 @@ final class RunCommand implements Callable<Integer> {
 
     @Override
     public Integer call() {
-        GenerationOptions options = GenerationOptions.builder()
-                .maxTokens(maxTokens)
-                .stop(stop)
-                .sampling(sampling())
-                .parseSpecialTokens(special)
-                .build();
+        GenerationOptions options = options();
         String text = prompt();
         boolean wholeStory = file == null && prompt == null && !ids;
         try (Model model = load();
@@ -136,6 +131,14 @@ final class RunCommand implements Callable<Integer> {
                 interruption.forget();
             }
         }
+    }
+
+    private GenerationOptions options() {
+        GenerationOptions.Builder builder = GenerationOptions.builder();
+        if (maxTokens != null) {
+            builder.maxTokens(maxTokens);
+        }
+        return builder.stop(stop).sampling(sampling()).parseSpecialTokens(special).build();
     }
 
     private String prompt() {

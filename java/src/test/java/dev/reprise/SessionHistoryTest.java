@@ -1,0 +1,203 @@
+package dev.reprise;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.util.Arrays;
+import java.util.Iterator;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Test;
+
+class SessionHistoryTest {
+    private static final GenerationOptions GREEDY =
+            GenerationOptions.builder().maxTokens(24).sampling(Sampling.greedy()).build();
+
+    private static Model model;
+
+    /** In exact arithmetic, so that prompts evaluated in other pieces do not flip a close choice. */
+    @BeforeAll
+    static void load() {
+        model = Model.load(StoryModel.PATH, ModelOptions.builder().exact(true).build());
+    }
+
+    @AfterAll
+    static void close() {
+        model.close();
+    }
+
+    @Test
+    void generatingAfterARewindEqualsAFreshSession() {
+        try (Session used = model.newSession();
+                Session fresh = model.newSession()) {
+            used.complete("One day, a small robot", GREEDY);
+            int[] history = used.history();
+            for (int position : new int[] {history.length - 1, 12, 7, 3, 1}) {
+                used.rewind(position);
+                int[] after = used.complete(" was sad.", GREEDY).ids();
+
+                fresh.reset();
+                fresh.evaluate(Arrays.copyOf(history, position));
+                assertArrayEquals(fresh.complete(" was sad.", GREEDY).ids(), after, "rewound to " + position);
+            }
+        }
+    }
+
+    @Test
+    void aResetSessionEqualsAFreshOne() {
+        try (Session used = model.newSession();
+                Session fresh = model.newSession()) {
+            used.complete("Lily was sad.", GREEDY);
+            used.reset();
+            assertEquals(0, used.position());
+            assertArrayEquals(
+                    fresh.complete("Once upon a time", GREEDY).ids(), used.complete("Once upon a time", GREEDY).ids());
+        }
+    }
+
+    @Test
+    void evaluatingInPiecesEqualsEvaluatingAtOnce() {
+        int[] ids = model.tokenizer().encode("Once upon a time there was a small robot who lived in a house.");
+        try (Session pieces = model.newSession();
+                Session atOnce = model.newSession()) {
+            pieces.evaluate(Arrays.copyOf(ids, 3));
+            pieces.evaluate(Arrays.copyOfRange(ids, 3, 4));
+            pieces.evaluate(Arrays.copyOfRange(ids, 4, ids.length));
+            atOnce.evaluate(ids);
+
+            assertArrayEquals(ids, pieces.history());
+            assertArrayEquals(atOnce.complete("", GREEDY).ids(), pieces.complete("", GREEDY).ids());
+        }
+    }
+
+    @Test
+    void logitsAreThoseOfTheNextToken() {
+        try (Session session = model.newSession()) {
+            session.evaluate("Once upon a time", false);
+            float[] logits = session.logits();
+            assertEquals(model.info().vocabularySize(), logits.length);
+            int best = 0;
+            for (int id = 0; id < logits.length; id++) {
+                best = logits[id] > logits[best] ? id : best;
+            }
+            assertEquals(best, session.complete("", GREEDY).ids()[0]);
+        }
+    }
+
+    @Test
+    void logitsEndAGenerationBehindTheTokensTaken() {
+        try (Session session = model.newSession();
+                Session fresh = model.newSession()) {
+            Iterator<Token> tokens = session.generate("Once upon a time", GREEDY).iterator();
+            tokens.next();
+            tokens.next();
+            float[] logits = session.logits();
+
+            fresh.evaluate(session.history());
+            assertArrayEquals(fresh.logits(), logits, 1e-3f);
+            assertEquals(7, session.position());
+        }
+    }
+
+    @Test
+    void positionAndHistoryGrowWithTheTokensTaken() {
+        try (Session session = model.newSession()) {
+            TokenStream stream = session.generate("Once upon a time", GREEDY);
+            int before = 5;
+            for (Token token : stream) {
+                before++;
+                assertEquals(before, session.position());
+                int[] history = session.history();
+                assertEquals(before, history.length);
+                assertEquals(token.id(), history[before - 1]);
+            }
+        }
+    }
+
+    @Test
+    void impossibleRewindsAreRefused() {
+        try (Session session = model.newSession()) {
+            session.evaluate(new int[] {5, 6, 7});
+            assertThrows(IllegalArgumentException.class, () -> session.rewind(4));
+            assertThrows(IllegalArgumentException.class, () -> session.rewind(-1));
+            assertEquals(3, session.position());
+            session.rewind(3);
+            assertEquals(3, session.position());
+        }
+    }
+
+    @Test
+    void logitsOfAnEmptySessionAreRefused() {
+        try (Session session = model.newSession()) {
+            assertThrows(IllegalArgumentException.class, session::logits);
+        }
+    }
+
+    @Test
+    void aPromptThatDoesNotFitLeavesTheHistoryAsItWas() {
+        try (Session session = model.newSession(SessionOptions.builder().contextLength(10).build())) {
+            session.evaluate(new int[] {5, 6, 7});
+            ContextOverflowException e =
+                    assertThrows(ContextOverflowException.class, () -> session.evaluate(new int[8]));
+            assertEquals(ErrorCode.CONTEXT_OVERFLOW, e.code());
+            assertTrue(e.getMessage().contains("10"), e.getMessage());
+            assertArrayEquals(new int[] {5, 6, 7}, session.history());
+            session.evaluate(new int[7]);
+            assertEquals(10, session.position());
+        }
+    }
+
+    @Test
+    void contextLengthDefaultsToTheModelsUpTo4096() {
+        try (Session session = model.newSession()) {
+            assertEquals(384, session.contextLength());
+        }
+        assertThrows(
+                IllegalArgumentException.class,
+                () -> model.newSession(SessionOptions.builder().contextLength(385).build()));
+    }
+
+    @Test
+    void bothKvTypesGiveTheSameText() {
+        StoryModel.Continuation expected = StoryModel.continuations().get(0);
+        int[] stable = Arrays.copyOf(expected.ids(), expected.stable());
+        GenerationOptions options = GREEDY.toBuilder().maxTokens(stable.length).build();
+        try (Model fast = StoryModel.load();
+                Session half = fast.newSession();
+                Session single = fast.newSession(SessionOptions.builder().kvType(KvType.F32).build())) {
+            assertArrayEquals(stable, half.complete(expected.promptIds(), options).ids());
+            assertArrayEquals(stable, single.complete(expected.promptIds(), options).ids());
+            assertEquals(2 * half.statistics().kvBytes(), single.statistics().kvBytes());
+        }
+    }
+
+    @Test
+    void sessionsOfOneModelDoNotDisturbEachOther() {
+        try (Session one = model.newSession();
+                Session other = model.newSession()) {
+            int[] alone = one.complete("Once upon a time", GREEDY).ids();
+            one.reset();
+            Iterator<Token> first = one.generate("Once upon a time", GREEDY).iterator();
+            Iterator<Token> second = other.generate("Lily was sad.", GREEDY).iterator();
+            for (int id : alone) {
+                assertEquals(id, first.next().id());
+                second.next();
+            }
+        }
+    }
+
+    @Test
+    void statisticsCountPromptAndTokens() {
+        try (Session session = model.newSession()) {
+            session.complete("Once upon a time", GREEDY);
+            SessionStatistics statistics = session.statistics();
+            assertEquals(5, statistics.prefillTokens());
+            assertEquals(24, statistics.generatedTokens());
+            assertEquals(1, statistics.tokensFromPrefill());
+            assertTrue(statistics.decodeTime().toNanos() > 0);
+            assertTrue(statistics.kvBytes() > 0);
+        }
+    }
+}
