@@ -46,8 +46,8 @@ const char* mode_name(reprise_score_mode mode) {
 }
 
 /// Logits after each of the row's tokens, [tokens][n_vocab].
-std::vector<float> all_logits(const Model& model, const GoldenRow& row, reprise_score_mode mode) {
-    const Session session = model.open(session_options(static_cast<int32_t>(row.tokens.size())));
+std::vector<float> all_logits(const LoadedModel& model, const GoldenRow& row, reprise_score_mode mode) {
+    const OpenSession session = model.open(session_options(static_cast<int32_t>(row.tokens.size())));
     return session.score(row.tokens, mode);
 }
 
@@ -75,7 +75,7 @@ void expect_rows_within_bounds(const std::string& folder, reprise_device device,
     ASSERT_FALSE(rows.empty());
     for (const GoldenRow& row : rows) {
         const std::vector<float> reference = row.exact_logits();
-        const Model model(row.model, model_options(device, exact));
+        const LoadedModel model(row.model, model_options(device, exact));
         const double bound = exact ? 1e-7 : 1.1 * std::max(row.peer_kl, 1e-6);
         for (const reprise_score_mode mode : modes) {
             const std::vector<float> logits = at_positions(all_logits(model, row, mode), row);
@@ -115,7 +115,7 @@ TEST(Golden, GraphLogitsEqualEagerOnesToTheLastBit) {
     TEST_DATA_OR_SKIP(folder, "golden");
     for (const GoldenRow& row : supported_rows(folder)) {
         for (const bool exact : {false, true}) {
-            const Model model(row.model, model_options(REPRISE_DEVICE_CUDA, exact));
+            const LoadedModel model(row.model, model_options(REPRISE_DEVICE_CUDA, exact));
             EXPECT_EQ(all_logits(model, row, REPRISE_SCORE_STEP), all_logits(model, row, REPRISE_SCORE_GRAPH))
                 << row.model << (exact ? ", exact" : "");
         }
@@ -126,7 +126,7 @@ void expect_batch_and_step_agree(const std::string& folder, reprise_device devic
     const std::vector<GoldenRow> rows = supported_rows(folder);
     const auto row = std::ranges::find(rows, "F32", &GoldenRow::quantisation);
     ASSERT_NE(rows.end(), row);
-    const Model model(row->model, model_options(device));
+    const LoadedModel model(row->model, model_options(device));
     EXPECT_LE(max_abs_difference(all_logits(model, *row, REPRISE_SCORE_BATCH), all_logits(model, *row, REPRISE_SCORE_STEP)),
               1e-3f);
 }

@@ -23,9 +23,9 @@ size_t context_for(const std::vector<Continuation>& continuations) {
 }
 
 /// Feeds every continuation and compares the likeliest token at each position with the given one.
-void expect_agreement_along(const Model& model, const std::vector<Continuation>& continuations,
+void expect_agreement_along(const LoadedModel& model, const std::vector<Continuation>& continuations,
                             reprise_score_mode mode, float margin, double least_agreement) {
-    const Session session = model.open(session_options(static_cast<int32_t>(context_for(continuations))));
+    const OpenSession session = model.open(session_options(static_cast<int32_t>(context_for(continuations))));
     const auto n_vocab = static_cast<size_t>(model.info().n_vocab);
     size_t n = 0, n_agreeing = 0;
     float widest_flip = 0;
@@ -49,9 +49,9 @@ void expect_agreement_along(const Model& model, const std::vector<Continuation>&
     EXPECT_LE(widest_flip, margin);
 }
 
-void expect_stable_beginnings(const Model& model, const std::vector<Continuation>& continuations,
+void expect_stable_beginnings(const LoadedModel& model, const std::vector<Continuation>& continuations,
                               const reprise_session_options& options) {
-    const Session session = model.open(options);
+    const OpenSession session = model.open(options);
     for (const Continuation& c : continuations) {
         if (c.stable == 0) continue;
         session.rewind(0);
@@ -67,7 +67,7 @@ struct RealModel {
 };
 
 void expect_speaks(const RealModel& real, reprise_device device) {
-    const Model model(real.path, model_options(device));
+    const LoadedModel model(real.path, model_options(device));
     const auto n_context = static_cast<int32_t>(context_for(real.continuations));
     expect_agreement_along(model, real.continuations, REPRISE_SCORE_BATCH, kFastMargin, real.least_agreement);
     expect_stable_beginnings(model, real.continuations, session_options(n_context));
@@ -80,7 +80,7 @@ void expect_speaks(const RealModel& real, reprise_device device) {
 
 /// A flip at a margin under kExactMargin is a tie; every wider one counts.
 void expect_exact_speaks(const RealModel& real, reprise_device device) {
-    const Model model(real.path, model_options(device, true));
+    const LoadedModel model(real.path, model_options(device, true));
     expect_agreement_along(model, real.continuations, REPRISE_SCORE_BATCH, kExactMargin, 0.97);
 }
 
@@ -101,7 +101,7 @@ TEST_F(EveryIsaStory, IsToldAsExpected) {
 
 TEST_F(EveryIsaStory, IsToldStepByStepAsInBatches) {
     NEEDS_ISA();
-    const Model model(real_.path, model_options(REPRISE_DEVICE_CPU));
+    const LoadedModel model(real_.path, model_options(REPRISE_DEVICE_CPU));
     expect_agreement_along(model, real_.continuations, REPRISE_SCORE_STEP, kFastMargin, real_.least_agreement);
 }
 

@@ -70,24 +70,24 @@ reprise_sampling greedy() {
     return sampling;
 }
 
-Session::Session(reprise_handle model, const reprise_session_options& options) {
+OpenSession::OpenSession(reprise_handle model, const reprise_session_options& options) {
     reprise_model_info info;
     ok(reprise_model_get_info(model, &info));
     n_vocab_ = static_cast<size_t>(info.n_vocab);
     ok(reprise_session_open(model, &options, &handle_));
 }
 
-Session::~Session() {
+OpenSession::~OpenSession() {
     if (handle_ != 0) reprise_session_close(handle_);
 }
 
-int32_t Session::position() const {
+int32_t OpenSession::position() const {
     int32_t position = -1;
     ok(reprise_session_position(handle_, &position));
     return position;
 }
 
-Ids Session::history() const {
+Ids OpenSession::history() const {
     size_t n = 0;
     ok(reprise_session_history(handle_, nullptr, 0, &n));
     Ids ids(n);
@@ -95,24 +95,24 @@ Ids Session::history() const {
     return ids;
 }
 
-std::vector<float> Session::logits() const {
+std::vector<float> OpenSession::logits() const {
     std::vector<float> values(n_vocab_);
     ok(reprise_session_logits(handle_, values.data(), values.size()));
     return values;
 }
 
-std::vector<float> Session::score(const Ids& ids, reprise_score_mode mode) const {
+std::vector<float> OpenSession::score(const Ids& ids, reprise_score_mode mode) const {
     std::vector<float> rows(ids.size() * n_vocab_);
     ok(reprise_session_score(handle_, ids.data(), ids.size(), mode, rows.data()));
     return rows;
 }
 
-void Session::start(const Ids& ids, int32_t max_tokens, const reprise_sampling& sampling, const Ids& end_ids) const {
+void OpenSession::start(const Ids& ids, int32_t max_tokens, const reprise_sampling& sampling, const Ids& end_ids) const {
     ok(reprise_session_generate(handle_, ids.data(), ids.size(), &sampling, max_tokens, end_ids.data(),
                                 end_ids.size()));
 }
 
-Generated Session::take(size_t at_most) const {
+Generated OpenSession::take(size_t at_most) const {
     Generated generated;
     while (generated.finish == REPRISE_FINISH_NONE && generated.ids.size() < at_most) {
         reprise_token tokens[8];
@@ -127,19 +127,19 @@ Generated Session::take(size_t at_most) const {
     return generated;
 }
 
-Generated Session::generate(const Ids& ids, int32_t max_tokens, const reprise_sampling& sampling,
+Generated OpenSession::generate(const Ids& ids, int32_t max_tokens, const reprise_sampling& sampling,
                             const Ids& end_ids) const {
     start(ids, max_tokens, sampling, end_ids);
     return take();
 }
 
-reprise_statistics Session::statistics() const {
+reprise_statistics OpenSession::statistics() const {
     reprise_statistics statistics;
     ok(reprise_session_statistics(handle_, &statistics));
     return statistics;
 }
 
-Model::Model(const std::string& path, const reprise_model_options& options) {
+LoadedModel::LoadedModel(const std::string& path, const reprise_model_options& options) {
     reprise_handle gguf;
     ok(reprise_gguf_open(path.c_str(), 1, &gguf));
     const reprise_status status = reprise_model_load(gguf, &options, &handle_);
@@ -147,11 +147,11 @@ Model::Model(const std::string& path, const reprise_model_options& options) {
     ok(status);
 }
 
-Model::~Model() {
+LoadedModel::~LoadedModel() {
     if (handle_ != 0) reprise_model_close(handle_);
 }
 
-reprise_model_info Model::info() const {
+reprise_model_info LoadedModel::info() const {
     reprise_model_info info;
     ok(reprise_model_get_info(handle_, &info));
     return info;

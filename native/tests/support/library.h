@@ -38,11 +38,11 @@ struct Generated {
     int32_t finish = REPRISE_FINISH_NONE;
 };
 
-class Session {
+class OpenSession {
   public:
-    Session(reprise_handle model, const reprise_session_options& options);
-    Session(Session&& other) noexcept : handle_(other.handle_), n_vocab_(other.n_vocab_) { other.handle_ = 0; }
-    ~Session();
+    OpenSession(reprise_handle model, const reprise_session_options& options);
+    OpenSession(OpenSession&& other) noexcept : handle_(other.handle_), n_vocab_(other.n_vocab_) { other.handle_ = 0; }
+    ~OpenSession();
     reprise_handle handle() const { return handle_; }
 
     int32_t position() const;
@@ -66,15 +66,15 @@ class Session {
     size_t n_vocab_ = 0;
 };
 
-class Model {
+class LoadedModel {
   public:
-    Model(const std::string& path, const reprise_model_options& options);
-    Model(Model&& other) noexcept : handle_(other.handle_) { other.handle_ = 0; }
-    ~Model();
+    LoadedModel(const std::string& path, const reprise_model_options& options);
+    LoadedModel(LoadedModel&& other) noexcept : handle_(other.handle_) { other.handle_ = 0; }
+    ~LoadedModel();
     reprise_handle handle() const { return handle_; }
 
     reprise_model_info info() const;
-    Session open(const reprise_session_options& options = session_options()) const { return {handle_, options}; }
+    OpenSession open(const reprise_session_options& options = session_options()) const { return {handle_, options}; }
 
   private:
     reprise_handle handle_ = 0;
