@@ -191,6 +191,7 @@ typedef struct reprise_session_options {
     int32_t kv_type;          /* reprise_kv_type */
     int32_t graph_mode;       /* reprise_graph_mode */
     int32_t prefill_chunk;    /* tokens evaluated at once; 0: the backend's choice */
+    int32_t unfused;          /* 1: decode on CUDA with the kernels that the fused ones are tested against; slower */
 } reprise_session_options;
 
 /**

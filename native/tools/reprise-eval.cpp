@@ -33,6 +33,7 @@ constexpr char USAGE[] =
     "                       graph per token, its ids taken from a queue on the device (default: batch)\n"
     "  --exact              reference arithmetic: weights, activations and KV in float32; slow\n"
     "  --kv TYPE            f16 or f32 (default: f16)\n"
+    "  --unfused            decode on CUDA with the kernels that the fused ones are tested against\n"
     "  --threads N          CPU threads (default: all the process may use)\n"
     "  --help               this text\n";
 
@@ -48,10 +49,10 @@ Arguments parse(int argc, char** argv) {
     Arguments a;
     reprise_model_options_default(&a.model_options);
     reprise_session_options_default(&a.session_options);
-    enum { TOKENS = 1000, LOGITS, PERPLEXITY, DEVICE, MODE, EXACT, KV, THREADS, HELP };
+    enum { TOKENS = 1000, LOGITS, PERPLEXITY, DEVICE, MODE, EXACT, KV, UNFUSED, THREADS, HELP };
     const option options[] = {{"tokens", 1, nullptr, TOKENS}, {"logits", 1, nullptr, LOGITS}, {"perplexity", 1, nullptr, PERPLEXITY},
                               {"device", 1, nullptr, DEVICE}, {"mode", 1, nullptr, MODE},     {"exact", 0, nullptr, EXACT},
-                              {"kv", 1, nullptr, KV},         {"threads", 1, nullptr, THREADS}, {"help", 0, nullptr, HELP},
+                              {"kv", 1, nullptr, KV},         {"unfused", 0, nullptr, UNFUSED}, {"threads", 1, nullptr, THREADS}, {"help", 0, nullptr, HELP},
                               {nullptr, 0, nullptr, 0}};
     for (int c; (c = getopt_long(argc, argv, "", options, nullptr)) != -1;) {
         switch (c) {
@@ -62,6 +63,7 @@ Arguments parse(int argc, char** argv) {
             case MODE: a.mode = tool::choice("--mode", optarg, {"batch", "step", "graph"}); break;
             case EXACT: a.model_options.exact = 1; break;
             case KV: a.session_options.kv_type = tool::choice("--kv", optarg, {"f16", "f32"}); break;
+            case UNFUSED: a.session_options.unfused = 1; break;
             case THREADS: a.model_options.threads = static_cast<int32_t>(tool::number("--threads", optarg, 1, 1024)); break;
             case HELP: std::fputs(USAGE, stdout); std::exit(0);
             default: die("%s", USAGE);

@@ -40,11 +40,13 @@ EngineOptions engine_options(const reprise_session_options* given, const HyperPa
     check_range("kv_type", o.kv_type, REPRISE_KV_F16, REPRISE_KV_F32);
     check_range("graph_mode", o.graph_mode, REPRISE_GRAPH_AUTO, REPRISE_GRAPH_ALWAYS);
     check_range("prefill_chunk", o.prefill_chunk, 0, 1 << 20);
+    check_range("unfused", o.unfused, 0, 1);
     EngineOptions engine{};
     engine.context_length = o.context_length != 0 ? static_cast<uint32_t>(o.context_length) : std::min(hparams.context_length, DEFAULT_CONTEXT_LENGTH);
     engine.kv_type = o.kv_type == REPRISE_KV_F32 ? TensorType::F32 : TensorType::F16;
     engine.graph_mode = static_cast<reprise_graph_mode>(o.graph_mode);
     engine.prefill_chunk = static_cast<uint32_t>(o.prefill_chunk);
+    engine.unfused = o.unfused != 0;
     return engine;
 }
 
@@ -55,7 +57,7 @@ void reprise_model_options_default(reprise_model_options* options) {
 }
 
 void reprise_session_options_default(reprise_session_options* options) {
-    if (options != nullptr) *options = {0, REPRISE_KV_F16, REPRISE_GRAPH_AUTO, 0};
+    if (options != nullptr) *options = {0, REPRISE_KV_F16, REPRISE_GRAPH_AUTO, 0, 0};
 }
 
 void reprise_sampling_default(reprise_sampling* sampling) {

@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "cuda/decode_state.h"
+#include "cuda/rope.h"
 #include "quant/tensor_type.h"
 
 namespace reprise::cuda {
@@ -35,6 +36,9 @@ size_t attention_counters(uint32_t n_heads, uint32_t n_kv_heads);               
 /// One row. The context is split over a fixed number of blocks, whose parts the last of them to finish adds up in order
 /// of the context, so that the result does not depend on which that is.
 void attention_decode(const AttentionArgs& args, TensorType kv_type, const AttentionScratch& scratch, cudaStream_t stream);
+/// The decode step's: as rope_kv() and then attention_decode() in one kernel. args.q is not read, rope.qkv is: by each
+/// block what it needs; the block that has the newest key turns it and puts it and its value into the cache.
+void attention_fused(const AttentionArgs& args, const RopeKvArgs& rope, const AttentionScratch& scratch, cudaStream_t stream);
 /// n rows.
 void attention_prefill(const AttentionArgs& args, TensorType kv_type, uint32_t n, cudaStream_t stream);
 

@@ -5,6 +5,7 @@
 #include "cuda/attention_warp.cuh"
 #include "cuda/launch.cuh"
 #include "cuda/quant_input.cuh"
+#include "cuda/rope_head.cuh"
 
 namespace reprise::cuda {
 
@@ -27,7 +28,27 @@ struct DecodeArgs {
     AttentionArgs common;
     AttentionScratch scratch;
     uint32_t groups;  // of up to 8 heads, per KV head
+    RopeKvArgs rope;  // of the fused kernel
 };
+
+/// The fused kernel's way in: the block's q heads, turned, to shared memory; and the new key and value to the cache, by
+/// the block whose keys they end.
+template <class Element, int DIM>
+__device__ void take_heads(const RopeKvArgs& rope, float* q, uint32_t first_head, uint32_t n_heads, uint32_t kv_head, bool has_newest) {
+    const uint32_t position = rope.state->position;
+    for (uint32_t i = threadIdx.x / 32; i < n_heads + (has_newest ? 2 : 0); i += WARPS) {
+        const bool is_q = i < n_heads;
+        const uint32_t head = is_q ? first_head + i : rope.n_heads + (i - n_heads) * rope.n_kv_heads + kv_head;
+        const TurnedHead turned = turn_head(rope, head, rope.qkv + size_t{head} * rope.head_dim, position);
+        delay_point();
+        if (is_q) {
+            turned.store(rope, q + i * rope.head_dim);
+        } else {
+            store_to_cache<Element>(rope, head, turned, position);
+        }
+    }
+    __syncthreads();
+}
 
 /// A part: out [head_dim], not divided by sum, then max and sum.
 __device__ __forceinline__ size_t part_values(const AttentionArgs& args) { return args.head_dim + 2; }
@@ -84,7 +105,7 @@ __device__ void combine(const AttentionArgs& args, const float* parts, uint32_t 
     }
 }
 
-template <template <int> class Warp, int DIM>
+template <template <int> class Warp, int DIM, bool FUSED>
 __global__ void __launch_bounds__(THREADS) attention_decode_kernel(const __grid_constant__ DecodeArgs decode) {
     using Element = typename Warp<DIM>::Element;
     __shared__ WarpResult<DIM> results[WARPS];
@@ -105,8 +126,14 @@ __global__ void __launch_bounds__(THREADS) attention_decode_kernel(const __grid_
 
     {
         const size_t cache = size_t{kv_head} * args.capacity * args.head_dim;
+        const float* q = args.q + row * args.q_stride + size_t{first_head} * args.head_dim;
+        if constexpr (FUSED) {
+            __shared__ float turned_q[HEADS * DIM];
+            take_heads<Element, DIM>(decode.rope, turned_q, first_head, n_heads, kv_head, end == seq_len);
+            q = turned_q;
+        }
         Warp<DIM> state;
-        state.begin(args.q + row * args.q_stride + size_t{first_head} * args.head_dim, n_heads, args.head_dim, args.scale);
+        state.begin(q, n_heads, args.head_dim, args.scale);
         state.attend(static_cast<const Element*>(args.k) + cache, static_cast<const Element*>(args.v) + cache,
                      begin + warp * TILE_KEYS, BLOCK_KEYS, end);
         state.finish(results[warp]);
@@ -142,12 +169,13 @@ __global__ void __launch_bounds__(THREADS) attention_decode_kernel(const __grid_
 
 using Kernel = void (*)(DecodeArgs);
 
+template <bool FUSED>
 Kernel kernel_of(TensorType kv_type, uint32_t head_dim) {
     const bool half = kv_type == TensorType::F16;
     if (head_dim % 8 != 0 || head_dim > MAX_HEAD_DIM) fail(REPRISE_INTERNAL, "attention: heads of %u", head_dim);
-    if (head_dim <= 64) return half ? attention_decode_kernel<HalfWarp, 64> : attention_decode_kernel<FloatWarp, 64>;
-    if (head_dim <= 128) return half ? attention_decode_kernel<HalfWarp, 128> : attention_decode_kernel<FloatWarp, 128>;
-    return half ? attention_decode_kernel<HalfWarp, 256> : attention_decode_kernel<FloatWarp, 256>;
+    if (head_dim <= 64) return half ? attention_decode_kernel<HalfWarp, 64, FUSED> : attention_decode_kernel<FloatWarp, 64, FUSED>;
+    if (head_dim <= 128) return half ? attention_decode_kernel<HalfWarp, 128, FUSED> : attention_decode_kernel<FloatWarp, 128, FUSED>;
+    return half ? attention_decode_kernel<HalfWarp, 256, FUSED> : attention_decode_kernel<FloatWarp, 256, FUSED>;
 }
 
 }  // namespace
@@ -162,19 +190,28 @@ void attention_decode(const AttentionArgs& args, TensorType kv_type, const Atten
     if (args.int8 != nullptr && args.head_dim % 32 != 0) fail(REPRISE_INTERNAL, "attention: no 8-bit output of heads of %u", args.head_dim);
     const uint32_t groups = head_groups(args.n_heads, args.n_kv_heads);
     const dim3 grid(split_count(args.n_heads, args.n_kv_heads), args.n_kv_heads * groups, 1);
-    launch(kernel_of(kv_type, args.head_dim), grid, THREADS, 0, stream, DecodeArgs{args, scratch, groups});
+    launch(kernel_of<false>(kv_type, args.head_dim), grid, THREADS, 0, stream, DecodeArgs{args, scratch, groups, {}});
+}
+
+void attention_fused(const AttentionArgs& args, const RopeKvArgs& rope, const AttentionScratch& scratch, cudaStream_t stream) {
+    const uint32_t groups = head_groups(args.n_heads, args.n_kv_heads);
+    const dim3 grid(split_count(args.n_heads, args.n_kv_heads), args.n_kv_heads * groups, 1);
+    launch(kernel_of<true>(rope.kv_type, args.head_dim), grid, THREADS, 0, stream, DecodeArgs{args, scratch, groups, rope});
 }
 
 /// Prefill with float32 keys and values: the same, one row per block, the context in one piece.
 void attention_prefill_float(const AttentionArgs& args, uint32_t n, cudaStream_t stream) {
     const uint32_t groups = head_groups(args.n_heads, args.n_kv_heads);
     const dim3 grid(1, args.n_kv_heads * groups, n);
-    launch(kernel_of(TensorType::F32, args.head_dim), grid, THREADS, 0, stream, DecodeArgs{args, {}, groups});
+    launch(kernel_of<false>(TensorType::F32, args.head_dim), grid, THREADS, 0, stream, DecodeArgs{args, {}, groups, {}});
 }
 
 void load_attention_decode_kernels() {
     for (const TensorType type : {TensorType::F16, TensorType::F32}) {
-        for (const uint32_t head_dim : {64u, 128u, 256u}) load_kernel(kernel_of(type, head_dim));
+        for (const uint32_t head_dim : {64u, 128u, 256u}) {
+            load_kernel(kernel_of<false>(type, head_dim));
+            load_kernel(kernel_of<true>(type, head_dim));
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 #include <type_traits>
 
 #include "core/error.h"
+#include "core/log.h"
 
 namespace reprise::cuda {
 
@@ -73,7 +74,9 @@ struct Forward::Prefill {
 };
 
 Forward::Forward(const Plan& plan, const DeviceWeights& weights, const SessionBuffers& buffers, const SessionShape& shape)
-    : plan_(plan), h_(plan.hparams), weights_(weights), buffers_(buffers), shape_(shape) {}
+    : plan_(plan), h_(plan.hparams), weights_(weights), buffers_(buffers), shape_(shape), fused_(shape.fused && can_decode_fused()) {
+    if (shape.fused && !fused_) log(REPRISE_LOG_INFO, "decoding with the unfused kernels: the model mixes tensor types in a way that no fused kernel takes");
+}
 
 RopeKvArgs Forward::rope_args(const QkvStep& step) const {
     RopeKvArgs args = {};
@@ -172,8 +175,12 @@ void Forward::logits(const float* x, cudaStream_t stream) const {
 }
 
 void Forward::decode(uint32_t sampling_kind, cudaStream_t stream) const {
-    run(Decode{*this, stream});
-    logits(buffers_.x, stream);
+    if (fused_) {
+        decode_fused(stream);
+    } else {
+        run(Decode{*this, stream});
+        logits(buffers_.x, stream);
+    }
     sample(buffers_.sampler, sampling_kind, 1, stream);
 }
 
@@ -182,6 +189,7 @@ void Forward::prefill(uint32_t n, cudaStream_t stream) const { run(Prefill{*this
 void Forward::prefill_logits(uint32_t row, cudaStream_t stream) const { logits(buffers_.x + size_t{row} * h_.n_embd, stream); }
 
 uint32_t Forward::decode_launches(uint32_t sampling_kind) const {
+    if (fused_) return static_cast<uint32_t>(plan_.steps.size()) + sampler_launches(sampling_kind);
     uint32_t n = 0;
     const auto products = [&](std::initializer_list<const Weight*> weights) {
         std::array<MatvecPart, 3> parts;

@@ -14,7 +14,8 @@ class Forward {
   public:
     Forward(const Plan& plan, const DeviceWeights& weights, const SessionBuffers& buffers, const SessionShape& shape);
 
-    /// Evaluates state->token at state->position, leaves the logits, draws the next token and hands it on.
+    /// Evaluates state->token at state->position, leaves the logits, draws the next token and hands it on: by the fused
+    /// kernels (forward_fused.cpp), or by the unfused ones that they are tested against.
     void decode(uint32_t sampling_kind, cudaStream_t stream) const;
     /// Kernels of decode(), counted from the plan alone.
     uint32_t decode_launches(uint32_t sampling_kind) const;
@@ -34,12 +35,17 @@ class Forward {
     AttentionArgs attention_args(const AttentionStep& step) const;
     RopeKvArgs rope_args(const QkvStep& step) const;
     void logits(const float* x, cudaStream_t stream) const;
+    /// Whether there is a fused kernel for every product of the plan.
+    bool can_decode_fused() const;
+    /// Everything of a decode step but the drawing.
+    void decode_fused(cudaStream_t stream) const;
 
     const Plan& plan_;
     const HyperParams& h_;
     const DeviceWeights& weights_;
     const SessionBuffers& buffers_;
     const SessionShape shape_;
+    const bool fused_;
 };
 
 }  // namespace reprise::cuda

@@ -452,13 +452,14 @@ void fused_gated_feed_forward(const DeviceMatrix& gate, const DeviceMatrix& up, 
     launch_fused(parts, Epilogue::SWIGLU, input, stream);
 }
 
+bool writes_bf16(const DeviceMatrix& gate) { return is_quantized(gate.type); }
+
 void load_fused_kernels() {
     for (const KernelEntry& e : KERNELS) {
         for (const Kernel kernel : {e.store, e.swiglu}) {
             load_kernel(kernel);
             const void* function = reinterpret_cast<const void*>(kernel);
             check(cudaFuncSetAttribute(function, cudaFuncAttributeMaxDynamicSharedMemorySize, 200 * 1024), "sizing shared memory");
-            check(cudaFuncSetAttribute(function, cudaFuncAttributePreferredSharedMemoryCarveout, cudaSharedmemCarveoutMaxShared), "sizing shared memory");
         }
     }
 }

@@ -30,6 +30,9 @@ void fused_project(std::span<const MatvecPart> parts, const FusedInput& input, c
 void fused_gated_feed_forward(const DeviceMatrix& gate, const DeviceMatrix& up, const FusedInput& input, void* out,
                               cudaStream_t stream);
 
+/// Whether fused_gated_feed_forward() writes bfloat16.
+bool writes_bf16(const DeviceMatrix& gate);
+
 /// Loads the kernels and sets their shared memory limits, so that no capture meets a lazy load.
 void load_fused_kernels();
 

@@ -75,6 +75,9 @@ template <typename... Params>
 void load_kernel(void (*kernel)(Params...)) {
     cudaFuncAttributes attributes;
     check(cudaFuncGetAttributes(&attributes, reinterpret_cast<const void*>(kernel)), "loading a kernel");
+    // One split of the L1 for all: changing it between two kernels of a replay costs microseconds.
+    check(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel), cudaFuncAttributePreferredSharedMemoryCarveout, cudaSharedmemCarveoutMaxShared),
+          "splitting the L1");
 }
 
 }  // namespace reprise::cuda

@@ -8,6 +8,7 @@
 #include "cuda/check.h"
 #include "cuda/device.h"
 #include "cuda/engine.h"
+#include "cuda/fused_project.h"
 #include "cuda/linear.h"
 #include "cuda/rope.h"
 #include "cuda/sampler.h"
@@ -51,7 +52,7 @@ void check_shapes(const Plan& plan) {
 
 SessionShape session_shape(const EngineOptions& options, bool exact) {
     const uint32_t chunk = std::min(options.prefill_chunk != 0 ? options.prefill_chunk : DEFAULT_CHUNK, MAX_CHUNK);
-    return {options.context_length, std::min(chunk, options.context_length), exact ? TensorType::F32 : options.kv_type, exact};
+    return {options.context_length, std::min(chunk, options.context_length), exact ? TensorType::F32 : options.kv_type, exact, !exact && !options.unfused};
 }
 
 CudaModel::CudaModel(std::unique_ptr<Plan> plan, const LoadOptions& options)
@@ -59,6 +60,7 @@ CudaModel::CudaModel(std::unique_ptr<Plan> plan, const LoadOptions& options)
     check_shapes(*plan_);
     use_device(device_);
     load_linear_kernels();
+    load_fused_kernels();
     load_rope_kernels();
     load_attention_kernels();
     load_sampler_kernels();

@@ -15,6 +15,7 @@ struct SessionShape {
     uint32_t chunk;        // rows that prefill evaluates at once
     TensorType kv_type;    // F16 or F32
     bool exact;
+    bool fused;            // decode with the fused kernels where there are some
 };
 
 /// An input of products, in every form that some matrix of the model reads.

@@ -17,6 +17,7 @@ struct EngineOptions {
     TensorType kv_type;           // F16 or F32
     reprise_graph_mode graph_mode;
     uint32_t prefill_chunk;       // 0: the backend's choice
+    bool unfused;                 // CUDA: decode with the reference kernels
 };
 
 /// Which tokens the session's history holds: the engine reads it when a sampler with penalties is armed.
