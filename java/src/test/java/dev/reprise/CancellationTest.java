@@ -288,7 +288,7 @@ class CancellationTest {
             Background[] threads = new Background[4];
             for (int t = 0; t < threads.length; t++) {
                 threads[t] = new Background(() -> {
-                    for (int i = 0; i < 200; i++) {
+                    for (int i = 0; i < 50; i++) {
                         try {
                             session.reset();
                             session.complete("Once upon a time", options);

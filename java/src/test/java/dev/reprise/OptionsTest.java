@@ -1,0 +1,83 @@
+package dev.reprise;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.util.List;
+import java.util.function.Consumer;
+import org.junit.jupiter.api.Test;
+
+class OptionsTest {
+    @Test
+    void valuesOutsideTheirRangeAreRefusedByName() {
+        refused("temperature", b -> b.temperature(-1));
+        refused("temperature", b -> b.temperature(Double.NaN));
+        refused("temperature", b -> b.temperature(1e-6));
+        refused("topK", b -> b.topK(-1));
+        refused("topP", b -> b.topP(0));
+        refused("topP", b -> b.topP(1.01));
+        refused("minP", b -> b.minP(1));
+        refused("minP", b -> b.minP(-0.1));
+        refused("repeatPenalty", b -> b.repeatPenalty(0));
+        refused("presencePenalty", b -> b.presencePenalty(Double.POSITIVE_INFINITY));
+        refused("frequencyPenalty", b -> b.frequencyPenalty(-2000));
+        assertThrows(IllegalArgumentException.class, () -> GenerationOptions.builder().maxTokens(0));
+        assertThrows(IllegalArgumentException.class, () -> GenerationOptions.builder().stop("a", ""));
+        assertThrows(IllegalArgumentException.class, () -> SessionOptions.builder().contextLength(-1));
+        assertThrows(IllegalArgumentException.class, () -> ModelOptions.builder().threads(-1));
+        assertThrows(IllegalArgumentException.class, () -> ModelOptions.builder().deviceMemoryLimit(-1));
+    }
+
+    private static void refused(String name, Consumer<Sampling.Builder> setter) {
+        IllegalArgumentException e =
+                assertThrows(IllegalArgumentException.class, () -> setter.accept(Sampling.builder()));
+        assertTrue(e.getMessage().startsWith(name), e.getMessage());
+    }
+
+    @Test
+    void everySamplingOptionReachesTheNativeLibrary() {
+        try (Model model = StoryModel.load();
+                Session session = model.newSession()) {
+            // Values that it takes; that they do what they say is tested natively.
+            Sampling sampling = Sampling.builder()
+                    .temperature(1.3).topK(7).topP(0.5).minP(0.2).repeatPenalty(1.3).presencePenalty(-0.5)
+                    .frequencyPenalty(0.7).seed(-1).build();
+            GenerationOptions options = GenerationOptions.builder().maxTokens(20).sampling(sampling).build();
+            Generation first = session.complete("Once upon a time", options);
+            session.reset();
+            assertEquals(first.text(), session.complete("Once upon a time", options).text());
+            assertEquals(-1, first.seed());
+
+            session.reset();
+            Sampling repeating = Sampling.greedy().toBuilder().repeatPenalty(0.001).build();
+            int[] ids = session.complete(
+                    "Once upon a time", options.toBuilder().sampling(repeating).build()).ids();
+            assertTrue(List.of(842, 929, 259, 564, ids[0]).contains(ids[19]), "a token of the history comes again");
+        }
+    }
+
+    @Test
+    void aBuilderStartsAtWhatItComesFrom() {
+        Sampling sampling = Sampling.builder().temperature(0.3).topK(5).topP(0.6).minP(0.1).repeatPenalty(1.1)
+                .presencePenalty(0.2).frequencyPenalty(0.4).seed(9).build();
+        GenerationOptions options = GenerationOptions.builder().maxTokens(3).stop("x", "y").sampling(sampling)
+                .parseSpecialTokens(true).logprobs(true).build();
+
+        assertEquals(sampling, sampling.toBuilder().build());
+        assertEquals(options, options.toBuilder().build());
+        assertEquals(options.hashCode(), options.toBuilder().build().hashCode());
+        assertNotEquals(sampling, Sampling.defaults());
+        assertNotEquals(options, options.toBuilder().maxTokens(4).build());
+    }
+
+    @Test
+    void laterChangesToABuilderDoNotReachWhatWasBuilt() {
+        GenerationOptions.Builder builder = GenerationOptions.builder().maxTokens(3);
+        GenerationOptions built = builder.build();
+        builder.maxTokens(4).stop("z");
+        assertEquals(3, built.maxTokens().getAsInt());
+        assertEquals(List.of(), built.stop());
+    }
+}
