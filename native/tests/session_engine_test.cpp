@@ -62,10 +62,17 @@ struct FakeModel : DeviceModel {
     Plan plan_;
 };
 
+EngineOptions small_context() {
+    EngineOptions options{};
+    options.context_length = 32;
+    options.kv_type = TensorType::F16;
+    return options;
+}
+
 class SessionOnAFailingEngine : public ::testing::Test {
   protected:
     SessionOnAFailingEngine()
-        : model_(std::make_shared<FakeModel>(control_)), session_(model_, {32, TensorType::F16, REPRISE_GRAPH_AUTO, 0}) {
+        : model_(std::make_shared<FakeModel>(control_)), session_(model_, small_context()) {
         reprise_sampling_default(&sampling_);
     }
     Ids history() const { return {session_.history().begin(), session_.history().end()}; }
