@@ -80,7 +80,7 @@ REPRISE_HD uint64_t weight(float x) {
 /// Orders floats as unsigned integers: a > b as floats iff key(a) > key(b); NaN becomes the smallest.
 REPRISE_HD uint32_t order_key(float f) {
     if (f != f) return 0;
-    const uint32_t u = bits(f);
+    const uint32_t u = bits(add(f, 0.0f));  // -0 becomes 0: they are equal
     return (u & 0x80000000u) ? ~u : (u | 0x80000000u);
 }
 /// Orders tokens by logit, then by lower id.
