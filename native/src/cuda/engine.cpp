@@ -6,6 +6,7 @@
 
 #include "core/error.h"
 #include "cuda/check.h"
+#include "session/sampler.h"
 
 namespace reprise::cuda {
 
@@ -15,8 +16,6 @@ namespace {
 /// throw away.
 constexpr uint32_t MAX_AHEAD = 4;
 static_assert(MAX_AHEAD + 2 < RING_SIZE);
-
-bool has_penalties(const reprise_sampling& s) { return s.repeat_penalty != 1 || s.presence_penalty != 0 || s.frequency_penalty != 0; }
 
 reprise_sampling greedy() {
     reprise_sampling sampling;
@@ -121,7 +120,7 @@ void CudaEngine::begin(const GenerationStart& start) {
         max_tokens_ = start.max_tokens;
         n_steps_ = n_delivered_ = 0;
         kind_ = sampling_kind(start.sampling, model_->plan().hparams.n_vocab);
-        if (has_penalties(start.sampling)) set_counts(start.history);
+        if (uses_counts(start.sampling)) set_counts(start.history);
         set_sampling(buffers_.sampler, start.sampling, stream_);
         place(buffers_.state, 0, n_history_, 0, 0, stream_);
         sample(buffers_.sampler, kind_, 0, stream_);

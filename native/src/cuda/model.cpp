@@ -105,7 +105,7 @@ std::unique_ptr<Engine> CudaModel::open(const EngineOptions& options) {
 void CudaModel::describe(reprise_model_info& info) const {
     info.device = REPRISE_DEVICE_CUDA;
     info.device_index = device_;
-    info.threads = 0;
+    info.threads = 1;  // the caller's own
     info.memory_bytes = weights_->bytes();
 }
 

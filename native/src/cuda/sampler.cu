@@ -261,10 +261,6 @@ __global__ void __launch_bounds__(THREADS) histogram_kernel(SamplerBuffers b, bo
         block_prefix(own, total);
         target = fraction_of(b.sampling->top_p, total);
     }
-    if (target == 0) {  // a top_p under 2^-32: as the definition has it, nothing is dropped
-        if (threadIdx.x == 0) work.bucket = SAMPLER_BUCKETS;
-        return;
-    }
     const Crossing crossing = top_k ? find_crossing(SAMPLER_BUCKETS, target, count_at) : find_crossing(SAMPLER_BUCKETS, target, mass_at);
     if (threadIdx.x == 0) {
         work.bucket = crossing.bucket;
@@ -293,11 +289,8 @@ __global__ void __launch_bounds__(THREADS) threshold_kernel(SamplerBuffers b, bo
     if (!is_last_arrival(b.work)) return;
     const uint32_t n = __ldcg(&work.n_listed);
     const auto mass_of = [&](u64 key) { return static_cast<u64>(weight(add(b.adjusted[id_of(key)], -max))); };
-    u64 keep_from = kept;
-    if (bucket < SAMPLER_BUCKETS) {
-        keep_from = top_k ? find_key(b.list, n, work.target, [](u64) { return u64{1}; }) : find_key(b.list, n, work.target, mass_of);
-    }
-    Crossing next = {SAMPLER_BUCKETS, 0};
+    const u64 keep_from = top_k ? find_key(b.list, n, work.target, [](u64) { return u64{1}; }) : find_key(b.list, n, work.target, mass_of);
+    Crossing next = {};
     u64 target = 0;
     if (top_p_follows) {
         // The mass of what top-k keeps: all buckets above this one, and this one's keys from the threshold on.
@@ -313,11 +306,7 @@ __global__ void __launch_bounds__(THREADS) threshold_kernel(SamplerBuffers b, bo
         block_prefix(own, total);
         total += above;
         target = fraction_of(b.sampling->top_p, total);
-        if (target > above) {
-            next = {bucket, above};
-        } else if (target > 0) {
-            next = find_crossing(SAMPLER_BUCKETS, target, mass_at);
-        }
+        next = target > above ? Crossing{bucket, above} : find_crossing(SAMPLER_BUCKETS, target, mass_at);
     }
     __syncthreads();
     if (threadIdx.x != 0) return;

@@ -196,7 +196,7 @@ void Session::score(std::span<const int32_t> ids, reprise_score_mode mode, float
     end_generation();
     check_ids(ids);
     start_work();
-    append({});
+    if (n_evaluated_ < history_.size()) append({});
     const size_t before = history_.size();
     logits_after_ = 0;
     engine_->score(ids, static_cast<uint32_t>(before), mode, logits, cancel_);
