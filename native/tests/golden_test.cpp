@@ -60,12 +60,6 @@ std::vector<float> at_positions(const std::vector<float>& all, const GoldenRow& 
     return stored;
 }
 
-float max_abs_difference(const std::vector<float>& a, const std::vector<float>& b) {
-    float most = 0;
-    for (size_t i = 0; i < a.size(); ++i) most = std::max(most, std::fabs(a[i] - b[i]));
-    return most;
-}
-
 /// The bounds: with fast arithmetic 1.1 times the error of another engine's quantised activations.
 void expect_rows_within_bounds(const std::string& folder, reprise_device device, bool exact) {
     std::vector<reprise_score_mode> modes = {REPRISE_SCORE_BATCH, REPRISE_SCORE_STEP};

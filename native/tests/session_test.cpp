@@ -14,13 +14,6 @@ ON_EVERY_BACKEND(SessionHistory);
 ON_EVERY_BACKEND(SessionGeneration);
 ON_EVERY_BACKEND(SessionLimits);
 
-float max_abs_difference(const std::vector<float>& a, const std::vector<float>& b) {
-    EXPECT_EQ(a.size(), b.size());
-    float most = 0;
-    for (size_t i = 0; i < a.size(); ++i) most = std::max(most, std::fabs(a[i] - b[i]));
-    return most;
-}
-
 // ---- history ----
 
 TEST_P(SessionHistory, StartsEmptyAndHoldsWhatWasEvaluated) {

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdlib>
 #include <stdexcept>
 
@@ -157,6 +158,14 @@ reprise_model_info LoadedModel::info() const {
     return info;
 }
 
-int32_t argmax(const float* values, size_t n) { return static_cast<int32_t>(std::max_element(values, values + n) - values); }
+int32_t argmax(const float* values, size_t n) {
+    return static_cast<int32_t>(std::max_element(values, values + n) - values);
+}
+
+float max_abs_difference(const std::vector<float>& a, const std::vector<float>& b) {
+    float most = a.size() == b.size() ? 0.0f : std::numeric_limits<float>::infinity();
+    for (size_t i = 0; i < std::min(a.size(), b.size()); ++i) most = std::max(most, std::fabs(a[i] - b[i]));
+    return most;
+}
 
 }  // namespace reprise::test

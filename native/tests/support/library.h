@@ -82,6 +82,8 @@ class LoadedModel {
 
 /// Index of the largest of n values, the first among equals.
 int32_t argmax(const float* values, size_t n);
+/// Infinite if they differ in length.
+float max_abs_difference(const std::vector<float>& a, const std::vector<float>& b);
 
 }  // namespace reprise::test
 

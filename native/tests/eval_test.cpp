@@ -1,0 +1,128 @@
+// The program reprise-eval: what it writes, prints and refuses.
+#include <sys/wait.h>
+
+#include <cmath>
+#include <cstdio>
+#include <fstream>
+#include <iterator>
+
+#include "support/tiny_session.h"
+
+namespace reprise::test {
+namespace {
+
+struct Outcome {
+    int status;
+    std::string output;  // stdout and stderr
+};
+
+class Eval : public ::testing::Test {
+  protected:
+    void SetUp() override {
+        model_ = write_tiny_model(dir_, tiny_spec(), uniform_types(TensorType::F32));
+        ids_ = some_ids(70);
+        tokens_ = write_ids("ids.i32", ids_);
+    }
+
+    std::string write_ids(const std::string& name, const Ids& ids) const {
+        return dir_.write(name, {reinterpret_cast<const uint8_t*>(ids.data()), ids.size() * sizeof(int32_t)});
+    }
+
+    Outcome run(const std::string& arguments) const {
+        const std::string command = std::string("'") + REPRISE_EVAL + "' " + arguments + " 2>&1";
+        std::FILE* pipe = ::popen(command.c_str(), "r");
+        if (pipe == nullptr) throw std::runtime_error("cannot run " + command);
+        Outcome outcome;
+        char buffer[4096];
+        for (size_t n; (n = std::fread(buffer, 1, sizeof buffer, pipe)) > 0;) outcome.output.append(buffer, n);
+        const int status = ::pclose(pipe);
+        outcome.status = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+        return outcome;
+    }
+
+    std::vector<float> logits(const std::string& options) const {
+        const std::string out = dir_.file("out.f32");
+        const Outcome outcome = run(model_ + " --tokens " + tokens_ + " --logits " + out + " " + options);
+        EXPECT_EQ(0, outcome.status) << outcome.output;
+        EXPECT_EQ("", outcome.output);
+        std::ifstream file(out, std::ios::binary);
+        const std::string bytes{std::istreambuf_iterator<char>(file), {}};
+        std::vector<float> values(bytes.size() / sizeof(float));
+        std::copy_n(bytes.data(), values.size() * sizeof(float), reinterpret_cast<char*>(values.data()));
+        return values;
+    }
+
+    void expect_refused(const std::string& arguments, std::initializer_list<const char*> parts) const {
+        const Outcome outcome = run(arguments);
+        EXPECT_EQ(1, outcome.status) << arguments;
+        for (const char* part : parts) EXPECT_NE(std::string::npos, outcome.output.find(part)) << arguments << "\n" << outcome.output;
+    }
+
+    TempDir dir_;
+    std::string model_, tokens_;
+    Ids ids_;
+};
+
+TEST_F(Eval, WritesTheLogitsAfterEveryToken) {
+    const LoadedModel model(model_, model_options(REPRISE_DEVICE_CPU));
+    const std::vector<float> batch = logits("--device cpu");
+    ASSERT_EQ(70u * 512, batch.size());
+    EXPECT_EQ(model.open(session_options(70)).score(ids_, REPRISE_SCORE_BATCH), batch);
+    EXPECT_LE(max_abs_difference(batch, logits("--device cpu --mode step --threads 1")), 1e-3f);
+    EXPECT_LE(max_abs_difference(batch, logits("--device cpu --mode graph --kv f32")), 2e-2f);  // another KV type
+    const std::vector<float> exact = logits("--device cpu --exact");
+    EXPECT_LE(max_abs_difference(exact, logits("--device cpu --kv f32")), 1e-3f);
+    EXPECT_LE(max_abs_difference(exact, logits("--device cpu --exact --mode step")), 1e-4f);
+}
+
+TEST_F(Eval, PrintsThePerplexityOfWholeWindows) {
+    const LoadedModel model(model_, model_options(REPRISE_DEVICE_CPU));
+    double total = 0;
+    for (int window = 0; window < 2; ++window) {  // 70 tokens hold two windows of 32
+        const Ids ids(ids_.begin() + window * 32, ids_.begin() + window * 32 + 32);
+        const std::vector<float> rows = model.open().score(ids, REPRISE_SCORE_BATCH);
+        for (size_t i = 0; i + 1 < ids.size(); ++i) {
+            double sum = 0;
+            for (size_t id = 0; id < 512; ++id) sum += std::exp(static_cast<double>(rows[i * 512 + id]));
+            total += std::log(sum) - rows[i * 512 + static_cast<size_t>(ids[i + 1])];
+        }
+    }
+    const Outcome outcome = run(model_ + " --tokens " + tokens_ + " --perplexity 32 --device cpu");
+    EXPECT_EQ(0, outcome.status);
+    double printed = 0;
+    int n_scored = 0, n_windows = 0;
+    ASSERT_EQ(3, std::sscanf(outcome.output.c_str(), "perplexity %lf over %d tokens in %d windows of 32", &printed, &n_scored, &n_windows))
+        << outcome.output;
+    EXPECT_EQ(62, n_scored);
+    EXPECT_EQ(2, n_windows);
+    EXPECT_NEAR(std::exp(total / 62), printed, 1e-3 * printed);
+}
+
+TEST_F(Eval, RefusesWhatItCannotDo) {
+    const std::string good = model_ + " --tokens " + tokens_;
+    expect_refused("", {"model file", "Usage"});
+    expect_refused(model_, {"--tokens", "Usage"});
+    expect_refused(good, {"--logits", "--perplexity"});
+    expect_refused(good + " --perplexity 32 --logits x", {"one of"});
+    expect_refused(good + " --perplexity 1", {"--perplexity 1", "whole number"});
+    expect_refused(good + " --perplexity 71", {"70 tokens", "71"});
+    expect_refused(good + " --perplexity 32 --mode fast", {"--mode fast", "batch, step, graph"});
+    expect_refused(good + " --perplexity 32 --nonsense", {"Usage"});
+    expect_refused(good + " --logits /nowhere/out", {"/nowhere/out"});
+    expect_refused("/nowhere.gguf --tokens " + tokens_ + " --perplexity 32", {"/nowhere.gguf", "IO"});
+    expect_refused(tokens_ + " --tokens " + tokens_ + " --perplexity 32", {"ids.i32", "GGUF", "MODEL_FORMAT"});
+    expect_refused(model_ + " --tokens /nowhere.i32 --perplexity 32", {"/nowhere.i32"});
+    expect_refused(model_ + " --tokens " + write_ids("bad.i32", {1, 512, 3}) + " --perplexity 3 --device cpu", {"512"});
+    expect_refused(model_ + " --tokens " + write_ids("none.i32", {}) + " --perplexity 2", {"none.i32", "no token ids"});
+    const uint8_t odd[] = {1, 2, 3, 4, 5};
+    expect_refused(model_ + " --tokens " + dir_.write("odd.i32", odd) + " --perplexity 2", {"odd.i32", "multiple of 4"});
+    if (const std::string reason = why_unusable(REPRISE_DEVICE_CUDA); !reason.empty()) {
+        expect_refused(good + " --perplexity 32 --device cuda", {reason.c_str(), "DEVICE_UNAVAILABLE"});
+    }
+    const Outcome help = run("--help");
+    EXPECT_EQ(0, help.status);
+    EXPECT_EQ(0u, help.output.find("Usage: reprise-eval"));
+}
+
+}  // namespace
+}  // namespace reprise::test
