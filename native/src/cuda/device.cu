@@ -44,22 +44,6 @@ int count_devices(std::string& reason) {
     return 0;
 }
 
-/// Why a device of this kind cannot be used; empty if it can.
-std::string unusable_reason(const cudaDeviceProp& properties) {
-    const int capability = properties.major * 100 + properties.minor * 10;
-    if (properties.major < MIN_MAJOR) {
-        return format("%s has compute capability %d.%d; Reprise needs %d.0 or later", properties.name, properties.major,
-                      properties.minor, MIN_MAJOR);
-    }
-    std::string built_for;
-    for (const int arch : BUILT_FOR) {
-        if (arch <= capability) return "";
-        built_for += (built_for.empty() ? "" : ", ") + format("%d.%d", arch / 100, arch % 100 / 10);
-    }
-    return format("%s has compute capability %d.%d; this library was built for %s", properties.name, properties.major,
-                  properties.minor, built_for.c_str());
-}
-
 /// Free memory of a device, without leaving a context behind on a device that had none. 0 if it cannot be told.
 uint64_t free_bytes_of(int device) {
     const auto entry = [](const char* name) {
@@ -99,7 +83,7 @@ std::string json_string(const std::string& text) {
 std::string describe_device(int index, bool& usable) {
     cudaDeviceProp properties = {};
     const cudaError_t error = cudaGetDeviceProperties(&properties, index);
-    const std::string reason = error == cudaSuccess ? unusable_reason(properties) : cudaGetErrorString(error);
+    const std::string reason = error == cudaSuccess ? cuda::unusable_reason(properties.name, properties.major, properties.minor) : cudaGetErrorString(error);
     usable = reason.empty();
     return format("{\"index\": %d, \"name\": %s, \"compute_capability\": \"%d.%d\", \"memory_bytes\": %zu, \"free_bytes\": %llu, "
                   "\"usable\": %s, \"reason\": %s}",
@@ -123,7 +107,7 @@ std::string cuda_unavailable_reason(int32_t device_index) {
         cudaGetLastError();
         return format("CUDA device %d cannot be queried: %s", device_index, cudaGetErrorString(error));
     }
-    return unusable_reason(properties);
+    return cuda::unusable_reason(properties.name, properties.major, properties.minor);
 }
 
 std::string describe_cuda_json() {
@@ -142,6 +126,18 @@ std::string describe_cuda_json() {
 }
 
 namespace cuda {
+
+std::string unusable_reason(const char* name, int major, int minor) {
+    if (major < MIN_MAJOR) {
+        return format("%s has compute capability %d.%d; Reprise needs %d.0 or later", name, major, minor, MIN_MAJOR);
+    }
+    std::string built_for;
+    for (const int arch : BUILT_FOR) {
+        if (arch <= major * 100 + minor * 10) return "";
+        built_for += (built_for.empty() ? "" : ", ") + format("%d.%d", arch / 100, arch % 100 / 10);
+    }
+    return format("%s has compute capability %d.%d; this library was built for %s", name, major, minor, built_for.c_str());
+}
 
 DeviceMemory device_memory() {
     size_t free_bytes = 0, total_bytes = 0;

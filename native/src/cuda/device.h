@@ -6,6 +6,9 @@
 
 namespace reprise::cuda {
 
+/// Why a device of this compute capability cannot be used; empty if it can.
+std::string unusable_reason(const char* name, int major, int minor);
+
 struct DeviceMemory {
     uint64_t free_bytes, total_bytes;
 };
