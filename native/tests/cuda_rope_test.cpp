@@ -53,9 +53,25 @@ class CudaRope : public ::testing::Test {
         const std::vector<uint8_t> untouched = keys.download();
         Buffer<DecodeState> state(1);
         place(state.get(), 0, c.position, 0, 0, nullptr);
-        RopeKvArgs args = {device_qkv.get(), width, c.norms ? device_q_norm.get() : nullptr, c.norms ? device_k_norm.get() : nullptr, 1e-5f,
-                           n_heads, n_kv_heads, head_dim, c.style, n_rot, turns.get(), keys.get(), values.get(), c.kv_type, c.capacity,
-                           state.get()};
+        RopeKvArgs args = {};
+        args.qkv = device_qkv.get();
+        args.row_stride = width;
+        if (c.norms) {
+            args.q_norm = device_q_norm.get();
+            args.k_norm = device_k_norm.get();
+        }
+        args.rms_eps = 1e-5f;
+        args.n_heads = n_heads;
+        args.n_kv_heads = n_kv_heads;
+        args.head_dim = head_dim;
+        args.style = c.style;
+        args.n_rot = n_rot;
+        args.turns = turns.get();
+        args.k_cache = keys.get();
+        args.v_cache = values.get();
+        args.kv_type = c.kv_type;
+        args.capacity = c.capacity;
+        args.state = state.get();
         rope_kv(args, c.n, nullptr);
 
         const std::vector<float> q_out = device_qkv.download();
