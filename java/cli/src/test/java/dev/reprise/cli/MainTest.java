@@ -1,0 +1,112 @@
+package dev.reprise.cli;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import dev.reprise.Backend;
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Arrays;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** Help, info and exit codes. */
+class MainTest {
+    @TempDir
+    Path directory;
+
+    @Test
+    void helpListsCommandsAndExitCodes() {
+        String help = Program.run("--help").succeeds().out();
+        for (String expected : new String[] {
+            "run", "info", "tokenize", "detokenize", "Exit codes:", "  0 ", "130 ", "141 ", "Examples:"
+        }) {
+            assertTrue(help.contains(expected), expected + " in:\n" + help);
+        }
+        for (String command : new String[] {"run", "info", "tokenize", "detokenize"}) {
+            assertTrue(Program.run(command, "--help").succeeds().out().startsWith("Usage: reprise " + command));
+        }
+    }
+
+    @Test
+    void versionTellsTheLibraryAndItsDevices() {
+        String version = Program.run("--version").succeeds().out();
+        assertTrue(version.startsWith("reprise "), version);
+        assertTrue(version.contains(Backend.describe().libraryFile()), version);
+    }
+
+    @Test
+    void wrongUseGivesTwo() {
+        Program.run().fails(ExitCode.USAGE);
+        Program.run("sing").fails(ExitCode.USAGE);
+        Program.run("run", "--loud").fails(ExitCode.USAGE);
+        Program.run("run", "-n", "many").fails(ExitCode.USAGE);
+        Program.run("run", "-n", "0").fails(ExitCode.USAGE);
+        Program.run("run", "--temp", "-1").fails(ExitCode.USAGE);
+        Program.run("run", "--device", "abacus").fails(ExitCode.USAGE);
+        Program.run("run", "--context", "1000000").fails(ExitCode.USAGE);
+        Program.run("tokenize").fails(ExitCode.USAGE);
+        Program.run("info").fails(ExitCode.USAGE);
+    }
+
+    @Test
+    void aMissingFileGivesThreeAndIsNamed() {
+        for (String command : new String[] {"run", "info", "tokenize", "detokenize"}) {
+            Program program = Program.run(command, directory + "/none.gguf").fails(ExitCode.IO);
+            assertTrue(program.err().contains("none.gguf"), program.err());
+            assertTrue(!program.err().contains("\tat "), program.err());
+        }
+    }
+
+    @Test
+    void aDamagedFileGivesFour() throws IOException {
+        Path file = Files.write(
+                directory.resolve("cut.gguf"), Arrays.copyOf(Files.readAllBytes(Path.of(Program.STORIES)), 100_000));
+        Program.run("run", file.toString(), "-p", "x").fails(ExitCode.MODEL_FORMAT);
+        Program.run("info", file.toString()).fails(ExitCode.MODEL_FORMAT);
+    }
+
+    @Test
+    void anUnknownArchitectureGivesFiveButItsTokenizerAndInfoWork() throws IOException {
+        byte[] bytes = Files.readAllBytes(Path.of(Program.STORIES));
+        byte[] known = "llama".getBytes(StandardCharsets.UTF_8);
+        for (int at = 0; at < 200_000; at++) {
+            if (Arrays.equals(bytes, at, at + known.length, known, 0, known.length)) {
+                bytes[at + 1] = 'o';
+            }
+        }
+        String file = Files.write(directory.resolve("loama.gguf"), bytes).toString();
+
+        assertTrue(Program.run("run", file, "-p", "x").fails(ExitCode.UNSUPPORTED_MODEL).err().contains("loama"));
+        String info = Program.run("info", file).succeeds().out();
+        assertTrue(info.contains("Architecture:  loama") && info.contains("cannot be run"), info);
+        assertEquals("842\n", Program.run("tokenize", file, "-p", "Once", "--ids").succeeds().out());
+    }
+
+    @Test
+    void aDeviceThatIsNotThereGivesSix() {
+        if (!Backend.describe().cudaAvailable()) {
+            Program program = Program.run("run", "--device", "cuda").fails(ExitCode.DEVICE_UNAVAILABLE);
+            assertTrue(program.err().contains("CUDA"), program.err());
+        }
+    }
+
+    @Test
+    void aPromptThatDoesNotFitGivesEight() {
+        Program.run("run", "-p", "word ".repeat(500)).fails(ExitCode.CONTEXT_OVERFLOW);
+    }
+
+    @Test
+    void infoShowsWhatTheModelIsAndNeeds() {
+        String info = Program.run("info", Program.STORIES).succeeds().out();
+        for (String expected : new String[] {
+            "Architecture:  llama\n", "Parameters:    7,344,384\n", "Q4_K ", "Size:          4.8 MB\n",
+            "Context:       384 tokens\n", "Tokenizer:     gpt2 (gpt-2), 4,096 tokens, begin 0 ", "Memory:        ", "Chat template: none\n"
+        }) {
+            assertTrue(info.contains(expected), expected + " in:\n" + info);
+        }
+        assertTrue(Program.run("info", Program.STORIES, "--context", "64").succeeds().out().contains("KV cache 0.3 MB"));
+    }
+}

@@ -1,0 +1,139 @@
+package dev.reprise.cli;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.io.File;
+import java.io.IOException;
+import java.io.InputStream;
+import java.lang.management.ManagementFactory;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
+
+/** The program as a process: signals, pipes, locale, folders that cannot be written to. */
+@Timeout(60)
+class ProcessTest {
+    @TempDir
+    Path directory;
+
+    /** A run of some seconds: nonsense, which seldom ends, in a context that the model was not made for. */
+    private List<String> longRun() throws IOException {
+        byte[] bytes = Files.readAllBytes(Path.of(Program.STORIES));
+        byte[] key = "llama.context_length".getBytes(StandardCharsets.US_ASCII);
+        int at = 0;
+        while (!Arrays.equals(bytes, at, at + key.length, key, 0, key.length)) {
+            at++;
+        }
+        int valueType = 4;
+        ByteBuffer.wrap(bytes).order(ByteOrder.LITTLE_ENDIAN).putInt(at + key.length + valueType, 1 << 16);
+        Path file = Files.write(directory.resolve("long.gguf"), bytes);
+        return List.of(
+                "run", file.toString(), "-p", "Once upon a time", "--context", "20000", "--temp", "1000", "--top-k", "0",
+                "--top-p", "1", "--min-p", "0", "--seed", "1", "--threads", "1");
+    }
+
+    private ProcessBuilder program(List<String> flags, List<String> arguments) {
+        List<String> command = new ArrayList<>();
+        command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
+        // What newer JVMs ask for, and where the native library is unpacked to.
+        for (String flag : ManagementFactory.getRuntimeMXBean().getInputArguments()) {
+            if (flag.startsWith("--enable-native-access") || flag.startsWith("-Dorg.bytedeco")) {
+                command.add(flag);
+            }
+        }
+        command.addAll(flags);
+        command.addAll(List.of("-cp", System.getProperty("java.class.path"), "dev.reprise.cli.Main"));
+        command.addAll(arguments);
+        return new ProcessBuilder(command).redirectError(errors());
+    }
+
+    private File errors() {
+        return directory.resolve("errors").toFile();
+    }
+
+    private String readErrors() throws IOException {
+        return Files.readString(errors().toPath());
+    }
+
+    private static String read(InputStream in) throws IOException {
+        return new String(in.readAllBytes(), StandardCharsets.UTF_8);
+    }
+
+    @Test
+    void textIsUtf8WhateverTheLocale() throws Exception {
+        ProcessBuilder builder = program(List.of("-Dfile.encoding=US-ASCII"), List.of("detokenize", Program.STORIES));
+        builder.environment().put("LC_ALL", "C");
+        String ids = Program.runWithInput("Grüße 🙂", "tokenize", Program.STORIES, "--ids").out();
+        Process process = builder.start();
+        process.getOutputStream().write(ids.getBytes(StandardCharsets.US_ASCII));
+        process.getOutputStream().close();
+
+        assertEquals("Grüße 🙂", read(process.getInputStream()));
+        assertEquals(ExitCode.OK, process.waitFor());
+    }
+
+    @Test
+    void aHomeThatCannotBeWrittenDoesNotMatter() throws Exception {
+        // /proc refuses new files to everybody, root included.
+        Path temporary = Files.createDirectory(directory.resolve("tmp"));
+        List<String> flags = List.of(
+                "-Duser.home=/proc/none", "-Dorg.bytedeco.javacpp.cachedir=/proc/none",
+                "-Djava.io.tmpdir=" + temporary);
+        Process process = program(flags, List.of("run", "-n", "5")).start();
+
+        assertTrue(read(process.getInputStream()).startsWith("Once upon a time"));
+        assertEquals(ExitCode.OK, process.waitFor(), readErrors());
+        try (var files = Files.list(temporary)) {
+            assertEquals(0, files.filter(file -> file.toString().endsWith(".gguf")).count());
+        }
+    }
+
+    @Test
+    void aTemporaryFolderThatCannotBeWrittenDoesNotMatter() throws Exception {
+        List<String> flags = List.of("-Djava.io.tmpdir=/proc/none");
+        Process process = program(flags, List.of("run", "-n", "5")).start();
+
+        assertTrue(read(process.getInputStream()).startsWith("Once upon a time"));
+        assertEquals(ExitCode.OK, process.waitFor(), readErrors());
+    }
+
+    @Test
+    void controlCEndsTheGenerationAndStillShowsTheStatistics() throws Exception {
+        Process process = program(List.of(), longRun()).start();
+        InputStream out = process.getInputStream();
+        out.readNBytes(20);
+        new ProcessBuilder("kill", "-INT", Long.toString(process.pid())).start().waitFor();
+
+        read(out);
+        assertEquals(ExitCode.INTERRUPTED, process.waitFor());
+        assertTrue(readErrors().contains("ended: CANCELLED"), readErrors());
+    }
+
+    @Test
+    void aReaderThatGoesAwayEndsTheProgramQuietly() throws Exception {
+        Process process = program(List.of(), longRun()).start();
+        process.getInputStream().readNBytes(20);
+        process.getInputStream().close();
+
+        assertEquals(ExitCode.OUTPUT_CLOSED, process.waitFor());
+        assertFalse(readErrors().contains("reprise:") || readErrors().contains("Exception"), readErrors());
+    }
+
+    @Test
+    void nothingIsSaidThatWasNotAskedFor() throws Exception {
+        Process process = program(List.of(), List.of("tokenize", Program.STORIES, "-p", "Once", "--ids")).start();
+        assertEquals("842\n", read(process.getInputStream()));
+        assertEquals(ExitCode.OK, process.waitFor());
+        assertEquals("", readErrors());
+    }
+}
