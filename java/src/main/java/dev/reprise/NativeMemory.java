@@ -13,9 +13,10 @@ final class NativeMemory implements AutoCloseable {
     private final long bytes;
     private long used;
 
+    /** Room for one structure of {@code bytes} bytes, or for several whose sizes, rounded up to 8, sum to that. */
     NativeMemory(long bytes) {
-        this.bytes = bytes;
-        start = Pointer.calloc(1, bytes);
+        this.bytes = bytes + 7 & ~7L;
+        start = Pointer.calloc(1, this.bytes);
         if (start == null || start.isNull()) {
             throw new OutOfHostMemoryException("no " + bytes + " bytes of memory left");
         }
