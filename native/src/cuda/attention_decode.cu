@@ -1,5 +1,6 @@
 // One row at a time against a long context. blockIdx: split of the context, 8 heads of a KV head, row.
 #include <algorithm>
+#include <type_traits>
 
 #include "cuda/attention.h"
 #include "cuda/attention_warp.cuh"
@@ -15,6 +16,7 @@ constexpr uint32_t WARPS = 4;
 constexpr uint32_t THREADS = WARPS * 32;
 constexpr uint32_t BLOCK_KEYS = WARPS * TILE_KEYS;
 constexpr uint32_t MAX_SPLITS = 64;
+constexpr uint32_t MIN_SPLIT_KEYS = 2 * BLOCK_KEYS;  // combining parts takes as long as attending to another 64 keys or two
 constexpr uint32_t WANTED_BLOCKS = 256;  // about two per multiprocessor of a large device
 
 constexpr uint32_t ceil_div(uint32_t a, uint32_t b) { return (a + b - 1) / b; }
@@ -31,24 +33,54 @@ struct DecodeArgs {
     RopeKvArgs rope;  // of the fused kernel
 };
 
+/// Rows of the turned q heads in shared memory, apart so that lanes of different heads meet different banks.
+constexpr uint32_t padded(uint32_t head_dim) { return head_dim + 8; }
+
 /// The fused kernel's way in: the block's q heads, turned, to shared memory; and the new key and value to the cache, by
 /// the block whose keys they end.
-template <class Element, int DIM>
-__device__ void take_heads(const RopeKvArgs& rope, float* q, uint32_t first_head, uint32_t n_heads, uint32_t kv_head, bool has_newest) {
-    const uint32_t position = rope.state->position;
-    for (uint32_t i = threadIdx.x / 32; i < n_heads + (has_newest ? 2 : 0); i += WARPS) {
-        const bool is_q = i < n_heads;
-        const uint32_t head = is_q ? first_head + i : rope.n_heads + (i - n_heads) * rope.n_kv_heads + kv_head;
-        const TurnedHead turned = turn_head(rope, head, rope.qkv + size_t{head} * rope.head_dim, position);
-        delay_point();
-        if (is_q) {
-            turned.store(rope, q + i * rope.head_dim);
-        } else {
-            store_to_cache<Element>(rope, head, turned, position);
+class HeadIntake {
+  public:
+    /// Sends out all loads: they depend on nothing that the block has to wait for.
+    __device__ __forceinline__ HeadIntake(const RopeKvArgs& rope, uint32_t first_head, uint32_t n_heads, uint32_t kv_head)
+        : rope_(rope), first_head_(first_head), n_heads_(n_heads), kv_head_(kv_head) {
+#pragma unroll
+        for (uint32_t round = 0; round < ROUNDS; ++round) {
+            const uint32_t i = threadIdx.x / 32 + round * WARPS;
+            if (i < n_heads + 2) heads_[round] = load_head(rope, rope.qkv + size_t{head_of(i)} * rope.head_dim);
         }
     }
-    __syncthreads();
-}
+
+    template <class Element>
+    __device__ __forceinline__ void finish(float* q, uint32_t position, bool has_newest) {
+        const uint32_t n = n_heads_ + (has_newest ? 2 : 0);
+#pragma unroll
+        for (uint32_t round = 0; round < ROUNDS; ++round) {
+            const uint32_t i = threadIdx.x / 32 + round * WARPS;
+            if (i >= n) break;
+            turn_head(rope_, head_of(i), position, heads_[round]);
+            delay_point();
+            if (i < n_heads_) {
+                heads_[round].store(rope_, q + i * padded(rope_.head_dim));
+            } else {
+                store_to_cache<Element>(rope_, head_of(i), heads_[round], position);
+            }
+        }
+        __syncthreads();
+    }
+
+  private:
+    static constexpr uint32_t ROUNDS = (HEADS + 2 + WARPS - 1) / WARPS;
+    __device__ __forceinline__ uint32_t head_of(uint32_t i) const {
+        return i < n_heads_ ? first_head_ + i : rope_.n_heads + (i - n_heads_) * rope_.n_kv_heads + kv_head_;
+    }
+    const RopeKvArgs& rope_;
+    uint32_t first_head_, n_heads_, kv_head_;
+    TurnedHead heads_[ROUNDS];
+};
+/// In its place where q is turned already.
+struct NoIntake {
+    __device__ __forceinline__ NoIntake(const RopeKvArgs&, uint32_t, uint32_t, uint32_t) {}
+};
 
 /// A part: out [head_dim], not divided by sum, then max and sum.
 __device__ __forceinline__ size_t part_values(const AttentionArgs& args) { return args.head_dim + 2; }
@@ -70,7 +102,7 @@ __device__ bool is_last_arrival(uint32_t* counter, uint32_t n) {
     return last;
 }
 
-/// Adds up the parts of n_heads heads in order of the context.
+/// Adds up the parts of n_heads heads in order of the context. Every thread has its loads in flight at once.
 __device__ void combine(const AttentionArgs& args, const float* parts, uint32_t n_parts, uint32_t n_splits, uint32_t first_head,
                         uint32_t n_heads) {
     __shared__ float weights[HEADS][MAX_SPLITS];
@@ -78,30 +110,55 @@ __device__ void combine(const AttentionArgs& args, const float* parts, uint32_t 
     const size_t size = part_values(args);
     const uint32_t lane = threadIdx.x % 32;
     for (uint32_t h = threadIdx.x / 32; h < n_heads; h += WARPS) {
+        constexpr uint32_t ROUNDS = MAX_SPLITS / 32;
         const float* of_head = parts + size_t{first_head + h} * n_splits * size + args.head_dim;
-        float largest = LOWEST;
-        for (uint32_t s = lane; s < n_parts; s += 32) {
-            weights[h][s] = __ldcg(of_head + s * size);
-            largest = fmaxf(largest, weights[h][s]);
+        float2 max_sum[ROUNDS];
+        float largest = LOWEST, sum = 0;
+#pragma unroll
+        for (uint32_t round = 0; round < ROUNDS; ++round) {
+            const uint32_t s = lane + round * 32;
+            max_sum[round] = s < n_parts ? __ldcg(reinterpret_cast<const float2*>(of_head + s * size)) : make_float2(LOWEST, 0.f);
+            largest = fmaxf(largest, max_sum[round].x);
         }
         for (int offset = 16; offset > 0; offset /= 2) largest = fmaxf(largest, __shfl_xor_sync(~0u, largest, offset));
-        float sum = 0;
-        for (uint32_t s = lane; s < n_parts; s += 32) {
-            weights[h][s] = exp2f(weights[h][s] - largest);
-            sum = fmaf(weights[h][s], __ldcg(of_head + s * size + 1), sum);
+#pragma unroll
+        for (uint32_t round = 0; round < ROUNDS; ++round) {
+            const float weight = exp2f(max_sum[round].x - largest);
+            weights[h][lane + round * 32] = weight;
+            sum = fmaf(weight, max_sum[round].y, sum);
         }
         for (int offset = 16; offset > 0; offset /= 2) sum += __shfl_xor_sync(~0u, sum, offset);
         if (lane == 0) factor[h] = 1.f / sum;
     }
     __syncthreads();
-    for (uint32_t i = threadIdx.x; i < n_heads * args.head_dim; i += THREADS) {
-        const uint32_t h = i / args.head_dim, dim = i % args.head_dim;
-        const float* part = parts + size_t{first_head + h} * n_splits * size + dim;
-        float value = 0;
-#pragma unroll 8
-        for (uint32_t s = 0; s < n_parts; ++s) value = fmaf(weights[h][s], __ldcg(part + s * size), value);
+    // A warp takes 32 dimensions of a head at a time, so that store() has whole groups; two at once, for more loads in flight.
+    const uint32_t pieces_per_head = (args.head_dim + 31) / 32, n_pieces = n_heads * pieces_per_head;
+    const uint32_t warp = threadIdx.x / 32;
+    for (uint32_t first = warp; first < n_pieces; first += 2 * WARPS) {
+        float value[2] = {};
+        uint32_t head[2], dim[2];
+        bool valid[2];
+#pragma unroll
+        for (uint32_t j = 0; j < 2; ++j) {
+            const uint32_t piece = first + j * WARPS;
+            head[j] = piece / pieces_per_head;
+            dim[j] = piece % pieces_per_head * 32 + lane;
+            valid[j] = piece < n_pieces && dim[j] < args.head_dim;
+        }
+#pragma unroll 4
+        for (uint32_t s = 0; s < n_parts; ++s) {
+#pragma unroll
+            for (uint32_t j = 0; j < 2; ++j) {
+                if (!valid[j]) continue;
+                const float* part = parts + (size_t{first_head + head[j]} * n_splits + s) * size;
+                value[j] = fmaf(weights[head[j]][s], __ldcg(part + dim[j]), value[j]);
+            }
+        }
         delay_point();
-        store(args, 0, first_head + h, dim, value * factor[h]);
+#pragma unroll
+        for (uint32_t j = 0; j < 2; ++j) {
+            if (valid[j]) store(args, 0, first_head + head[j], dim[j], value[j] * factor[head[j]]);
+        }
     }
 }
 
@@ -118,8 +175,10 @@ __global__ void __launch_bounds__(THREADS) attention_decode_kernel(const __grid_
     const uint32_t first_head = kv_head * per_kv_head + first_in_group;
     const uint32_t n_heads = min(HEADS, per_kv_head - first_in_group);
 
-    const uint32_t seq_len = min(args.state->seq_len + row, args.capacity);
-    const uint32_t keys_per_split = (seq_len + gridDim.x * BLOCK_KEYS - 1) / (gridDim.x * BLOCK_KEYS) * BLOCK_KEYS;
+    std::conditional_t<FUSED, HeadIntake, NoIntake> intake(decode.rope, first_head, n_heads, kv_head);
+    const uint32_t seq_len = min(args.state->seq_len + row, args.capacity), position = args.state->position;
+    const uint32_t even_split = (seq_len + gridDim.x * BLOCK_KEYS - 1) / (gridDim.x * BLOCK_KEYS) * BLOCK_KEYS;
+    const uint32_t keys_per_split = max(even_split, MIN_SPLIT_KEYS);
     const uint32_t n_parts = (seq_len + keys_per_split - 1) / keys_per_split;
     if (blockIdx.x >= n_parts) return;
     const uint32_t begin = blockIdx.x * keys_per_split, end = min(begin + keys_per_split, seq_len);
@@ -127,37 +186,46 @@ __global__ void __launch_bounds__(THREADS) attention_decode_kernel(const __grid_
     {
         const size_t cache = size_t{kv_head} * args.capacity * args.head_dim;
         const float* q = args.q + row * args.q_stride + size_t{first_head} * args.head_dim;
+        uint32_t q_stride = args.head_dim;
         if constexpr (FUSED) {
-            __shared__ float turned_q[HEADS * DIM];
-            take_heads<Element, DIM>(decode.rope, turned_q, first_head, n_heads, kv_head, end == seq_len);
+            __shared__ __align__(16) float turned_q[HEADS * padded(DIM)];
+            intake.template finish<Element>(turned_q, position, end == seq_len);
             q = turned_q;
+            q_stride = padded(args.head_dim);
         }
         Warp<DIM> state;
-        state.begin(q, n_heads, args.head_dim, args.scale);
+        state.begin(q, q_stride, n_heads, args.head_dim, args.scale);
         state.attend(static_cast<const Element*>(args.k) + cache, static_cast<const Element*>(args.v) + cache,
                      begin + warp * TILE_KEYS, BLOCK_KEYS, end);
         state.finish(results[warp]);
     }
     __syncthreads();
 
-    for (uint32_t i = threadIdx.x; i < n_heads * args.head_dim; i += THREADS) {
-        const uint32_t h = i / args.head_dim, dim = i % args.head_dim;
-        float largest = results[0].max[h];
+    const uint32_t lane = threadIdx.x % 32;
+    for (uint32_t h = warp; h < n_heads; h += WARPS) {
+        float weights[WARPS];
+        float largest = results[0].max[h], sum = 0;
+#pragma unroll
         for (uint32_t w = 1; w < WARPS; ++w) largest = fmaxf(largest, results[w].max[h]);
-        float value = 0, sum = 0;
+#pragma unroll
         for (uint32_t w = 0; w < WARPS; ++w) {
-            const float weight = exp2f(results[w].max[h] - largest);
-            value = fmaf(weight, results[w].out[h][dim], value);
-            sum = fmaf(weight, results[w].sum[h], sum);
+            weights[w] = exp2f(results[w].max[h] - largest);
+            sum = fmaf(weights[w], results[w].sum[h], sum);
         }
-        delay_point();
-        if (n_parts == 1) {
-            store(args, row, first_head + h, dim, value / sum);
-            continue;
-        }
+        const float factor = n_parts == 1 ? 1.f / sum : 1.f;
         float* part = decode.scratch.parts + (size_t{first_head + h} * gridDim.x + blockIdx.x) * part_values(args);
-        part[dim] = value;
-        if (dim == 0) {
+        for (uint32_t dim = lane; dim < args.head_dim; dim += 32) {
+            float value = 0;
+#pragma unroll
+            for (uint32_t w = 0; w < WARPS; ++w) value = fmaf(weights[w], results[w].out[h][dim], value);
+            delay_point();
+            if (n_parts == 1) {
+                store(args, row, first_head + h, dim, value * factor);
+            } else {
+                part[dim] = value;
+            }
+        }
+        if (n_parts > 1 && lane == 0) {
             part[args.head_dim] = largest;
             part[args.head_dim + 1] = sum;
         }

@@ -48,8 +48,8 @@ struct HalfWarp {
     float out[TILES][4];
     uint32_t head_dim, lane;
 
-    /// q: the first head's; n_heads of them.
-    __device__ void begin(const float* q, uint32_t n_heads, uint32_t dim, float scale) {
+    /// q: the first head's; n_heads of them, stride values apart.
+    __device__ void begin(const float* q, uint32_t stride, uint32_t n_heads, uint32_t dim, float scale) {
         head_dim = dim;
         lane = threadIdx.x % 32;
         const uint32_t g = lane / 4, t = lane % 4;
@@ -60,19 +60,21 @@ struct HalfWarp {
             const uint32_t first = s * 32 + t * 8;
             const bool valid = g < n_heads && first < dim;
 #pragma unroll
-            for (int i = 0; i < 8; ++i) {
-                values[s][i] = valid ? q[g * dim + first + i] : 0.f;
-                largest = fmaxf(largest, fabsf(values[s][i]));
+            for (int i = 0; i < 8; i += 4) {
+                const float4 four = valid ? *reinterpret_cast<const float4*>(q + g * stride + first + i) : make_float4(0, 0, 0, 0);
+                *reinterpret_cast<float4*>(values[s] + i) = four;
             }
+#pragma unroll
+            for (int i = 0; i < 8; ++i) largest = fmaxf(largest, fabsf(values[s][i]));
         }
         largest = fmaxf(largest, __shfl_xor_sync(~0u, largest, 1));
         largest = fmaxf(largest, __shfl_xor_sync(~0u, largest, 2));
-        const float q_scale = power_of_two_above(largest);
+        const float q_scale = power_of_two_above(largest), inverse = 1.f / q_scale;  // exact both
 #pragma unroll
         for (int s = 0; s < SLABS; ++s) {
 #pragma unroll
             for (int i = 0; i < 4; ++i) {
-                const float x = values[s][2 * i] / q_scale, y = values[s][2 * i + 1] / q_scale;
+                const float x = values[s][2 * i] * inverse, y = values[s][2 * i + 1] * inverse;
                 const __half2 high = __floats2half2_rn(x, y);
                 q_high[s][i] = *reinterpret_cast<const uint32_t*>(&high);
                 q_low[s][i] = pack_half2(x - __low2float(high), y - __high2float(high));
@@ -140,16 +142,20 @@ struct HalfWarp {
             load_value_piece(values_behind[i], v, key, g + 8, end);
         }
 
-        float scores[4] = {};
+        // Four sums, so that no product waits for the one before it.
+        float sums[4][4] = {};
 #pragma unroll
         for (int s = 0; s < SLABS; ++s) {
             const uint4 &a = keys.rows[s][0], &b = keys.rows[s][1];
             const uint32_t even[4] = {a.x, b.x, a.y, b.y}, odd[4] = {a.z, b.z, a.w, b.w};
-            multiply(scores, even, q_high[s]);
-            multiply(scores, odd, q_high[s] + 2);
-            multiply(scores, even, q_low[s]);
-            multiply(scores, odd, q_low[s] + 2);
+            multiply(sums[0], even, q_high[s]);
+            multiply(sums[1], odd, q_high[s] + 2);
+            multiply(sums[2], even, q_low[s]);
+            multiply(sums[3], odd, q_low[s] + 2);
         }
+        float scores[4];
+#pragma unroll
+        for (int i = 0; i < 4; ++i) scores[i] = (sums[0][i] + sums[1][i]) + (sums[2][i] + sums[3][i]);
         const bool low_valid = first + g < end, high_valid = first + g + 8 < end;
         float p[4];
 #pragma unroll
@@ -244,7 +250,7 @@ struct FloatWarp {
     float score_scale;
     uint32_t n_heads, head_dim, lane;
 
-    __device__ void begin(const float* first_q, uint32_t heads, uint32_t dim, float scale) {
+    __device__ void begin(const float* first_q, uint32_t stride, uint32_t heads, uint32_t dim, float scale) {
         n_heads = heads;
         head_dim = dim;
         lane = threadIdx.x % 32;
@@ -256,7 +262,7 @@ struct FloatWarp {
 #pragma unroll
             for (int i = 0; i < VALUES; ++i) {
                 const uint32_t d = lane + i * 32;
-                q[h][i] = h < n_heads && d < dim ? first_q[h * dim + d] : 0.f;
+                q[h][i] = h < n_heads && d < dim ? first_q[h * stride + d] : 0.f;
                 out[h][i] = 0;
             }
         }

@@ -1,5 +1,6 @@
 // The fused decode step: five kernels a layer, each of which streams its weights while its predecessor still runs.
 //
+//   rope_table                               cosines and sines of the position
 //   embed                                    x = table[token]
 //   fused_project        norm, q k v, bias   -> qkv
 //   attention_fused      q/k norm, RoPE, KV scatter, attention -> attention
@@ -49,7 +50,10 @@ void Forward::decode_fused(cudaStream_t stream) const {
     bool feed_forward_is_bf16 = false;
     for (const Step& step : plan_.steps) {
         std::visit(Overloaded{
-                       [&](const EmbedStep& s) { embed_rows(*weights_.matrix(s.table), &b.state->token, 1, b.x, stream); },
+                       [&](const EmbedStep& s) {
+                           rope_table(weights_.rope_turns(), plan_.rope.n_rot, b.state, b.cos_sin, stream);
+                           embed_rows(*weights_.matrix(s.table), &b.state->token, 1, b.x, stream);
+                       },
                        [&](const QkvStep& s) {
                            float* out = b.qkv;
                            const MatvecPart parts[] = {{weights_.matrix(s.q), out, weights_.vector(s.q_bias)},
@@ -58,7 +62,11 @@ void Forward::decode_fused(cudaStream_t stream) const {
                            fused_project(parts, {b.x, weights_.vector(s.norm), h_.rms_eps}, stream);
                            qkv = &s;
                        },
-                       [&](const AttentionStep& s) { attention_fused(attention_args(s), rope_args(*qkv), b.attention_scratch, stream); },
+                       [&](const AttentionStep& s) {
+                           RopeKvArgs rope = rope_args(*qkv);
+                           rope.cos_sin = b.cos_sin;
+                           attention_fused(attention_args(s), rope, b.attention_scratch, stream);
+                       },
                        [&](const GatedFeedForwardStep& s) {
                            const DeviceMatrix& gate = *weights_.matrix(s.gate);
                            fused_gated_feed_forward(gate, *weights_.matrix(s.up), {b.x, weights_.vector(s.norm), h_.rms_eps}, b.gate_up, stream);

@@ -22,7 +22,8 @@ __global__ void __launch_bounds__(WARPS * 32) rope_kv_kernel(const __grid_consta
     if (head >= args.n_heads + 2 * args.n_kv_heads) return;
     const uint32_t position = args.state->position + row;
     float* values = args.qkv + row * args.row_stride + size_t{head} * args.head_dim;
-    const TurnedHead turned = turn_head(args, head, values, position);
+    TurnedHead turned = load_head(args, values);
+    turn_head(args, head, position, turned);
     delay_point();
     if (head < args.n_heads) {
         turned.store(args, values);
@@ -31,7 +32,23 @@ __global__ void __launch_bounds__(WARPS * 32) rope_kv_kernel(const __grid_consta
     }
 }
 
+__global__ void rope_table_kernel(const double* turns, uint32_t n_rot, const DecodeState* state, float* cos_sin) {
+    release_successor();
+    wait_for_predecessor();
+    const uint32_t half = n_rot / 2;
+    for (uint32_t p = threadIdx.x; p < half; p += blockDim.x) {
+        const float2 cs = cos_sin_of(turns, p, state->position);
+        delay_point();
+        cos_sin[p] = cs.x;
+        cos_sin[half + p] = cs.y;
+    }
+}
+
 }  // namespace
+
+void rope_table(const double* turns, uint32_t n_rot, const DecodeState* state, float* cos_sin, cudaStream_t stream) {
+    launch(rope_table_kernel, 1, WARPS * 32, 0, stream, turns, n_rot, state, cos_sin);
+}
 
 void rope_kv(const RopeKvArgs& args, uint32_t n, cudaStream_t stream) {
     if (args.head_dim % 2 != 0 || args.head_dim > MAX_HEAD_PAIRS * 64) fail(REPRISE_INTERNAL, "rope: heads of %u", args.head_dim);
@@ -49,6 +66,7 @@ std::vector<double> rope_turns(const Rope& rope) {
 void load_rope_kernels() {
     load_kernel(rope_kv_kernel<__half>);
     load_kernel(rope_kv_kernel<float>);
+    load_kernel(rope_table_kernel);
 }
 
 }  // namespace reprise::cuda

@@ -50,25 +50,42 @@ struct TurnedHead {
     }
 };
 
-/// Head number head of [q heads, k heads, v heads], whose values are given: rms_norm where the norms are there, RoPE.
-__device__ __forceinline__ TurnedHead turn_head(const RopeKvArgs& args, uint32_t head, const float* values, uint32_t position) {
-    const uint32_t lane = threadIdx.x % 32;
-    const bool is_v = head >= args.n_heads + args.n_kv_heads;
-    const float* norm = head < args.n_heads ? args.q_norm : is_v ? nullptr : args.k_norm;
-    TurnedHead head_values;
-    float sum = 0;
+/// Cosine and sine of pair p at a position.
+__device__ __forceinline__ float2 cos_sin_of(const double* turns, uint32_t p, uint32_t position) {
+    // In double: at position 100,000 a float angle is off by 0.004 radians.
+    const double turned = static_cast<double>(position) * turns[p];
+    float sin, cos;
+    sincospif(2.f * static_cast<float>(turned - rint(turned)), &sin, &cos);
+    return make_float2(cos, sin);
+}
+
+/// The values of a head as the products left them.
+__device__ __forceinline__ TurnedHead load_head(const RopeKvArgs& args, const float* values) {
+    TurnedHead head;
 #pragma unroll
     for (uint32_t i = 0; i < MAX_HEAD_PAIRS; ++i) {
-        const uint32_t p = lane + i * 32;
+        const uint32_t p = threadIdx.x % 32 + i * 32;
         if (p >= args.head_dim / 2) break;
         const HeadPair at = pair_of(args, p);
-        const float x = __ldcg(values + at.a), y = __ldcg(values + at.b);
-        head_values.a[i] = x;
-        head_values.b[i] = y;
-        sum = fmaf(x, x, fmaf(y, y, sum));
+        head.a[i] = __ldcg(values + at.a);
+        head.b[i] = __ldcg(values + at.b);
     }
+    return head;
+}
+
+/// Head number head of [q heads, k heads, v heads]: rms_norm where the norms are there, RoPE.
+__device__ __forceinline__ void turn_head(const RopeKvArgs& args, uint32_t head, uint32_t position, TurnedHead& values) {
+    const uint32_t lane = threadIdx.x % 32;
+    if (head >= args.n_heads + args.n_kv_heads) return;
+    const float* norm = head < args.n_heads ? args.q_norm : args.k_norm;
     float factor = 1.f;
     if (norm != nullptr) {
+        float sum = 0;
+#pragma unroll
+        for (uint32_t i = 0; i < MAX_HEAD_PAIRS; ++i) {
+            if (lane + i * 32 >= args.head_dim / 2) break;
+            sum = fmaf(values.a[i], values.a[i], fmaf(values.b[i], values.b[i], sum));
+        }
         for (int offset = 16; offset > 0; offset /= 2) sum += __shfl_xor_sync(~0u, sum, offset);
         factor = 1.f / sqrtf(sum / static_cast<float>(args.head_dim) + args.rms_eps);
     }
@@ -76,22 +93,21 @@ __device__ __forceinline__ TurnedHead turn_head(const RopeKvArgs& args, uint32_t
     for (uint32_t i = 0; i < MAX_HEAD_PAIRS; ++i) {
         const uint32_t p = lane + i * 32;
         if (p >= args.head_dim / 2) break;
-        float& x = head_values.a[i];
-        float& y = head_values.b[i];
+        float& x = values.a[i];
+        float& y = values.b[i];
         if (norm != nullptr) {
             const HeadPair at = pair_of(args, p);
             x = x * factor * norm[at.a];
             y = y * factor * norm[at.b];
         }
-        if (is_v || p >= args.n_rot / 2) continue;
-        const double turns = static_cast<double>(position) * args.turns[p];
-        float sin, cos;
-        sincospif(2.f * static_cast<float>(turns - rint(turns)), &sin, &cos);
-        const float turned = x * cos - y * sin;
-        y = x * sin + y * cos;
+        const uint32_t half = args.n_rot / 2;
+        if (p >= half) continue;
+        const float2 cs = args.cos_sin != nullptr ? make_float2(__ldcg(args.cos_sin + p), __ldcg(args.cos_sin + half + p))
+                                                  : cos_sin_of(args.turns, p, position);
+        const float turned = x * cs.x - y * cs.y;
+        y = x * cs.y + y * cs.x;
         x = turned;
     }
-    return head_values;
 }
 
 /// A k or v head to its row of the cache; nothing at or beyond the capacity.

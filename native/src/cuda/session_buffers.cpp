@@ -42,6 +42,7 @@ void SessionBuffers::carve(Carver& carver, const Plan& plan, const SessionShape&
     x = carver.take<float>(chunk * h.n_embd);
     qkv = carver.take<float>(chunk * (h.q_dim() + 2 * h.kv_dim()));
     attention = carver.take<float>(chunk * h.q_dim());
+    cos_sin = carver.take<float>(plan.rope.n_rot);
     gate_up = carver.take<float>(chunk * 2 * h.n_ff);
 
     const WantedForms wants(plan, shape.exact);
