@@ -16,6 +16,8 @@ struct Backend {
     reprise_graph_mode graph_mode;
 };
 
+inline void PrintTo(const Backend& backend, std::ostream* out) { *out << backend.name; }
+
 inline constexpr Backend kBackends[] = {
     {"Cpu", REPRISE_DEVICE_CPU, REPRISE_GRAPH_AUTO},
     {"CudaEager", REPRISE_DEVICE_CUDA, REPRISE_GRAPH_EAGER},
