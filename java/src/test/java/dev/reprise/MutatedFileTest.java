@@ -25,7 +25,7 @@ class MutatedFileTest {
     /** Memory that a file may cost besides 8 times its metadata and its weights. */
     private static final long MEMORY_BYTES = 1 << 20;
     /** Memory of the process, which others than the file at hand use too, may grow by this over all files. */
-    private static final long RESIDENT_GROWTH_KB = 64 << 10;
+    private static final long RESIDENT_GROWTH_KB = 128 << 10;
 
     private static final ThreadMXBean THREADS = (ThreadMXBean) ManagementFactory.getThreadMXBean();
 
