@@ -10,12 +10,13 @@
 #   REPRISE_JSON_INCLUDE  folder of nlohmann/json.hpp, where it is not installed
 #   REPRISE_BUILD         build folder (default: build/gpu); one that was built elsewhere does, without the part build
 #   REPRISE_RESULTS       results folder
+#   REPRISE_COMMIT        what was built, where that is no git checkout
 #   REPRISE_BENCH_MODELS  "PRESET:TYPE ..." for reprise-synth (default: what README.md's table has)
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
 build=${REPRISE_BUILD:-build/gpu}
-commit=$(git rev-parse --short HEAD 2>/dev/null || echo unknown)
+commit=${REPRISE_COMMIT:-$(git rev-parse --short HEAD 2>/dev/null || echo unknown)}
 results=${REPRISE_RESULTS:-bench/results/$(date -u +%Y-%m-%d)-$commit}
 card=$(nvidia-smi --query-gpu=name,driver_version --format=csv,noheader | head -1)
 models=${REPRISE_BENCH_MODELS:-qwen2.5-1.5b:Q4_K_M llama-3.2-1b:Q4_K_M qwen2.5-0.5b:Q8_0 qwen2.5-1.5b:Q8_0 qwen2.5-1.5b:F16 llama-3.1-8b:Q4_K_M qwen3-8b:Q4_K_M}
