@@ -94,11 +94,12 @@ public final class Main implements Runnable {
 
     private static int report(Exception failure, CommandLine commandLine, ParseResult parsed) {
         int code = ExitCode.of(failure);
-        if (code != ExitCode.OUTPUT_CLOSED) {
-            commandLine.getErr().println("reprise: " + failure.getMessage());
-        }
-        if (code == ExitCode.FAILED) {
+        if (code == ExitCode.INTERRUPTED) {
+            commandLine.getErr().println("reprise: interrupted");
+        } else if (code == ExitCode.FAILED) {
             failure.printStackTrace(commandLine.getErr());
+        } else if (code != ExitCode.OUTPUT_CLOSED) {
+            commandLine.getErr().println("reprise: " + failure.getMessage());
         }
         return code;
     }

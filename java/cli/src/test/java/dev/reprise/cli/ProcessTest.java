@@ -13,9 +13,13 @@ import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.jar.Attributes;
+import java.util.jar.JarOutputStream;
+import java.util.jar.Manifest;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
@@ -80,6 +84,42 @@ class ProcessTest {
 
         assertEquals("Grüße 🙂", read(process.getInputStream()));
         assertEquals(ExitCode.OK, process.waitFor());
+    }
+
+    @Test
+    void argumentsOfTheLauncherAreUtf8WhateverTheLocale() throws Exception {
+        Path launcher = install(directory);
+        // The JVM of the test, too, would encode arguments as the locale says; a script holds them as they are.
+        Path script = Files.writeString(
+                directory.resolve("script"), launcher + " tokenize " + Program.STORIES + " --ids -p 'Grüße 🙂'");
+        ProcessBuilder builder = new ProcessBuilder("sh", script.toString()).redirectError(errors());
+        builder.environment().put("LC_ALL", "C");
+        builder.environment().put("JAVA_HOME", System.getProperty("java.home"));
+        Process process = builder.start();
+
+        assertEquals(
+                Program.runWithInput("Grüße 🙂", "tokenize", Program.STORIES, "--ids").out(),
+                read(process.getInputStream()));
+        assertEquals(ExitCode.OK, process.waitFor(), readErrors());
+    }
+
+    /** The launcher in front of a jar that leads to the classes under test. */
+    private static Path install(Path home) throws IOException {
+        Path launcher = Path.of(System.getProperty("basedir", "."), "src/main/launcher/reprise");
+        Path installed = Files.createDirectory(home.resolve("bin")).resolve("reprise");
+        Files.copy(launcher, installed, StandardCopyOption.COPY_ATTRIBUTES);
+        Manifest manifest = new Manifest();
+        StringBuilder classPath = new StringBuilder();
+        for (String entry : System.getProperty("java.class.path").split(File.pathSeparator)) {
+            classPath.append(new File(entry).toURI()).append(' ');
+        }
+        manifest.getMainAttributes().put(Attributes.Name.MANIFEST_VERSION, "1.0");
+        manifest.getMainAttributes().put(Attributes.Name.MAIN_CLASS, "dev.reprise.cli.Main");
+        manifest.getMainAttributes().put(Attributes.Name.CLASS_PATH, classPath.toString());
+        manifest.getMainAttributes().putValue("Enable-Native-Access", "ALL-UNNAMED");
+        Path jar = Files.createDirectory(home.resolve("lib")).resolve("reprise-cli.jar");
+        new JarOutputStream(Files.newOutputStream(jar), manifest).close();
+        return installed;
     }
 
     @Test
