@@ -1,6 +1,7 @@
 package dev.reprise;
 
 import java.lang.ref.Cleaner;
+import java.nio.file.FileSystems;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Objects;
@@ -20,6 +21,9 @@ public final class ModelFile implements AutoCloseable {
     private List<TensorInfo> tensors;
 
     private ModelFile(Path path, boolean mmap) {
+        if (path.getFileSystem() != FileSystems.getDefault()) {
+            throw new IllegalArgumentException(path + " is not a file of the operating system: copy it out first");
+        }
         this.path = path;
         handle = Native.openFile(path, mmap);
         cleanable = Cleanup.register(this, new Closer(handle));

@@ -5,8 +5,8 @@ import org.bytedeco.javacpp.Pointer;
 /**
  * A zeroed block of native memory, freed by {@link #close}.
  *
- * <p>JavaCPP would allocate structures too, but refuses to once the process has more resident memory than four times the
- * Java heap, which a model that is read rather than mapped easily has.
+ * <p>JavaCPP would allocate structures too, but may refuse to once the process has more resident memory than four times
+ * the Java heap, which a model that is read rather than mapped easily has.
  */
 final class NativeMemory implements AutoCloseable {
     private final Pointer start;

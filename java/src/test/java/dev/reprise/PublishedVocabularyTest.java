@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.reprise.json.Json;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -31,8 +32,8 @@ class PublishedVocabularyTest {
             Map<?, ?> row = (Map<?, ?>) one;
             String text = (String) row.get("text");
             int[] plain = tokenizer.encode(text);
-            assertArrayEquals(Json.ints(row.get("plain")), plain, text);
-            assertArrayEquals(Json.ints(row.get("special")), tokenizer.encode(text, true, true), text);
+            assertArrayEquals(TestData.ints(row.get("plain")), plain, text);
+            assertArrayEquals(TestData.ints(row.get("special")), tokenizer.encode(text, true, true), text);
             assertEquals(text, tokenizer.decode(plain));
             assertEquals(text, stream(tokenizer, plain));
         }
@@ -57,7 +58,7 @@ class PublishedVocabularyTest {
         for (Object one : cases(TestData.path(folder + "/expected.json"))) {
             Map<?, ?> row = (Map<?, ?>) one;
             String prompt = (String) row.get("prompt");
-            assertArrayEquals(Json.ints(row.get("prompt_ids")), tokenizer.encode(prompt, true, true), prompt);
+            assertArrayEquals(TestData.ints(row.get("prompt_ids")), tokenizer.encode(prompt, true, true), prompt);
         }
     }
 

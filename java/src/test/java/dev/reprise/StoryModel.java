@@ -1,5 +1,6 @@
 package dev.reprise;
 
+import dev.reprise.json.Json;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.UncheckedIOException;
@@ -50,8 +51,8 @@ final class StoryModel {
                         .stream().mapToDouble(margin -> ((Number) margin).doubleValue()).toArray();
                 result.add(new Continuation(
                         (String) entry.get("prompt"),
-                        Json.ints(entry.get("prompt_ids")),
-                        Json.ints(entry.get("ids")),
+                        TestData.ints(entry.get("prompt_ids")),
+                        TestData.ints(entry.get("ids")),
                         margins,
                         ((Number) entry.get("stable")).intValue()));
             }

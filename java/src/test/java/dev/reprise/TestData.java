@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.List;
 
 /** The test data that the environment variable REPRISE_TESTDATA points to. */
 final class TestData {
@@ -20,5 +21,10 @@ final class TestData {
         Path path = Path.of(root, name.split("/"));
         assertTrue(Files.exists(path), "REPRISE_TESTDATA is " + root + ", but " + path + " does not exist");
         return path;
+    }
+
+    /** The elements of a JSON array of integers. */
+    static int[] ints(Object array) {
+        return ((List<?>) array).stream().mapToInt(value -> ((Long) value).intValue()).toArray();
     }
 }

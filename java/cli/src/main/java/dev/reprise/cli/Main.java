@@ -22,7 +22,7 @@ import picocli.CommandLine.Spec;
         commandListHeading = "%nCommands:%n",
         footerHeading = "%nExamples:%n",
         footer = {
-            "  reprise run                             tell a story with the model that comes along",
+            "  reprise run                            tells a story with the model that comes along",
             "  reprise run model.gguf -p 'Dear diary,' -n 200",
             "  reprise run model.gguf -p '2+2=' --temp 0 -n 4",
             "  reprise info model.gguf",
@@ -75,6 +75,7 @@ public final class Main implements Runnable {
 
     private static int run(String[] args, Terminal terminal) {
         CommandLine commandLine = new CommandLine(new Main(), new CommandFactory(terminal));
+        commandLine.setUsageHelpWidth(100);
         commandLine.setOut(terminal.helpWriter());
         commandLine.setErr(new PrintWriter(terminal.err(), true));
         commandLine.setCaseInsensitiveEnumValuesAllowed(true);
