@@ -1,5 +1,6 @@
-// Counts the CUDA driver calls that a process makes between its 32nd and its 250th graph launch: a decoding session makes
-// none but those launches. A library that the driver loads (CUDA_INJECTION64_PATH); prints to stderr when the process ends.
+// Counts the CUDA driver calls that a process makes between its 32nd and its 250th graph launch: a decoding session
+// makes none but those launches. A library that the driver loads (CUDA_INJECTION64_PATH); prints to stderr when the
+// process ends.
 #include <cupti.h>
 
 #include <atomic>
@@ -30,7 +31,8 @@ void CUPTIAPI on_call(void*, CUpti_CallbackDomain, CUpti_CallbackId id, const vo
 }
 
 void report() {
-    std::fprintf(stderr, "CUDA driver calls from graph launch %d to %d of %d:\n", FIRST_LAUNCH, LAST_LAUNCH, launches.load());
+    std::fprintf(stderr, "CUDA driver calls from graph launch %d to %d of %d:\n", FIRST_LAUNCH, LAST_LAUNCH,
+                 launches.load());
     bool only_launches = launches >= LAST_LAUNCH;
     for (const Function& f : functions) {
         if (f.calls == 0) continue;

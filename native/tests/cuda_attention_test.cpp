@@ -13,8 +13,8 @@ using cpu::Random;
 struct Heads {
     uint32_t n_heads, n_kv_heads, head_dim;
 };
-constexpr Heads kHeads[] = {{4, 2, 64},  {9, 3, 64},  {14, 2, 64}, {12, 2, 128}, {32, 8, 128}, {28, 4, 128}, {8, 1, 256},
-                            {3, 3, 80},  {20, 1, 96}, {2, 2, 8},   {6, 2, 40},   {5, 1, 136},  {1, 1, 128}};
+constexpr Heads kHeads[] = {{4, 2, 64}, {9, 3, 64},  {14, 2, 64}, {12, 2, 128}, {32, 8, 128}, {28, 4, 128}, {8, 1, 256},
+                            {3, 3, 80}, {20, 1, 96}, {2, 2, 8},   {6, 2, 40},   {5, 1, 136},  {1, 1, 128}};
 
 /// Rounding of the weights to float16, which tensor cores multiply, and of sums.
 double bound(TensorType kv_type) { return kv_type == TensorType::F16 ? 1e-3 : 5e-6; }
@@ -28,8 +28,13 @@ struct Cache {
     Buffer<uint8_t> device_keys, device_values;
 
     Cache(Random& random, TensorType kv_type, const Heads& h, uint32_t n_keys, uint32_t slots, float scale)
-        : type(kv_type), heads(h), capacity(slots), keys(fill(random, n_keys, scale)), values(fill(random, n_keys, scale)),
-          device_keys(keys), device_values(values) {}
+        : type(kv_type),
+          heads(h),
+          capacity(slots),
+          keys(fill(random, n_keys, scale)),
+          values(fill(random, n_keys, scale)),
+          device_keys(keys),
+          device_values(values) {}
 
     std::vector<uint8_t> fill(Random& random, uint32_t n_keys, float scale) const {
         const size_t row = heads.head_dim * row_bytes(type, 1);
@@ -97,7 +102,8 @@ class CudaAttention : public ::testing::TestWithParam<TensorType> {
         SKIP_WITHOUT_CUDA();
         load_attention_kernels();
     }
-    static AttentionArgs args_of(const Cache& cache, const Buffer<float>& q, const Buffer<DecodeState>& state, float scale) {
+    static AttentionArgs args_of(const Cache& cache, const Buffer<float>& q, const Buffer<DecodeState>& state,
+                                 float scale) {
         AttentionArgs args = {};
         args.q = q.get();
         args.q_stride = cache.heads.n_heads * cache.heads.head_dim;
@@ -113,7 +119,8 @@ class CudaAttention : public ::testing::TestWithParam<TensorType> {
     }
 
     void check_decode(const Heads& h, uint32_t seq_len, uint32_t capacity, float amplitude = 1) {
-        SCOPED_TRACE(testing::Message() << h.n_heads << "/" << h.n_kv_heads << " heads of " << h.head_dim << ", " << seq_len << " keys");
+        SCOPED_TRACE(testing::Message() << h.n_heads << "/" << h.n_kv_heads << " heads of " << h.head_dim << ", "
+                                        << seq_len << " keys");
         Random random(seq_len * 131 + h.head_dim);
         const Cache cache(random, GetParam(), h, seq_len, capacity, 1);
         const uint32_t width = h.n_heads * h.head_dim;
@@ -142,7 +149,8 @@ class CudaAttention : public ::testing::TestWithParam<TensorType> {
     }
 
     void check_prefill(const Heads& h, uint32_t n, uint32_t position, float amplitude = 1) {
-        SCOPED_TRACE(testing::Message() << h.n_heads << "/" << h.n_kv_heads << " heads of " << h.head_dim << ", " << n << " rows at " << position);
+        SCOPED_TRACE(testing::Message() << h.n_heads << "/" << h.n_kv_heads << " heads of " << h.head_dim << ", " << n
+                                        << " rows at " << position);
         Random random(n * 131 + position + h.head_dim);
         const Cache cache(random, GetParam(), h, position + n, position + n + 5, 1);
         const size_t width = h.n_heads * h.head_dim;
@@ -165,7 +173,8 @@ INSTANTIATE_TEST_SUITE_P(Kv, CudaAttention, ::testing::Values(TensorType::F16, T
 
 TEST_P(CudaAttention, DecodesAtEveryLength) {
     for (const Heads& heads : kHeads) {
-        for (const uint32_t seq_len : {1u, 2u, 15u, 16u, 17u, 63u, 64u, 65u, 127u, 129u, 500u, 1000u}) check_decode(heads, seq_len, seq_len + 3);
+        for (const uint32_t seq_len : {1u, 2u, 15u, 16u, 17u, 63u, 64u, 65u, 127u, 129u, 500u, 1000u})
+            check_decode(heads, seq_len, seq_len + 3);
     }
 }
 

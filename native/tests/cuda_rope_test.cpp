@@ -44,9 +44,11 @@ class CudaRope : public ::testing::Test {
         Rope rope;
         rope.style = c.style;
         rope.n_rot = n_rot;
-        for (uint32_t i = 0; i < n_rot / 2; ++i) rope.inv_freq.push_back(static_cast<float>(std::pow(10000.0, -2.0 * i / n_rot)));
+        for (uint32_t i = 0; i < n_rot / 2; ++i)
+            rope.inv_freq.push_back(static_cast<float>(std::pow(10000.0, -2.0 * i / n_rot)));
 
-        const size_t element = c.kv_type == TensorType::F32 ? 4 : 2, cache_bytes = size_t{n_kv_heads} * c.capacity * head_dim * element;
+        const size_t element = c.kv_type == TensorType::F32 ? 4 : 2,
+                     cache_bytes = size_t{n_kv_heads} * c.capacity * head_dim * element;
         Buffer<float> device_qkv(qkv), device_q_norm(q_norm), device_k_norm(k_norm);
         Buffer<double> turns(rope_turns(rope));
         Buffer<uint8_t> keys(cache_bytes), values(cache_bytes);
@@ -89,7 +91,8 @@ class CudaRope : public ::testing::Test {
                 for (uint32_t i = 0; i < head_dim; ++i) {
                     const size_t at = (size_t{kv_head} * c.capacity + position) * head_dim + i;
                     if (!is_q && position >= c.capacity) continue;
-                    const float actual = is_q ? q_out[size_t{row} * width + head * head_dim + i] : cached(is_v ? v_out : k_out, c.kv_type, at);
+                    const float actual = is_q ? q_out[size_t{row} * width + head * head_dim + i]
+                                              : cached(is_v ? v_out : k_out, c.kv_type, at);
                     ASSERT_NEAR(x[i], actual, (is_q ? 3e-6 : tolerance) * std::max(1.0, std::fabs(x[i])))
                         << "position " << position << ", head " << head << ", dimension " << i;
                     if (!is_q) std::fill_n(&(is_v ? v_out : k_out)[at * element], element, uint8_t{0xff});
@@ -119,14 +122,15 @@ class CudaRope : public ::testing::Test {
     }
 };
 
-constexpr Heads kHeads[] = {{4, 2, 64, 64}, {9, 3, 64, 64}, {14, 2, 64, 64}, {12, 2, 128, 128}, {32, 8, 128, 128},
-                            {3, 1, 80, 20}, {8, 1, 256, 256}, {5, 5, 8, 4}, {2, 2, 96, 48}};
+constexpr Heads kHeads[] = {{4, 2, 64, 64}, {9, 3, 64, 64},   {14, 2, 64, 64}, {12, 2, 128, 128}, {32, 8, 128, 128},
+                            {3, 1, 80, 20}, {8, 1, 256, 256}, {5, 5, 8, 4},    {2, 2, 96, 48}};
 
 TEST_F(CudaRope, TurnsHeadsAndStoresKeysAndValues) {
     for (const Heads& heads : kHeads) {
         for (const RopeStyle style : {RopeStyle::ADJACENT, RopeStyle::HALVES}) {
             for (const TensorType type : {TensorType::F16, TensorType::F32}) {
-                SCOPED_TRACE(testing::Message() << heads.n_heads << " heads of " << heads.head_dim << ", " << traits(type).name);
+                SCOPED_TRACE(testing::Message()
+                             << heads.n_heads << " heads of " << heads.head_dim << ", " << traits(type).name);
                 check_case({heads, style, type, false, 0, 1, 140});
                 check_case({heads, style, type, true, 131, 3, 140});
             }

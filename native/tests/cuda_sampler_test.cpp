@@ -13,7 +13,8 @@ using cpu::Random;
 
 class DeviceSampler {
   public:
-    explicit DeviceSampler(uint32_t n_vocab) : memory_(bytes(n_vocab), "test"), ring_(RING_SIZE * sizeof(RingEntry), "test") {
+    explicit DeviceSampler(uint32_t n_vocab)
+        : memory_(bytes(n_vocab), "test"), ring_(RING_SIZE * sizeof(RingEntry), "test") {
         Carver carver(memory_.data());
         buffers_.carve(carver, n_vocab);
         buffers_.state = carver.take<DecodeState>(1);
@@ -21,9 +22,14 @@ class DeviceSampler {
         check(cudaMemsetAsync(memory_.data(), 0, memory_.size(), stream_), "clearing");
     }
 
-    reprise_token draw(const std::vector<float>& logits, const std::vector<int32_t>& counts, const reprise_sampling& sampling, uint32_t position) {
-        check(cudaMemcpyAsync(buffers_.logits, logits.data(), logits.size() * sizeof(float), cudaMemcpyDefault, stream_), "copying");
-        check(cudaMemcpyAsync(buffers_.counts, counts.data(), counts.size() * sizeof(int32_t), cudaMemcpyDefault, stream_), "copying");
+    reprise_token draw(const std::vector<float>& logits, const std::vector<int32_t>& counts,
+                       const reprise_sampling& sampling, uint32_t position) {
+        check(
+            cudaMemcpyAsync(buffers_.logits, logits.data(), logits.size() * sizeof(float), cudaMemcpyDefault, stream_),
+            "copying");
+        check(cudaMemcpyAsync(buffers_.counts, counts.data(), counts.size() * sizeof(int32_t), cudaMemcpyDefault,
+                              stream_),
+              "copying");
         place(buffers_.state, 0, position, 0, 0, stream_);
         set_sampling(buffers_, sampling, stream_);
         sample(buffers_, sampling_kind(sampling, static_cast<uint32_t>(logits.size())), 0, stream_);
@@ -34,10 +40,13 @@ class DeviceSampler {
     }
 
     /// A decode step's end, with ids in the input queue; returns the state.
-    DecodeState step(const std::vector<float>& logits, uint32_t position, const std::vector<int32_t>& queue, uint32_t next) {
+    DecodeState step(const std::vector<float>& logits, uint32_t position, const std::vector<int32_t>& queue,
+                     uint32_t next) {
         const Buffer<int32_t> ids(queue);
         buffers_.queue = ids.get();
-        check(cudaMemcpyAsync(buffers_.logits, logits.data(), logits.size() * sizeof(float), cudaMemcpyDefault, stream_), "copying");
+        check(
+            cudaMemcpyAsync(buffers_.logits, logits.data(), logits.size() * sizeof(float), cudaMemcpyDefault, stream_),
+            "copying");
         place(buffers_.state, 0, position, next, static_cast<uint32_t>(queue.size()), stream_);
         reprise_sampling greedy;
         reprise_sampling_default(&greedy);
@@ -99,7 +108,9 @@ reprise_sampling random_sampling(Random& random, uint32_t n) {
     reprise_sampling s;
     reprise_sampling_default(&s);
     if (!one_in(6)) s.temperature = one_in(4) ? random.uniform(1e-4f, 0.2f) : random.uniform(0.2f, 3.f);
-    if (one_in(2)) s.top_k = static_cast<int32_t>(one_in(3) ? random.uniform(1, static_cast<float>(n) + 2) : random.uniform(1, 60));
+    if (one_in(2))
+        s.top_k =
+            static_cast<int32_t>(one_in(3) ? random.uniform(1, static_cast<float>(n) + 2) : random.uniform(1, 60));
     if (one_in(2)) s.top_p = one_in(5) ? 1e-12f : random.uniform(0.01f, 0.9999f);
     if (one_in(2)) s.min_p = random.uniform(0, 0.5f);
     if (one_in(3)) s.repeat_penalty = random.uniform(0.5f, 2);
@@ -111,9 +122,10 @@ reprise_sampling random_sampling(Random& random, uint32_t n) {
 }
 
 std::string describe(const reprise_sampling& s) {
-    return testing::PrintToString(s.temperature) + " temperature, " + std::to_string(s.top_k) + " top_k, " + testing::PrintToString(s.top_p) +
-           " top_p, " + testing::PrintToString(s.min_p) + " min_p, penalties " + testing::PrintToString(s.repeat_penalty) + " " +
-           testing::PrintToString(s.presence_penalty) + " " + testing::PrintToString(s.frequency_penalty);
+    return testing::PrintToString(s.temperature) + " temperature, " + std::to_string(s.top_k) + " top_k, " +
+           testing::PrintToString(s.top_p) + " top_p, " + testing::PrintToString(s.min_p) + " min_p, penalties " +
+           testing::PrintToString(s.repeat_penalty) + " " + testing::PrintToString(s.presence_penalty) + " " +
+           testing::PrintToString(s.frequency_penalty);
 }
 
 void expect_agreement(uint32_t n_vocab, int cases, uint64_t seed) {
@@ -133,7 +145,8 @@ void expect_agreement(uint32_t n_vocab, int cases, uint64_t seed) {
         if (std::isnan(expected.logprob)) {
             ASSERT_TRUE(std::isnan(actual.logprob)) << actual.logprob << " in case " << i;
         } else if (std::isfinite(expected.logprob)) {
-            ASSERT_NEAR(expected.logprob, actual.logprob, 1e-5 * std::max(1.f, std::fabs(expected.logprob))) << "case " << i;
+            ASSERT_NEAR(expected.logprob, actual.logprob, 1e-5 * std::max(1.f, std::fabs(expected.logprob)))
+                << "case " << i;
         } else {
             ASSERT_EQ(expected.logprob, actual.logprob) << "case " << i;
         }

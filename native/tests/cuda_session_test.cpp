@@ -1,4 +1,5 @@
-// What is particular to sessions on CUDA: graphs and their statistics, equality with eager steps, threads, device memory.
+// What is particular to sessions on CUDA: graphs and their statistics, equality with eager steps, threads, device
+// memory.
 #include <atomic>
 #include <thread>
 
@@ -11,12 +12,15 @@ class CudaSession : public ::testing::Test {
   protected:
     void SetUp() override { NEEDS_DEVICE(REPRISE_DEVICE_CUDA); }
 
-    std::string path(const std::string& architecture = "llama", const char* types = "Q4_K_M", uint32_t context_length = 1536) {
+    std::string path(const std::string& architecture = "llama", const char* types = "Q4_K_M",
+                     uint32_t context_length = 1536) {
         ModelSpec spec = tiny_spec(architecture);
         spec.context_length = context_length;
-        return write_tiny_model(dir_, spec, named_types(types, spec), 1, architecture + types + std::to_string(context_length));
+        return write_tiny_model(dir_, spec, named_types(types, spec), 1,
+                                architecture + types + std::to_string(context_length));
     }
-    LoadedModel load(const std::string& architecture = "llama", const char* types = "Q4_K_M", uint32_t context_length = 1536) {
+    LoadedModel load(const std::string& architecture = "llama", const char* types = "Q4_K_M",
+                     uint32_t context_length = 1536) {
         return {path(architecture, types, context_length), model_options(REPRISE_DEVICE_CUDA)};
     }
     static OpenSession open(const LoadedModel& model, reprise_graph_mode mode, int32_t chunk = 0) {
@@ -204,7 +208,8 @@ TEST_F(CudaSession, ClosingTheModelStopsASessionThatDecodes) {
     while (delivered < 50) std::this_thread::yield();
     ok(reprise_model_close(model));
     decoding.join();
-    EXPECT_TRUE(status == REPRISE_INVALID_HANDLE || finish == REPRISE_FINISH_CANCELLED) << reprise_status_name(status) << " " << finish;
+    EXPECT_TRUE(status == REPRISE_INVALID_HANDLE || finish == REPRISE_FINISH_CANCELLED)
+        << reprise_status_name(status) << " " << finish;
     EXPECT_EQ(REPRISE_INVALID_HANDLE, reprise_session_end(session));
 }
 
@@ -220,7 +225,8 @@ TEST_F(CudaSession, MemoryIsCheckedBeforeItIsTaken) {
     EXPECT_GT(needed.weights, 0u);
 
     options.device_memory_limit = needed.weights - 1;
-    expect_status(REPRISE_OUT_OF_DEVICE_MEMORY, reprise_model_load(gguf, &options, &model), {"weights", "KV cache", "workspace", "limit"});
+    expect_status(REPRISE_OUT_OF_DEVICE_MEMORY, reprise_model_load(gguf, &options, &model),
+                  {"weights", "KV cache", "workspace", "limit"});
     EXPECT_EQ(0u, model);
 
     options.device_memory_limit = needed.weights + needed.kv_cache + needed.workspace;
@@ -231,7 +237,8 @@ TEST_F(CudaSession, MemoryIsCheckedBeforeItIsTaken) {
     ok(reprise_session_statistics(session, &statistics));
     EXPECT_EQ(needed.kv_cache, statistics.memory_kv);
     EXPECT_EQ(needed.workspace, statistics.memory_workspace);
-    expect_status(REPRISE_OUT_OF_DEVICE_MEMORY, reprise_session_open(model, &context, &second), {"1024", "KV cache", "workspace", "limit"});
+    expect_status(REPRISE_OUT_OF_DEVICE_MEMORY, reprise_session_open(model, &context, &second),
+                  {"1024", "KV cache", "workspace", "limit"});
     EXPECT_EQ(0u, second);
     ok(reprise_session_close(session));
     ok(reprise_session_open(model, &context, &second));  // what a closed session held is there again
@@ -243,7 +250,8 @@ TEST_F(CudaSession, MoreContextThanTheDeviceHoldsIsRefused) {
     const LoadedModel model = load("llama", "F32", 1u << 30);
     const reprise_session_options options = session_options(1 << 30);
     reprise_handle session = 1;
-    expect_status(REPRISE_OUT_OF_DEVICE_MEMORY, reprise_session_open(model.handle(), &options, &session), {"KV cache", "free"});
+    expect_status(REPRISE_OUT_OF_DEVICE_MEMORY, reprise_session_open(model.handle(), &options, &session),
+                  {"KV cache", "free"});
     EXPECT_EQ(0u, session);
     EXPECT_EQ(5u, model.open(session_options(64)).generate({1}, 5).ids.size());
 }

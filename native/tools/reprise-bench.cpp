@@ -23,7 +23,8 @@ using tool::die;
 constexpr char USAGE[] =
     "Usage: reprise-bench -m MODEL [options]\n"
     "\n"
-    "Measures prefill (pp) and decode (tg) of one model. Prompts are random ids; decode is greedy, its depth is really\n"
+    "Measures prefill (pp) and decode (tg) of one model. Prompts are random ids; decode is greedy, its depth is "
+    "really\n"
     "prefilled, and output head and sampling run in every step. One repetition more than asked for warms up.\n"
     "\n"
     "  -m FILE             the model\n"
@@ -35,7 +36,8 @@ constexpr char USAGE[] =
     "  --device NAME       auto, cpu or cuda (default: auto)\n"
     "  --kv TYPE           f16 or f32 (default: f16)\n"
     "  --threads N         CPU threads (default: all the process may use)\n"
-    "  --bench-equivalent  decode as llama-bench does: random ids are fed, and all logits are copied to the host, which\n"
+    "  --bench-equivalent  decode as llama-bench does: random ids are fed, and all logits are copied to the host, "
+    "which\n"
     "                      waits for them after every token\n"
     "  -o FORMAT           md or json (default: md)\n"
     "  --help              this text\n";
@@ -65,43 +67,66 @@ Arguments parse(int argc, char** argv) {
     reprise_model_options_default(&a.model_options);
     reprise_session_options_default(&a.session_options);
     enum { GRAPH = 1000, DEVICE, KV, THREADS, BENCH_EQUIVALENT, HELP };
-    const option options[] = {{"graph", 1, nullptr, GRAPH},     {"device", 1, nullptr, DEVICE},
-                              {"kv", 1, nullptr, KV},           {"threads", 1, nullptr, THREADS},
-                              {"help", 0, nullptr, HELP},       {"bench-equivalent", 0, nullptr, BENCH_EQUIVALENT},
+    const option options[] = {{"graph", 1, nullptr, GRAPH}, {"device", 1, nullptr, DEVICE},
+                              {"kv", 1, nullptr, KV},       {"threads", 1, nullptr, THREADS},
+                              {"help", 0, nullptr, HELP},   {"bench-equivalent", 0, nullptr, BENCH_EQUIVALENT},
                               {nullptr, 0, nullptr, 0}};
     for (int c; (c = getopt_long(argc, argv, "m:p:n:d:r:o:", options, nullptr)) != -1;) {
         switch (c) {
-            case 'm': a.model = optarg; break;
-            case 'p': a.prompts = numbers("-p", optarg, MAX_TOKENS); break;
-            case 'n': a.n_decode = tool::number("-n", optarg, 0, MAX_TOKENS); break;
-            case 'd': a.depths = numbers("-d", optarg, MAX_TOKENS); break;
-            case 'r': a.repetitions = tool::number("-r", optarg, 1, 1000); break;
-            case 'o': a.json = tool::choice("-o", optarg, {"md", "json"}) == 1; break;
-            case GRAPH: a.session_options.graph_mode = tool::choice("--graph", optarg, {"auto", "eager", "graph"}); break;
-            case DEVICE: a.model_options.device = tool::choice("--device", optarg, {"auto", "cpu", "cuda"}); break;
-            case KV: a.session_options.kv_type = tool::choice("--kv", optarg, {"f16", "f32"}); break;
-            case THREADS: a.model_options.threads = static_cast<int32_t>(tool::number("--threads", optarg, 1, 1024)); break;
-            case BENCH_EQUIVALENT: a.bench_equivalent = true; break;
-            case HELP: std::fputs(USAGE, stdout); std::exit(0);
-            default: die("%s", USAGE);
+            case 'm':
+                a.model = optarg;
+                break;
+            case 'p':
+                a.prompts = numbers("-p", optarg, MAX_TOKENS);
+                break;
+            case 'n':
+                a.n_decode = tool::number("-n", optarg, 0, MAX_TOKENS);
+                break;
+            case 'd':
+                a.depths = numbers("-d", optarg, MAX_TOKENS);
+                break;
+            case 'r':
+                a.repetitions = tool::number("-r", optarg, 1, 1000);
+                break;
+            case 'o':
+                a.json = tool::choice("-o", optarg, {"md", "json"}) == 1;
+                break;
+            case GRAPH:
+                a.session_options.graph_mode = tool::choice("--graph", optarg, {"auto", "eager", "graph"});
+                break;
+            case DEVICE:
+                a.model_options.device = tool::choice("--device", optarg, {"auto", "cpu", "cuda"});
+                break;
+            case KV:
+                a.session_options.kv_type = tool::choice("--kv", optarg, {"f16", "f32"});
+                break;
+            case THREADS:
+                a.model_options.threads = static_cast<int32_t>(tool::number("--threads", optarg, 1, 1024));
+                break;
+            case BENCH_EQUIVALENT:
+                a.bench_equivalent = true;
+                break;
+            case HELP:
+                std::fputs(USAGE, stdout);
+                std::exit(0);
+            default:
+                die("%s", USAGE);
         }
     }
     if (a.model.empty() || argc != optind) die("-m names the model\n%s", USAGE);
     return a;
 }
 
-double seconds() {
-    return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
+double seconds() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 /// One line of the result.
 struct Row {
-    std::string test;               // "pp512", "tg256", "tg256 @ d4096"
-    std::vector<double> rates;      // tokens per second, sorted
+    std::string test;           // "pp512", "tg256", "tg256 @ d4096"
+    std::vector<double> rates;  // tokens per second, sorted
     bool is_decode = false;
-    uint64_t token_hash = 0;        // FNV-1a of the drawn ids; 0: none were drawn
-    double submit_us = 0;           // host time spent launching, per token
-    uint64_t kernels = 0;           // per token
+    uint64_t token_hash = 0;  // FNV-1a of the drawn ids; 0: none were drawn
+    double submit_us = 0;     // host time spent launching, per token
+    uint64_t kernels = 0;     // per token
     double median() const { return rates[rates.size() / 2]; }
 };
 
@@ -188,7 +213,8 @@ class Bench {
             check(reprise_session_next(session_, &token, 1, &count, &finish));
             if (count == 0) break;
             if (delivered++ == 0) start = seconds();
-            for (int byte = 0; byte < 4; ++byte) hash = (hash ^ (static_cast<uint32_t>(token.id) >> (8 * byte) & 255)) * 0x100000001b3u;
+            for (int byte = 0; byte < 4; ++byte)
+                hash = (hash ^ (static_cast<uint32_t>(token.id) >> (8 * byte) & 255)) * 0x100000001b3u;
         }
         const double elapsed = seconds() - start;
         if (delivered != n + 1) die("%ld tokens came where %ld were asked for", delivered, n + 1);
@@ -232,10 +258,13 @@ void print_markdown(const Report& report) {
     std::printf("%s on %s, %s, %.1f MB of weights per token", report.name().c_str(), report.device(), report.mode(),
                 static_cast<double>(report.info.bytes_per_token) * 1e-6);
     if (report.ceiling > 0) std::printf(", read bandwidth %.0f GB/s", report.ceiling * 1e-9);
-    std::printf("\n\n| test | tokens/s | lowest - highest | weights GB/s | %% of bandwidth | submit us/token | kernels/token | tokens |\n"
-                "|---|---|---|---|---|---|---|---|\n");
+    std::printf(
+        "\n\n| test | tokens/s | lowest - highest | weights GB/s | %% of bandwidth | submit us/token | kernels/token | "
+        "tokens |\n"
+        "|---|---|---|---|---|---|---|---|\n");
     for (const Row& row : report.rows) {
-        std::printf("| %s | %.1f | %.1f - %.1f | ", row.test.c_str(), row.median(), row.rates.front(), row.rates.back());
+        std::printf("| %s | %.1f | %.1f - %.1f | ", row.test.c_str(), row.median(), row.rates.front(),
+                    row.rates.back());
         if (!row.is_decode) {
             std::printf("| | | | |\n");
             continue;
@@ -249,16 +278,19 @@ void print_markdown(const Report& report) {
 }
 
 void print_json(const Report& report) {
-    std::printf("{\"model\": \"%s\", \"device\": \"%s\", \"mode\": \"%s\", \"bytes_per_token\": %" PRIu64 ", \"read_bandwidth\": %.4g, \"tests\": [",
+    std::printf("{\"model\": \"%s\", \"device\": \"%s\", \"mode\": \"%s\", \"bytes_per_token\": %" PRIu64
+                ", \"read_bandwidth\": %.4g, \"tests\": [",
                 report.name().c_str(), report.device(), report.mode(), report.info.bytes_per_token, report.ceiling);
     for (size_t i = 0; i < report.rows.size(); ++i) {
         const Row& row = report.rows[i];
-        std::printf("%s\n  {\"test\": \"%s\", \"tokens_per_second\": %.2f, \"lowest\": %.2f, \"highest\": %.2f", i == 0 ? "" : ",", row.test.c_str(),
-                    row.median(), row.rates.front(), row.rates.back());
+        std::printf("%s\n  {\"test\": \"%s\", \"tokens_per_second\": %.2f, \"lowest\": %.2f, \"highest\": %.2f",
+                    i == 0 ? "" : ",", row.test.c_str(), row.median(), row.rates.front(), row.rates.back());
         if (row.is_decode) {
-            std::printf(", \"weight_bytes_per_second\": %.4g, \"submit_us_per_token\": %.2f, \"kernels_per_token\": %" PRIu64,
-                        report.bytes_per_second(row), row.submit_us, row.kernels);
-            if (report.ceiling > 0) std::printf(", \"share_of_bandwidth\": %.4f", report.bytes_per_second(row) / report.ceiling);
+            std::printf(
+                ", \"weight_bytes_per_second\": %.4g, \"submit_us_per_token\": %.2f, \"kernels_per_token\": %" PRIu64,
+                report.bytes_per_second(row), row.submit_us, row.kernels);
+            if (report.ceiling > 0)
+                std::printf(", \"share_of_bandwidth\": %.4f", report.bytes_per_second(row) / report.ceiling);
             if (row.token_hash != 0) std::printf(", \"token_hash\": \"%016" PRIx64 "\"", row.token_hash);
         }
         std::printf("}");

@@ -41,7 +41,8 @@ struct Shape {
 
 /// Rows of this warp to shared memory as q / scale, scale a power of two per row, returned in scales[16].
 template <uint32_t DIM>
-__device__ void store_queries(uint8_t* shared, float* scales, const AttentionArgs& args, uint32_t first_row, uint32_t n) {
+__device__ void store_queries(uint8_t* shared, float* scales, const AttentionArgs& args, uint32_t first_row,
+                              uint32_t n) {
     constexpr uint32_t VALUES = DIM / 32;
     const uint32_t lane = threadIdx.x % 32, warp = threadIdx.x / 32, head = blockIdx.y;
     for (uint32_t r = 0; r < 16; ++r) {
@@ -101,7 +102,8 @@ __global__ void __launch_bounds__(THREADS) attention_prefill_kernel(const __grid
     const uint32_t q_row = warp * 16 + lane % 16, v_row = lane % 16, k_row = lane % 8 + lane / 16 * 8;
     const uint32_t upper_chunk = lane / 16, odd_chunk = lane / 8 % 2;
     const uint32_t own_row[2] = {warp * 16 + g, warp * 16 + g + 8};
-    const float score_scale[2] = {q_scales[own_row[0]] * args.scale * 1.44269504f, q_scales[own_row[1]] * args.scale * 1.44269504f};
+    const float score_scale[2] = {q_scales[own_row[0]] * args.scale * 1.44269504f,
+                                  q_scales[own_row[1]] * args.scale * 1.44269504f};
 
     float out[DIM / 8][4] = {};
     float max[2] = {LOWEST, LOWEST}, sum[2] = {};
@@ -219,7 +221,8 @@ Variant variant_of(uint32_t head_dim) {
 void attention_prefill(const AttentionArgs& args, TensorType kv_type, uint32_t n, cudaStream_t stream) {
     if (kv_type == TensorType::F32) return attention_prefill_float(args, n, stream);
     const Variant chosen = variant_of(args.head_dim);
-    launch(chosen.kernel, dim3((n + ROWS - 1) / ROWS, args.n_heads), THREADS, chosen.shared_bytes, stream, PrefillArgs{args, n});
+    launch(chosen.kernel, dim3((n + ROWS - 1) / ROWS, args.n_heads), THREADS, chosen.shared_bytes, stream,
+           PrefillArgs{args, n});
 }
 
 void load_attention_kernels() {

@@ -59,7 +59,8 @@ double measure_read_bandwidth(int device_index) {
     float best_ms = 0;
     for (int repetition = 0; repetition < 10; ++repetition) {
         check(cudaEventRecord(begin, stream), "timing");
-        read_kernel<<<blocks, THREADS, 0, stream>>>(reinterpret_cast<const uint4*>(buffer.data()), bytes / sizeof(uint4),
+        read_kernel<<<blocks, THREADS, 0, stream>>>(reinterpret_cast<const uint4*>(buffer.data()),
+                                                    bytes / sizeof(uint4),
                                                     reinterpret_cast<uint32_t*>(buffer.data() + bytes));
         check(cudaGetLastError(), "reading memory");
         check(cudaEventRecord(end, stream), "timing");

@@ -54,7 +54,9 @@ std::vector<const void*> node_kernels(cudaGraph_t graph) {
     for (const cudaGraphNode_t node : nodes) {
         cudaGraphNodeType type;
         check(cudaGraphNodeGetType(node, &type), "asking for the type of a node of the decode graph");
-        if (type != cudaGraphNodeTypeKernel) fail(REPRISE_INTERNAL, "the decode graph has a node of type %d, which is no kernel", static_cast<int>(type));
+        if (type != cudaGraphNodeTypeKernel)
+            fail(REPRISE_INTERNAL, "the decode graph has a node of type %d, which is no kernel",
+                 static_cast<int>(type));
         cudaKernelNodeParams params;
         check(cudaGraphKernelNodeGetParams(node, &params), "asking for the kernel of a node of the decode graph");
         kernels.push_back(params.func);
@@ -66,13 +68,14 @@ std::vector<const void*> node_kernels(cudaGraph_t graph) {
 void check_graph(cudaGraph_t graph, std::vector<const void*> launched, uint32_t planned) {
     std::vector<const void*> captured = node_kernels(graph);
     if (captured.size() != planned || launched.size() != planned) {
-        fail(REPRISE_INTERNAL, "the decode graph has %zu nodes after %zu launches, the plan asks for %u kernels", captured.size(), launched.size(), planned);
+        fail(REPRISE_INTERNAL, "the decode graph has %zu nodes after %zu launches, the plan asks for %u kernels",
+             captured.size(), launched.size(), planned);
     }
     std::sort(captured.begin(), captured.end());
     std::sort(launched.begin(), launched.end());
     if (captured != launched) {
-        fail(REPRISE_INTERNAL, "the decode graph holds other kernels than were launched: %s; launched were %s", kernel_names(captured).c_str(),
-             kernel_names(launched).c_str());
+        fail(REPRISE_INTERNAL, "the decode graph holds other kernels than were launched: %s; launched were %s",
+             kernel_names(captured).c_str(), kernel_names(launched).c_str());
     }
 }
 
@@ -86,7 +89,8 @@ struct DecodeGraph::Graph {
     }
 };
 
-DecodeGraph::DecodeGraph(std::function<void(uint32_t, cudaStream_t)> step, std::function<uint32_t(uint32_t)> n_kernels, reprise_graph_mode mode)
+DecodeGraph::DecodeGraph(std::function<void(uint32_t, cudaStream_t)> step, std::function<uint32_t(uint32_t)> n_kernels,
+                         reprise_graph_mode mode)
     : step_(std::move(step)), n_kernels_(std::move(n_kernels)), mode_(mode) {}
 
 DecodeGraph::~DecodeGraph() = default;
@@ -100,8 +104,11 @@ void DecodeGraph::launch(uint32_t kind, cudaStream_t stream) {
     if (mode_ == REPRISE_GRAPH_EAGER || !warmed_up_) return step_eagerly(kind, stream);
     std::string why;
     if (capture(kind, stream, why)) return replay_captured(*graphs_.at(kind), stream);
-    if (mode_ == REPRISE_GRAPH_ALWAYS) fail(REPRISE_ENGINE_FAILED, "capturing the decode step failed, and the graph mode allows nothing else: %s", why.c_str());
-    log(REPRISE_LOG_WARN, "capturing the decode step failed, this step runs eagerly and the next tries again: %s", why.c_str());
+    if (mode_ == REPRISE_GRAPH_ALWAYS)
+        fail(REPRISE_ENGINE_FAILED, "capturing the decode step failed, and the graph mode allows nothing else: %s",
+             why.c_str());
+    log(REPRISE_LOG_WARN, "capturing the decode step failed, this step runs eagerly and the next tries again: %s",
+        why.c_str());
     step_eagerly(kind, stream);
 }
 
@@ -113,7 +120,8 @@ void DecodeGraph::launch_eagerly(uint32_t kind, cudaStream_t stream) {
 void DecodeGraph::replay(uint32_t kind, cudaStream_t stream) {
     const SubmitTime time(counts_.submit_ns);
     std::string why;
-    if (!graphs_.contains(kind) && !capture(kind, stream, why)) fail(REPRISE_ENGINE_FAILED, "capturing the decode step failed: %s", why.c_str());
+    if (!graphs_.contains(kind) && !capture(kind, stream, why))
+        fail(REPRISE_ENGINE_FAILED, "capturing the decode step failed: %s", why.c_str());
     replay_captured(*graphs_.at(kind), stream);
 }
 

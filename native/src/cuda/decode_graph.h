@@ -24,8 +24,8 @@ class DecodeGraph {
     };
 
     /// step enqueues one decode step of a sampling kind; n_kernels says how many kernels that are, from the plan alone.
-    DecodeGraph(std::function<void(uint32_t kind, cudaStream_t stream)> step, std::function<uint32_t(uint32_t kind)> n_kernels,
-                reprise_graph_mode mode);
+    DecodeGraph(std::function<void(uint32_t kind, cudaStream_t stream)> step,
+                std::function<uint32_t(uint32_t kind)> n_kernels, reprise_graph_mode mode);
     ~DecodeGraph();
 
     /// One step, as the mode has it. Where a capture fails: eagerly, counted and logged, or with mode ALWAYS

@@ -49,7 +49,8 @@ uint64_t free_bytes_of(int device) {
     const auto entry = [](const char* name) {
         void* function = nullptr;
         cudaDriverEntryPointQueryResult result = cudaDriverEntryPointSymbolNotFound;
-        if (cudaGetDriverEntryPointByVersion(name, &function, 12000, cudaEnableDefault, &result) != cudaSuccess) return static_cast<void*>(nullptr);
+        if (cudaGetDriverEntryPointByVersion(name, &function, 12000, cudaEnableDefault, &result) != cudaSuccess)
+            return static_cast<void*>(nullptr);
         return result == cudaDriverEntryPointSuccess ? function : nullptr;
     };
     const auto retain = reinterpret_cast<CUresult (*)(CUcontext*, CUdevice)>(entry("cuDevicePrimaryCtxRetain"));
@@ -83,13 +84,16 @@ std::string json_string(const std::string& text) {
 std::string describe_device(int index, bool& usable) {
     cudaDeviceProp properties = {};
     const cudaError_t error = cudaGetDeviceProperties(&properties, index);
-    const std::string reason = error == cudaSuccess ? cuda::unusable_reason(properties.name, properties.major, properties.minor) : cudaGetErrorString(error);
+    const std::string reason = error == cudaSuccess
+                                   ? cuda::unusable_reason(properties.name, properties.major, properties.minor)
+                                   : cudaGetErrorString(error);
     usable = reason.empty();
-    return format("{\"index\": %d, \"name\": %s, \"compute_capability\": \"%d.%d\", \"memory_bytes\": %zu, \"free_bytes\": %llu, "
-                  "\"usable\": %s, \"reason\": %s}",
-                  index, json_string(properties.name).c_str(), properties.major, properties.minor, properties.totalGlobalMem,
-                  static_cast<unsigned long long>(usable ? free_bytes_of(index) : 0), usable ? "true" : "false",
-                  json_string(reason).c_str());
+    return format(
+        "{\"index\": %d, \"name\": %s, \"compute_capability\": \"%d.%d\", \"memory_bytes\": %zu, \"free_bytes\": %llu, "
+        "\"usable\": %s, \"reason\": %s}",
+        index, json_string(properties.name).c_str(), properties.major, properties.minor, properties.totalGlobalMem,
+        static_cast<unsigned long long>(usable ? free_bytes_of(index) : 0), usable ? "true" : "false",
+        json_string(reason).c_str());
 }
 
 }  // namespace
@@ -99,7 +103,8 @@ std::string cuda_unavailable_reason(int32_t device_index) {
     const int count = count_devices(reason);
     if (count == 0) return reason;
     if (device_index < 0 || device_index >= count) {
-        return format("CUDA device %d does not exist: there %s %d, numbered from 0", device_index, count == 1 ? "is" : "are", count);
+        return format("CUDA device %d does not exist: there %s %d, numbered from 0", device_index,
+                      count == 1 ? "is" : "are", count);
     }
     cudaDeviceProp properties = {};
     const cudaError_t error = cudaGetDeviceProperties(&properties, device_index);
@@ -121,8 +126,9 @@ std::string describe_cuda_json() {
     }
     if (count > 0 && !any_usable) reason = "none of the CUDA devices can be used";
     const int driver = driver_version();
-    return format("{\"compiled\": true, \"available\": %s, \"reason\": %s, \"driver\": %s, \"devices\": [%s]}", any_usable ? "true" : "false",
-                  json_string(reason).c_str(), driver == 0 ? "null" : json_string(cuda_version(driver)).c_str(), devices.c_str());
+    return format("{\"compiled\": true, \"available\": %s, \"reason\": %s, \"driver\": %s, \"devices\": [%s]}",
+                  any_usable ? "true" : "false", json_string(reason).c_str(),
+                  driver == 0 ? "null" : json_string(cuda_version(driver)).c_str(), devices.c_str());
 }
 
 namespace cuda {
@@ -136,7 +142,8 @@ std::string unusable_reason(const char* name, int major, int minor) {
         if (arch <= major * 100 + minor * 10) return "";
         built_for += (built_for.empty() ? "" : ", ") + format("%d.%d", arch / 100, arch % 100 / 10);
     }
-    return format("%s has compute capability %d.%d; this library was built for %s", name, major, minor, built_for.c_str());
+    return format("%s has compute capability %d.%d; this library was built for %s", name, major, minor,
+                  built_for.c_str());
 }
 
 DeviceMemory device_memory() {

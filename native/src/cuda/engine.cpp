@@ -49,7 +49,9 @@ CudaEngine::~CudaEngine() {
 template <class Body>
 auto CudaEngine::guarded(Body body) {
     if (!failure_.empty()) {
-        fail(REPRISE_ENGINE_FAILED, "the session's engine failed earlier and cannot go on: %s; close the session and the model and load again", failure_.c_str());
+        fail(REPRISE_ENGINE_FAILED,
+             "the session's engine failed earlier and cannot go on: %s; close the session and the model and load again",
+             failure_.c_str());
     }
     try {
         if (thread_ != std::this_thread::get_id()) bind_thread();
@@ -68,7 +70,8 @@ void CudaEngine::bind_thread() {
 void CudaEngine::copy_ids(std::span<const int32_t> ids) {
     ids_free_.wait();
     std::copy(ids.begin(), ids.end(), ids_.as<int32_t>());
-    check(cudaMemcpyAsync(buffers_.queue, ids_.as<int32_t>(), ids.size_bytes(), cudaMemcpyHostToDevice, stream_), "copying token ids");
+    check(cudaMemcpyAsync(buffers_.queue, ids_.as<int32_t>(), ids.size_bytes(), cudaMemcpyHostToDevice, stream_),
+          "copying token ids");
     ids_free_.record(stream_);
 }
 
@@ -95,7 +98,8 @@ void CudaEngine::prefill(std::span<const int32_t> ids, uint32_t position, const 
 
 void CudaEngine::copy_logits(float* to) {
     const size_t bytes = logits_.size();
-    check(cudaMemcpyAsync(logits_.as<float>(), buffers_.sampler.logits, bytes, cudaMemcpyDeviceToHost, stream_), "copying logits");
+    check(cudaMemcpyAsync(logits_.as<float>(), buffers_.sampler.logits, bytes, cudaMemcpyDeviceToHost, stream_),
+          "copying logits");
     stream_.synchronize("copying logits");
     std::memcpy(to, logits_.as<float>(), bytes);
 }
@@ -109,7 +113,8 @@ void CudaEngine::set_counts(std::span<const int32_t> history) {
     int32_t* counts = counts_.as<int32_t>();
     std::fill_n(counts, model_->plan().hparams.n_vocab, 0);
     for (const int32_t id : history) ++counts[id];
-    check(cudaMemcpyAsync(buffers_.sampler.counts, counts, counts_.size(), cudaMemcpyHostToDevice, stream_), "copying penalty counts");
+    check(cudaMemcpyAsync(buffers_.sampler.counts, counts, counts_.size(), cudaMemcpyHostToDevice, stream_),
+          "copying penalty counts");
     counts_free_.record(stream_);
 }
 
@@ -157,7 +162,8 @@ const RingEntry& CudaEngine::wait_for(uint32_t number, const std::atomic<bool>& 
         std::this_thread::yield();
         if (Clock::now() < ask_at) continue;
         const cudaError_t state = cudaStreamQuery(stream_);
-        if (state == cudaSuccess && !is_there(number)) fail(REPRISE_INTERNAL, "the device finished token %u without delivering it", number);
+        if (state == cudaSuccess && !is_there(number))
+            fail(REPRISE_INTERNAL, "the device finished token %u without delivering it", number);
         if (state != cudaErrorNotReady) check(state, "decoding");
         ask_at = Clock::now() + PATIENCE;
     }
@@ -174,7 +180,9 @@ reprise_token CudaEngine::next(const std::atomic<bool>& cancel) {
     });
 }
 
-bool CudaEngine::ready() const { return failure_.empty() && n_delivered_ <= n_steps_ && is_there(first_number_ + n_delivered_); }
+bool CudaEngine::ready() const {
+    return failure_.empty() && n_delivered_ <= n_steps_ && is_there(first_number_ + n_delivered_);
+}
 
 uint32_t CudaEngine::end() {
     if (!failure_.empty()) return 0;
@@ -187,7 +195,8 @@ uint32_t CudaEngine::end() {
     });
 }
 
-void CudaEngine::score(std::span<const int32_t> ids, uint32_t position, reprise_score_mode mode, float* logits, const std::atomic<bool>& cancel) {
+void CudaEngine::score(std::span<const int32_t> ids, uint32_t position, reprise_score_mode mode, float* logits,
+                       const std::atomic<bool>& cancel) {
     guarded([&] {
         bind_thread();
         if (ids.empty()) return;
@@ -206,7 +215,8 @@ void CudaEngine::score(std::span<const int32_t> ids, uint32_t position, reprise_
 }
 
 /// The step that generate() uses, its tokens taken from the input queue.
-void CudaEngine::score_steps(std::span<const int32_t> ids, uint32_t position, bool replay, float* logits, const std::atomic<bool>& cancel) {
+void CudaEngine::score_steps(std::span<const int32_t> ids, uint32_t position, bool replay, float* logits,
+                             const std::atomic<bool>& cancel) {
     const uint32_t kind = sampling_kind(greedy(), model_->plan().hparams.n_vocab);
     set_sampling(buffers_.sampler, greedy(), stream_);
     copy_ids(ids);

@@ -23,7 +23,8 @@ class CudaEngine : public Engine {
     reprise_token next(const std::atomic<bool>& cancel) override;
     bool ready() const override;
     uint32_t end() override;
-    void score(std::span<const int32_t> ids, uint32_t position, reprise_score_mode mode, float* logits, const std::atomic<bool>& cancel) override;
+    void score(std::span<const int32_t> ids, uint32_t position, reprise_score_mode mode, float* logits,
+               const std::atomic<bool>& cancel) override;
     void statistics(reprise_statistics& statistics) const override;
 
   private:
@@ -34,7 +35,8 @@ class CudaEngine : public Engine {
     void bind_thread();
     void copy_ids(std::span<const int32_t> ids);
     void prefill_chunk(std::span<const int32_t> ids, uint32_t position);
-    void score_steps(std::span<const int32_t> ids, uint32_t position, bool replay, float* logits, const std::atomic<bool>& cancel);
+    void score_steps(std::span<const int32_t> ids, uint32_t position, bool replay, float* logits,
+                     const std::atomic<bool>& cancel);
     void copy_logits(float* to);
     void set_counts(std::span<const int32_t> history);
     void launch_ahead();
@@ -51,10 +53,10 @@ class CudaEngine : public Engine {
     PinnedBuffer ids_, logits_, counts_;  // staging: [context_length], [n_vocab], [n_vocab]
     Event ids_free_, counts_free_;
     std::string failure_;
-    std::thread::id thread_;              // whose current device is this engine's
+    std::thread::id thread_;  // whose current device is this engine's
 
     // The generation in progress. Token i of it carries number first_number_ + i; step i evaluates token i - 1.
-    uint32_t n_launched_ = 0;             // drawings since the session was opened
+    uint32_t n_launched_ = 0;  // drawings since the session was opened
     uint32_t first_number_ = 0;
     uint32_t kind_ = 0;
     uint32_t n_history_ = 0, max_tokens_ = 0;

@@ -16,8 +16,12 @@ Activations forms_for(const Activations& all, std::initializer_list<const Device
     Activations wanted;
     for (const DeviceMatrix* matrix : matrices) {
         switch (form_of(matrix->type)) {
-            case InputForm::F32: wanted.f32 = all.f32; break;
-            case InputForm::INT8: wanted.int8 = all.int8; break;
+            case InputForm::F32:
+                wanted.f32 = all.f32;
+                break;
+            case InputForm::INT8:
+                wanted.int8 = all.int8;
+                break;
             case InputForm::HALF:
                 wanted.half = all.half;
                 wanted.half_scale = all.half_scale;
@@ -39,7 +43,9 @@ struct Forward::Decode {
     Activations forms(std::initializer_list<const DeviceMatrix*> matrices) const {
         return forms_for(forward.buffers_.input.decode, matrices, matvec_input);
     }
-    void multiply(std::span<const MatvecPart> parts, const Activations& input, size_t) const { matvec(parts, input, stream); }
+    void multiply(std::span<const MatvecPart> parts, const Activations& input, size_t) const {
+        matvec(parts, input, stream);
+    }
     /// The heads of this step go straight to the form that the output projection reads, if that can be.
     bool attend(AttentionArgs args, const Activations& input) const {
         const bool direct = input.f32 == nullptr && input.int8 != nullptr && args.head_dim % 32 == 0;
@@ -64,7 +70,8 @@ struct Forward::Prefill {
     }
     void multiply(std::span<const MatvecPart> parts, const Activations& input, size_t out_stride) const {
         for (const MatvecPart& part : parts) {
-            matmul(*part.matrix, input, n, part.out, out_stride, part.bias, part.residual, forward.buffers_.matmul_scratch, stream);
+            matmul(*part.matrix, input, n, part.out, out_stride, part.bias, part.residual,
+                   forward.buffers_.matmul_scratch, stream);
         }
     }
     bool attend(const AttentionArgs& args, const Activations&) const {
@@ -73,9 +80,17 @@ struct Forward::Prefill {
     }
 };
 
-Forward::Forward(const Plan& plan, const DeviceWeights& weights, const SessionBuffers& buffers, const SessionShape& shape)
-    : plan_(plan), h_(plan.hparams), weights_(weights), buffers_(buffers), shape_(shape), fused_(shape.fused && can_decode_fused()) {
-    if (shape.fused && !fused_) log(REPRISE_LOG_INFO, "decoding with the unfused kernels: the model mixes tensor types in a way that no fused kernel takes");
+Forward::Forward(const Plan& plan, const DeviceWeights& weights, const SessionBuffers& buffers,
+                 const SessionShape& shape)
+    : plan_(plan),
+      h_(plan.hparams),
+      weights_(weights),
+      buffers_(buffers),
+      shape_(shape),
+      fused_(shape.fused && can_decode_fused()) {
+    if (shape.fused && !fused_)
+        log(REPRISE_LOG_INFO,
+            "decoding with the unfused kernels: the model mixes tensor types in a way that no fused kernel takes");
 }
 
 RopeKvArgs Forward::rope_args(const QkvStep& step) const {
@@ -127,7 +142,8 @@ void Forward::run(const Pass& pass) const {
                 if constexpr (std::is_same_v<S, EmbedStep>) {
                     embed_rows(*weights_.matrix(step.table), pass.tokens(), pass.n, b.x, pass.stream);
                 } else if constexpr (std::is_same_v<S, QkvStep>) {
-                    const DeviceMatrix *q = weights_.matrix(step.q), *k = weights_.matrix(step.k), *v = weights_.matrix(step.v);
+                    const DeviceMatrix *q = weights_.matrix(step.q), *k = weights_.matrix(step.k),
+                                       *v = weights_.matrix(step.v);
                     const Activations input = pass.forms({q, k, v});
                     rms_norm(b.x, weights_.vector(step.norm), h_.rms_eps, pass.n, h_.n_embd, input, pass.stream);
                     float* out = b.qkv;
@@ -137,8 +153,10 @@ void Forward::run(const Pass& pass) const {
                     pass.multiply(parts, input, h_.q_dim() + 2 * h_.kv_dim());
                     rope_kv(rope_args(step), pass.n, pass.stream);
                 } else if constexpr (std::is_same_v<S, AttentionStep>) {
-                    const auto* project = i + 1 < plan_.steps.size() ? std::get_if<ProjectResidualStep>(&plan_.steps[i + 1]) : nullptr;
-                    if (project != nullptr && project->input == ProjectInput::ATTENTION) attended = pass.forms({weights_.matrix(project->weight)});
+                    const auto* project =
+                        i + 1 < plan_.steps.size() ? std::get_if<ProjectResidualStep>(&plan_.steps[i + 1]) : nullptr;
+                    if (project != nullptr && project->input == ProjectInput::ATTENTION)
+                        attended = pass.forms({weights_.matrix(project->weight)});
                     attention_is_prepared = pass.attend(attention_args(step), attended);
                 } else if constexpr (std::is_same_v<S, ProjectResidualStep>) {
                     const DeviceMatrix* matrix = weights_.matrix(step.weight);
@@ -186,7 +204,9 @@ void Forward::decode(uint32_t sampling_kind, cudaStream_t stream) const {
 
 void Forward::prefill(uint32_t n, cudaStream_t stream) const { run(Prefill{*this, stream, n}); }
 
-void Forward::prefill_logits(uint32_t row, cudaStream_t stream) const { logits(buffers_.x + size_t{row} * h_.n_embd, stream); }
+void Forward::prefill_logits(uint32_t row, cudaStream_t stream) const {
+    logits(buffers_.x + size_t{row} * h_.n_embd, stream);
+}
 
 uint32_t Forward::decode_launches(uint32_t sampling_kind) const {
     if (fused_) return static_cast<uint32_t>(plan_.steps.size()) + 1 + sampler_launches(sampling_kind);

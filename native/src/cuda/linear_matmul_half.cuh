@@ -8,6 +8,7 @@
 #include <cstdint>
 
 #include "cuda/launch.cuh"
+#include "cuda/tensor_core.cuh"
 
 namespace reprise::cuda {
 
@@ -28,30 +29,6 @@ namespace half_matmul {
 
 constexpr uint32_t BK = 64;  // 128 bytes: eight 16-byte chunks, swizzled by the row
 
-__device__ __forceinline__ uint32_t shared_address(const void* p) {
-    return static_cast<uint32_t>(__cvta_generic_to_shared(p));
-}
-/// Copies 16 bytes to shared memory, or zeros.
-__device__ __forceinline__ void copy16(uint32_t to, const void* from, bool valid) {
-    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(from), "r"(valid ? 16 : 0) : "memory");
-}
-__device__ __forceinline__ void commit_copies() { asm volatile("cp.async.commit_group;" ::: "memory"); }
-template <int PENDING>
-__device__ __forceinline__ void wait_copies() {
-    asm volatile("cp.async.wait_group %0;" ::"n"(PENDING) : "memory");
-}
-__device__ __forceinline__ void load_matrices(uint32_t* r, uint32_t address) {
-    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
-                 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
-                 : "r"(address)
-                 : "memory");
-}
-__device__ __forceinline__ void multiply(float* c, const uint32_t* a, const uint32_t* b) {
-    asm volatile(
-        "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
-        : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
-        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
-}
 /// Byte offset of chunk (16 bytes) of a row in a slice.
 __device__ __forceinline__ uint32_t chunk_offset(uint32_t row, uint32_t chunk) { return row * 128 + ((chunk ^ row) & 7) * 16; }
 

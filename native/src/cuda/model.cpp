@@ -43,8 +43,9 @@ Room room_left(int device, uint64_t limit, uint64_t used) {
 void check_shapes(const Plan& plan) {
     const HyperParams& h = plan.hparams;
     if (h.head_dim % 8 != 0 || h.head_dim > MAX_HEAD_DIM) {
-        fail(REPRISE_UNSUPPORTED_MODEL, "heads of %u dimensions are not supported on CUDA: a multiple of 8 up to %u is; load the model on the CPU", h.head_dim,
-             MAX_HEAD_DIM);
+        fail(REPRISE_UNSUPPORTED_MODEL,
+             "heads of %u dimensions are not supported on CUDA: a multiple of 8 up to %u is; load the model on the CPU",
+             h.head_dim, MAX_HEAD_DIM);
     }
 }
 
@@ -52,11 +53,15 @@ void check_shapes(const Plan& plan) {
 
 SessionShape session_shape(const EngineOptions& options, bool exact) {
     const uint32_t chunk = std::min(options.prefill_chunk != 0 ? options.prefill_chunk : DEFAULT_CHUNK, MAX_CHUNK);
-    return {options.context_length, std::min(chunk, options.context_length), exact ? TensorType::F32 : options.kv_type, exact, !exact && !options.unfused};
+    return {options.context_length, std::min(chunk, options.context_length), exact ? TensorType::F32 : options.kv_type,
+            exact, !exact && !options.unfused};
 }
 
 CudaModel::CudaModel(std::unique_ptr<Plan> plan, const LoadOptions& options)
-    : device_(options.device_index), exact_(options.exact), limit_(options.device_memory_limit), plan_(std::move(plan)) {
+    : device_(options.device_index),
+      exact_(options.exact),
+      limit_(options.device_memory_limit),
+      plan_(std::move(plan)) {
     check_shapes(*plan_);
     use_device(device_);
     load_linear_kernels();
@@ -73,9 +78,11 @@ CudaModel::CudaModel(std::unique_ptr<Plan> plan, const LoadOptions& options)
         usual.kv_type = TensorType::F16;
         const auto session = SessionBuffers::sizes(*plan_, session_shape(usual, exact_));
         fail(REPRISE_OUT_OF_DEVICE_MEMORY,
-             "the model's weights take %s of device memory, and a session of %u tokens %s for the KV cache and %s for the workspace, but %s: "
+             "the model's weights take %s of device memory, and a session of %u tokens %s for the KV cache and %s for "
+             "the workspace, but %s: "
              "choose a smaller model or a smaller quantisation, or run on the CPU",
-             gib(needed).c_str(), usual.context_length, gib(session.kv_cache).c_str(), gib(session.workspace).c_str(), room.words.c_str());
+             gib(needed).c_str(), usual.context_length, gib(session.kv_cache).c_str(), gib(session.workspace).c_str(),
+             room.words.c_str());
     }
     weights_ = std::make_unique<DeviceWeights>(*plan_, exact_);
     used_ = needed;
@@ -89,10 +96,11 @@ CudaModel::Reservation::Reservation(CudaModel& model, const SessionBuffers::Size
     const Room room = room_left(model.device_, model.limit_, model.used_);
     if (bytes_ > room.bytes) {
         fail(REPRISE_OUT_OF_DEVICE_MEMORY,
-             "a session of %u tokens needs %s of device memory (%s for the KV cache, %s for the workspace; the weights hold %s), but %s: "
+             "a session of %u tokens needs %s of device memory (%s for the KV cache, %s for the workspace; the weights "
+             "hold %s), but %s: "
              "choose a shorter context or close other sessions",
-             context_length, gib(bytes_).c_str(), gib(sizes.kv_cache).c_str(), gib(sizes.workspace).c_str(), gib(model.weights().bytes()).c_str(),
-             room.words.c_str());
+             context_length, gib(bytes_).c_str(), gib(sizes.kv_cache).c_str(), gib(sizes.workspace).c_str(),
+             gib(model.weights().bytes()).c_str(), room.words.c_str());
     }
     model_.used_ += bytes_;
 }
@@ -135,7 +143,8 @@ struct CudaModel::Drawing {
     uint32_t n_drawn = 0;
 };
 
-reprise_token CudaModel::sample(std::span<const float> logits, const int32_t* counts, const reprise_sampling& sampling, uint32_t position) {
+reprise_token CudaModel::sample(std::span<const float> logits, const int32_t* counts, const reprise_sampling& sampling,
+                                uint32_t position) {
     use_device(device_);
     const uint32_t n_vocab = plan_->hparams.n_vocab;
     std::lock_guard<std::mutex> lock(drawing_mutex_);
@@ -147,20 +156,26 @@ reprise_token CudaModel::sample(std::span<const float> logits, const int32_t* co
     } else {
         std::fill_n(d.counts.as<int32_t>(), n_vocab, 0);
     }
-    check(cudaMemcpyAsync(d.buffers.logits, d.logits.as<float>(), logits.size_bytes(), cudaMemcpyHostToDevice, d.stream), "copying logits");
-    check(cudaMemcpyAsync(d.buffers.counts, d.counts.as<int32_t>(), n_vocab * sizeof(int32_t), cudaMemcpyHostToDevice, d.stream), "copying counts");
+    check(
+        cudaMemcpyAsync(d.buffers.logits, d.logits.as<float>(), logits.size_bytes(), cudaMemcpyHostToDevice, d.stream),
+        "copying logits");
+    check(cudaMemcpyAsync(d.buffers.counts, d.counts.as<int32_t>(), n_vocab * sizeof(int32_t), cudaMemcpyHostToDevice,
+                          d.stream),
+          "copying counts");
     place(d.buffers.state, 0, position, 0, 0, d.stream);
     set_sampling(d.buffers, sampling, d.stream);
     cuda::sample(d.buffers, sampling_kind(sampling, n_vocab), 0, d.stream);
     d.stream.synchronize("drawing a token");
     const RingEntry& entry = d.buffers.ring[d.n_drawn++ % RING_SIZE];
-    if (entry.number != d.n_drawn) fail(REPRISE_INTERNAL, "the device drew token %u, token %u was asked for", entry.number, d.n_drawn);
+    if (entry.number != d.n_drawn)
+        fail(REPRISE_INTERNAL, "the device drew token %u, token %u was asked for", entry.number, d.n_drawn);
     return {entry.token, entry.logprob};
 }
 
 }  // namespace cuda
 
-std::shared_ptr<DeviceModel> load_cuda(std::shared_ptr<const GgufFile>, std::unique_ptr<Plan> plan, const LoadOptions& options) {
+std::shared_ptr<DeviceModel> load_cuda(std::shared_ptr<const GgufFile>, std::unique_ptr<Plan> plan,
+                                       const LoadOptions& options) {
     const std::string reason = cuda_unavailable_reason(options.device_index);
     if (!reason.empty()) fail(REPRISE_DEVICE_UNAVAILABLE, "%s", reason.c_str());
     return std::make_shared<cuda::CudaModel>(std::move(plan), options);

@@ -23,13 +23,15 @@ class CudaModel : public DeviceModel {
     const Plan& plan() const override { return *plan_; }
     std::unique_ptr<Engine> open(const EngineOptions& options) override;
     void describe(reprise_model_info& info) const override;
-    reprise_token sample(std::span<const float> logits, const int32_t* counts, const reprise_sampling& sampling, uint32_t position) override;
+    reprise_token sample(std::span<const float> logits, const int32_t* counts, const reprise_sampling& sampling,
+                         uint32_t position) override;
 
     int device() const { return device_; }
     bool exact() const { return exact_; }
     const DeviceWeights& weights() const { return *weights_; }
 
-    /// Bytes of this model's account for as long as it lives. Throws REPRISE_OUT_OF_DEVICE_MEMORY if they are not there.
+    /// Bytes of this model's account for as long as it lives. Throws REPRISE_OUT_OF_DEVICE_MEMORY if they are not
+    /// there.
     class Reservation {
       public:
         Reservation(CudaModel& model, const SessionBuffers::Sizes& sizes, uint32_t context_length);

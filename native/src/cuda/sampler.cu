@@ -261,7 +261,8 @@ __global__ void __launch_bounds__(THREADS) histogram_kernel(SamplerBuffers b, bo
         block_prefix(own, total);
         target = fraction_of(b.sampling->top_p, total);
     }
-    const Crossing crossing = top_k ? find_crossing(SAMPLER_BUCKETS, target, count_at) : find_crossing(SAMPLER_BUCKETS, target, mass_at);
+    const Crossing crossing =
+        top_k ? find_crossing(SAMPLER_BUCKETS, target, count_at) : find_crossing(SAMPLER_BUCKETS, target, mass_at);
     if (threadIdx.x == 0) {
         work.bucket = crossing.bucket;
         work.target = target - crossing.before;
@@ -289,7 +290,8 @@ __global__ void __launch_bounds__(THREADS) threshold_kernel(SamplerBuffers b, bo
     if (!is_last_arrival(b.work)) return;
     const uint32_t n = __ldcg(&work.n_listed);
     const auto mass_of = [&](u64 key) { return static_cast<u64>(weight(add(b.adjusted[id_of(key)], -max))); };
-    const u64 keep_from = top_k ? find_key(b.list, n, work.target, [](u64) { return u64{1}; }) : find_key(b.list, n, work.target, mass_of);
+    const u64 keep_from = top_k ? find_key(b.list, n, work.target, [](u64) { return u64{1}; })
+                                : find_key(b.list, n, work.target, mass_of);
     Crossing next = {};
     u64 target = 0;
     if (top_p_follows) {
@@ -333,7 +335,8 @@ __global__ void __launch_bounds__(THREADS) draw_kernel(SamplerBuffers b, uint32_
     const u64 min_weight = fraction_of(s.min_p, u64{1} << 32);
     const bool drawable = isfinite(max);
     const auto weight_at = [&](uint32_t id) {
-        return id < b.n_vocab && drawable ? draw_weight(b.adjusted[id], id, max, keep_from, min_weight, s.temperature) : u64{0};
+        return id < b.n_vocab && drawable ? draw_weight(b.adjusted[id], id, max, keep_from, min_weight, s.temperature)
+                                          : u64{0};
     };
     // A thread has consecutive ids, so that prefix sums over threads run in order of id.
     const auto first_of = [&](uint32_t block) { return block * SAMPLER_SPAN + threadIdx.x * PER_THREAD; };
@@ -367,7 +370,8 @@ __global__ void __launch_bounds__(THREADS) draw_kernel(SamplerBuffers b, uint32_
     }
 }
 
-__global__ void place_kernel(DecodeState* state, int32_t token, uint32_t position, uint32_t queue_next, uint32_t queue_end) {
+__global__ void place_kernel(DecodeState* state, int32_t token, uint32_t position, uint32_t queue_next,
+                             uint32_t queue_end) {
     release_successor();
     wait_for_predecessor();
     state->token = token;
@@ -427,7 +431,8 @@ void sample(const SamplerBuffers& b, uint32_t kind, uint32_t advance, cudaStream
     launch(draw_kernel, blocks, THREADS, 0, stream, b, advance);
 }
 
-void place(DecodeState* state, int32_t token, uint32_t position, uint32_t queue_next, uint32_t queue_end, cudaStream_t stream) {
+void place(DecodeState* state, int32_t token, uint32_t position, uint32_t queue_next, uint32_t queue_end,
+           cudaStream_t stream) {
     launch(place_kernel, 1, 1, 0, stream, state, token, position, queue_next, queue_end);
 }
 

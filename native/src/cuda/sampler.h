@@ -32,14 +32,14 @@ struct LogitSum {
 
 /// What the kernels leave for each other within one drawing.
 struct SamplerWork {
-    unsigned long long best;        // largest rank key; zero between drawings
-    uint32_t arrived;               // blocks; zero between launches
-    float max;                      // largest logit after penalties
+    unsigned long long best;  // largest rank key; zero between drawings
+    uint32_t arrived;         // blocks; zero between launches
+    float max;                // largest logit after penalties
     int32_t argmax;
-    uint32_t bucket;                // that holds the threshold looked for
-    unsigned long long target;      // what is to be reached within that bucket
-    unsigned long long keep_from;   // rank keys from here on are kept
-    uint32_t n_listed;              // keys gathered; zero between launches
+    uint32_t bucket;               // that holds the threshold looked for
+    unsigned long long target;     // what is to be reached within that bucket
+    unsigned long long keep_from;  // rank keys from here on are kept
+    uint32_t n_listed;             // keys gathered; zero between launches
 };
 
 constexpr uint32_t SAMPLER_BUCKETS = 2048;
@@ -47,31 +47,32 @@ constexpr uint32_t SAMPLER_SPAN = 1024;  // ids of a block
 
 /// Device memory of a sampler, at addresses that stay.
 struct SamplerBuffers {
-    float* logits;                  // [n_vocab]
+    float* logits;  // [n_vocab]
     DecodeState* state;
-    RingEntry* ring;                // [RING_SIZE], pinned host memory
-    const int32_t* queue;           // input ids that go before drawn tokens; may be null if the state's queue is empty
+    RingEntry* ring;       // [RING_SIZE], pinned host memory
+    const int32_t* queue;  // input ids that go before drawn tokens; may be null if the state's queue is empty
     reprise_sampling* sampling;
-    int32_t* counts;                // [n_vocab]: how often an id stands in the history
-    float* adjusted;                // [n_vocab]: logits after penalties
+    int32_t* counts;  // [n_vocab]: how often an id stands in the history
+    float* adjusted;  // [n_vocab]: logits after penalties
     SamplerWork* work;
-    uint32_t* bucket_count;         // [SAMPLER_BUCKETS]
+    uint32_t* bucket_count;           // [SAMPLER_BUCKETS]
     unsigned long long* bucket_mass;  // [SAMPLER_BUCKETS]
-    unsigned long long* list;       // [n_vocab]: rank keys of a bucket
-    unsigned long long* sums;       // [blocks]: weights of each block's ids
-    LogitSum* logit_sums;           // [blocks]
+    unsigned long long* list;         // [n_vocab]: rank keys of a bucket
+    unsigned long long* sums;         // [blocks]: weights of each block's ids
+    LogitSum* logit_sums;             // [blocks]
     uint32_t n_vocab;
 
     /// Takes everything but state, ring and queue from carver.
     void carve(Carver& carver, uint32_t n_vocab);
 };
 
-/// Draws and publishes. advance: how far the position moves: 1 at the end of a decode step, 0 for the token that follows
-/// a prefill, whose position is where the state already stands.
+/// Draws and publishes. advance: how far the position moves: 1 at the end of a decode step, 0 for the token that
+/// follows a prefill, whose position is where the state already stands.
 void sample(const SamplerBuffers& buffers, uint32_t kind, uint32_t advance, cudaStream_t stream);
 
 /// Between requests: sets the token to evaluate next and its position, and the input queue to [queue_next, queue_end).
-void place(DecodeState* state, int32_t token, uint32_t position, uint32_t queue_next, uint32_t queue_end, cudaStream_t stream);
+void place(DecodeState* state, int32_t token, uint32_t position, uint32_t queue_next, uint32_t queue_end,
+           cudaStream_t stream);
 /// Sets the options.
 void set_sampling(const SamplerBuffers& buffers, const reprise_sampling& sampling, cudaStream_t stream);
 

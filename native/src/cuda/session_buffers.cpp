@@ -15,7 +15,8 @@ size_t layer_bytes(const HyperParams& h, const SessionShape& shape) {
 
 /// Whether prefill multiplies many rows with it: not the embedding, and the head sees one row.
 bool is_multiplied_in_prefill(const Plan& plan, const Weight& w) {
-    return w.rows > 1 && &w != std::get<EmbedStep>(plan.steps.front()).table && &w != std::get<OutputHeadStep>(plan.steps.back()).weight;
+    return w.rows > 1 && &w != std::get<EmbedStep>(plan.steps.front()).table &&
+           &w != std::get<OutputHeadStep>(plan.steps.back()).weight;
 }
 
 /// Which forms of an input some product of the plan wants.
@@ -26,7 +27,8 @@ struct WantedForms {
             if (w->rows == 1) continue;
             const TensorType type = device_type(w->type, exact);
             (matvec_input(type) == InputForm::F32 ? decode_f32 : decode_int8) = true;
-            if (is_multiplied_in_prefill(plan, *w)) (matmul_input(type) == InputForm::F32 ? prefill_f32 : prefill_half) = true;
+            if (is_multiplied_in_prefill(plan, *w))
+                (matmul_input(type) == InputForm::F32 ? prefill_f32 : prefill_half) = true;
         }
     }
 };
@@ -58,7 +60,8 @@ void SessionBuffers::carve(Carver& carver, const Plan& plan, const SessionShape&
     attention_scratch.arrived = carver.take<uint32_t>(attention_counters(h.n_heads, h.n_kv_heads));
     size_t scratch = 0;
     for (const auto& w : plan.weights) {
-        if (is_multiplied_in_prefill(plan, *w)) scratch = std::max(scratch, matmul_scratch_bytes(matrix_shape(*w, shape.exact)));
+        if (is_multiplied_in_prefill(plan, *w))
+            scratch = std::max(scratch, matmul_scratch_bytes(matrix_shape(*w, shape.exact)));
     }
     matmul_scratch = carver.take<uint8_t>(scratch);
     sampler.carve(carver, h.n_vocab);

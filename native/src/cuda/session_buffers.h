@@ -12,16 +12,16 @@ namespace reprise::cuda {
 /// What the sizes depend on.
 struct SessionShape {
     uint32_t context_length;
-    uint32_t chunk;        // rows that prefill evaluates at once
-    TensorType kv_type;    // F16 or F32
+    uint32_t chunk;      // rows that prefill evaluates at once
+    TensorType kv_type;  // F16 or F32
     bool exact;
-    bool fused;            // decode with the fused kernels where there are some
+    bool fused;  // decode with the fused kernels where there are some
 };
 
 /// An input of products, in every form that some matrix of the model reads.
 struct InputBuffers {
-    Activations decode;    // one row
-    Activations prefill;   // [chunk] rows
+    Activations decode;   // one row
+    Activations prefill;  // [chunk] rows
 };
 
 class SessionBuffers {
@@ -41,13 +41,13 @@ class SessionBuffers {
     void* values(uint32_t layer) const { return kv_memory_.data() + (2 * layer + 1) * kv_layer_bytes_; }
 
     DecodeState* state;
-    int32_t* queue;        // [context_length]: input ids, of prefill and of the input queue
-    float* x;              // [chunk, n_embd]: the residual stream
-    float* qkv;            // [chunk, q_dim + 2 kv_dim]
-    float* attention;      // [chunk, q_dim]
-    float* cos_sin;        // [n_rot]: of the position that a decode step is at
-    float* gate_up;        // [chunk, 2 n_ff]: a row's gates, then its ups
-    InputBuffers input;    // rows of up to max(n_embd, q_dim, n_ff) values
+    int32_t* queue;      // [context_length]: input ids, of prefill and of the input queue
+    float* x;            // [chunk, n_embd]: the residual stream
+    float* qkv;          // [chunk, q_dim + 2 kv_dim]
+    float* attention;    // [chunk, q_dim]
+    float* cos_sin;      // [n_rot]: of the position that a decode step is at
+    float* gate_up;      // [chunk, 2 n_ff]: a row's gates, then its ups
+    InputBuffers input;  // rows of up to max(n_embd, q_dim, n_ff) values
     AttentionScratch attention_scratch;
     void* matmul_scratch;
     SamplerBuffers sampler;

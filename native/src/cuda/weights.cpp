@@ -36,7 +36,8 @@ class Staging {
         Slot& slot = slots_[next_];
         slot.free.wait();
         std::memcpy(slot.host.as<uint8_t>(), from, n);
-        check(cudaMemcpyAsync(slot.device.data(), slot.host.as<uint8_t>(), n, cudaMemcpyHostToDevice, stream_), "uploading weights");
+        check(cudaMemcpyAsync(slot.device.data(), slot.host.as<uint8_t>(), n, cudaMemcpyHostToDevice, stream_),
+              "uploading weights");
         return slot.device.data();
     }
     void done() {
@@ -60,7 +61,8 @@ class Staging {
 /// Reports how far the upload is and passes a cancellation on.
 class Progress {
   public:
-    Progress(reprise_progress_fn callback, void* user, uint64_t total) : callback_(callback), user_(user), total_(total) {}
+    Progress(reprise_progress_fn callback, void* user, uint64_t total)
+        : callback_(callback), user_(user), total_(total) {}
     void add(uint64_t bytes) {
         done_ += bytes;
         if (callback_ != nullptr && callback_(user_, done_, total_) != 0) {
@@ -87,13 +89,16 @@ DeviceMatrix matrix_shape(const Weight& w, bool exact) {
 
 size_t DeviceWeights::bytes(const Plan& plan, bool exact) {
     Carver carver(nullptr);
-    for (const auto& w : plan.weights) carver.take<uint8_t>(is_vector(*w) ? w->n_bytes() : matrix_shape(*w, exact).n_bytes);
+    for (const auto& w : plan.weights)
+        carver.take<uint8_t>(is_vector(*w) ? w->n_bytes() : matrix_shape(*w, exact).n_bytes);
     carver.take<double>(plan.rope.inv_freq.size());
     return carver.used();
 }
 
 DeviceWeights::DeviceWeights(const Plan& plan, bool exact)
-    : memory_(bytes(plan, exact), "the model's weights"), matrices_(plan.weights.size()), vectors_(plan.weights.size()) {
+    : memory_(bytes(plan, exact), "the model's weights"),
+      matrices_(plan.weights.size()),
+      vectors_(plan.weights.size()) {
     Carver carver(memory_.data());
     for (const auto& w : plan.weights) {
         if (is_vector(*w)) {

@@ -24,7 +24,9 @@ class DeviceWeights {
     void upload(const Plan& plan, reprise_progress_fn progress, void* progress_user);
 
     /// Of a weight with rows > 1 / rows == 1; a null weight gives null.
-    const DeviceMatrix* matrix(const Weight* weight) const { return weight == nullptr ? nullptr : &matrices_[weight->id]; }
+    const DeviceMatrix* matrix(const Weight* weight) const {
+        return weight == nullptr ? nullptr : &matrices_[weight->id];
+    }
     const float* vector(const Weight* weight) const { return weight == nullptr ? nullptr : vectors_[weight->id]; }
     const double* rope_turns() const { return rope_turns_; }
     size_t bytes() const { return memory_.size(); }
