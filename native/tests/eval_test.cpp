@@ -55,7 +55,8 @@ class Eval : public ::testing::Test {
     void expect_refused(const std::string& arguments, std::initializer_list<const char*> parts) const {
         const Outcome outcome = run(arguments);
         EXPECT_EQ(1, outcome.status) << arguments;
-        for (const char* part : parts) EXPECT_NE(std::string::npos, outcome.output.find(part)) << arguments << "\n" << outcome.output;
+        for (const char* part : parts)
+            EXPECT_NE(std::string::npos, outcome.output.find(part)) << arguments << "\n" << outcome.output;
     }
 
     TempDir dir_;
@@ -91,7 +92,8 @@ TEST_F(Eval, PrintsThePerplexityOfWholeWindows) {
     EXPECT_EQ(0, outcome.status);
     double printed = 0;
     int n_scored = 0, n_windows = 0;
-    ASSERT_EQ(3, std::sscanf(outcome.output.c_str(), "perplexity %lf over %d tokens in %d windows of 32", &printed, &n_scored, &n_windows))
+    ASSERT_EQ(3, std::sscanf(outcome.output.c_str(), "perplexity %lf over %d tokens in %d windows of 32", &printed,
+                             &n_scored, &n_windows))
         << outcome.output;
     EXPECT_EQ(62, n_scored);
     EXPECT_EQ(2, n_windows);
@@ -115,7 +117,8 @@ TEST_F(Eval, RefusesWhatItCannotDo) {
     expect_refused(model_ + " --tokens " + write_ids("bad.i32", {1, 512, 3}) + " --perplexity 3 --device cpu", {"512"});
     expect_refused(model_ + " --tokens " + write_ids("none.i32", {}) + " --perplexity 2", {"none.i32", "no token ids"});
     const uint8_t odd[] = {1, 2, 3, 4, 5};
-    expect_refused(model_ + " --tokens " + dir_.write("odd.i32", odd) + " --perplexity 2", {"odd.i32", "multiple of 4"});
+    expect_refused(model_ + " --tokens " + dir_.write("odd.i32", odd) + " --perplexity 2",
+                   {"odd.i32", "multiple of 4"});
     if (const std::string reason = why_unusable(REPRISE_DEVICE_CUDA); !reason.empty()) {
         expect_refused(good + " --perplexity 32 --device cuda", {reason.c_str(), "DEVICE_UNAVAILABLE"});
     }

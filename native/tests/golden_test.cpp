@@ -24,7 +24,8 @@ struct RowFile {
         architecture = std::string(file->get_string("general.architecture").value());
         for (const Tensor& tensor : file->tensors()) {
             const TypeTraits* type = find_type(tensor.type_number);
-            if (type == nullptr || !type->supported) unsupported_types.insert(reprise_tensor_type_name(tensor.type_number));
+            if (type == nullptr || !type->supported)
+                unsupported_types.insert(reprise_tensor_type_name(tensor.type_number));
         }
     }
 };
@@ -121,8 +122,9 @@ void expect_batch_and_step_agree(const std::string& folder, reprise_device devic
     const auto row = std::ranges::find(rows, "F32", &GoldenRow::quantisation);
     ASSERT_NE(rows.end(), row);
     const LoadedModel model(row->model, model_options(device));
-    EXPECT_LE(max_abs_difference(all_logits(model, *row, REPRISE_SCORE_BATCH), all_logits(model, *row, REPRISE_SCORE_STEP)),
-              1e-3f);
+    EXPECT_LE(
+        max_abs_difference(all_logits(model, *row, REPRISE_SCORE_BATCH), all_logits(model, *row, REPRISE_SCORE_STEP)),
+        1e-3f);
 }
 
 TEST(EveryIsaGolden, BatchAndStepAgreeInFloat32) {

@@ -38,26 +38,32 @@ std::vector<Call> calls() {
         {"gguf_metadata", GGUF, [](reprise_handle h) { return reprise_gguf_metadata(h, &data, &size); }},
         {"gguf_tensor", GGUF, [](reprise_handle h) { return reprise_gguf_tensor(h, 0, &tensor_info); }},
         {"gguf_memory", GGUF, [](reprise_handle h) { return reprise_gguf_memory(h, nullptr, nullptr, &memory); }},
-        {"model_load", GGUF, [](reprise_handle h) {
+        {"model_load", GGUF,
+         [](reprise_handle h) {
              const reprise_model_options options = model_options(REPRISE_DEVICE_CPU, false, 1);
              const reprise_status status = reprise_model_load(h, &options, &out);
              if (status == REPRISE_OK) reprise_model_close(out);
              return status;
          }},
         {"model_get_info", MODEL, [](reprise_handle h) { return reprise_model_get_info(h, &model_info); }},
-        {"session_open", MODEL, [](reprise_handle h) {
+        {"session_open", MODEL,
+         [](reprise_handle h) {
              const reprise_status status = reprise_session_open(h, nullptr, &out);
              if (status == REPRISE_OK) reprise_session_close(out);
              return status;
          }},
-        {"sample", MODEL, [](reprise_handle h) { return reprise_sample(h, logits, nullptr, 512, &sampling, 0, &token); }},
+        {"sample", MODEL,
+         [](reprise_handle h) { return reprise_sample(h, logits, nullptr, 512, &sampling, 0, &token); }},
         {"session_position", SESSION, [](reprise_handle h) { return reprise_session_position(h, &number); }},
-        {"session_context_length", SESSION, [](reprise_handle h) { return reprise_session_context_length(h, &number); }},
+        {"session_context_length", SESSION,
+         [](reprise_handle h) { return reprise_session_context_length(h, &number); }},
         {"session_history", SESSION, [](reprise_handle h) { return reprise_session_history(h, nullptr, 0, &count); }},
         {"session_evaluate", SESSION, [](reprise_handle h) { return reprise_session_evaluate(h, ids, 2); }},
         {"session_logits", SESSION, [](reprise_handle h) { return reprise_session_logits(h, logits, 512); }},
-        {"session_score", SESSION, [](reprise_handle h) { return reprise_session_score(h, ids, 2, REPRISE_SCORE_BATCH, logits); }},
-        {"session_generate", SESSION, [](reprise_handle h) { return reprise_session_generate(h, ids, 2, nullptr, 0, ids, 2); }},
+        {"session_score", SESSION,
+         [](reprise_handle h) { return reprise_session_score(h, ids, 2, REPRISE_SCORE_BATCH, logits); }},
+        {"session_generate", SESSION,
+         [](reprise_handle h) { return reprise_session_generate(h, ids, 2, nullptr, 0, ids, 2); }},
         {"session_next", SESSION, [](reprise_handle h) { return reprise_session_next(h, &token, 1, &count, &number); }},
         {"session_end", SESSION, [](reprise_handle h) { return reprise_session_end(h); }},
         {"session_statistics", SESSION, [](reprise_handle h) { return reprise_session_statistics(h, &statistics); }},
@@ -73,7 +79,8 @@ std::vector<Call> calls() {
 class Handles : public ::testing::Test {
   protected:
     void SetUp() override {
-        ok(reprise_gguf_open(write_tiny_model(dir_, tiny_spec(), uniform_types(TensorType::Q8_0)).c_str(), 1, &handles_[GGUF]));
+        ok(reprise_gguf_open(write_tiny_model(dir_, tiny_spec(), uniform_types(TensorType::Q8_0)).c_str(), 1,
+                             &handles_[GGUF]));
         const reprise_model_options options = model_options(REPRISE_DEVICE_CPU);
         ok(reprise_model_load(handles_[GGUF], &options, &handles_[MODEL]));
         ok(reprise_session_open(handles_[MODEL], nullptr, &handles_[SESSION]));
@@ -90,7 +97,8 @@ class Handles : public ::testing::Test {
 constexpr const char* kKindNames[] = {"file", "model", "session"};
 
 TEST_F(Handles, OpenOnesAreTaken) {
-    for (const Call& call : calls()) EXPECT_EQ(REPRISE_OK, call.run(handles_[call.kind])) << call.name << ": " << last_error();
+    for (const Call& call : calls())
+        EXPECT_EQ(REPRISE_OK, call.run(handles_[call.kind])) << call.name << ": " << last_error();
 }
 
 TEST_F(Handles, NullIsNone) {
@@ -202,8 +210,10 @@ TEST_F(Handles, ArgumentsOutsideTheirRangeAreNamed) {
     std::vector<float> logits(513);
     reprise_token token;
     const reprise_sampling sampling = greedy();
-    expect_status(REPRISE_INVALID_ARGUMENT, reprise_sample(model, logits.data(), nullptr, 513, &sampling, 0, &token), {"513", "512"});
-    expect_status(REPRISE_INVALID_ARGUMENT, reprise_sample(model, logits.data(), nullptr, 512, &sampling, -1, &token), {"position"});
+    expect_status(REPRISE_INVALID_ARGUMENT, reprise_sample(model, logits.data(), nullptr, 513, &sampling, 0, &token),
+                  {"513", "512"});
+    expect_status(REPRISE_INVALID_ARGUMENT, reprise_sample(model, logits.data(), nullptr, 512, &sampling, -1, &token),
+                  {"position"});
     const int32_t id = 1;
     ok(reprise_session_evaluate(session, &id, 1));
     expect_status(REPRISE_INVALID_ARGUMENT, reprise_session_logits(session, logits.data(), 511), {"511", "512"});
@@ -232,7 +242,8 @@ TEST_F(Handles, CudaIsRefusedWithAReasonOrUsed) {
     }
     static std::string log;
     log.clear();
-    ok(reprise_set_log_callback([](void* user, int32_t, const char* message) { *static_cast<std::string*>(user) += message; }, &log));
+    ok(reprise_set_log_callback(
+        [](void* user, int32_t, const char* message) { *static_cast<std::string*>(user) += message; }, &log));
     ok(reprise_model_load(handles_[GGUF], &either, &model));
     ok(reprise_set_log_callback(nullptr, nullptr));
     reprise_model_info info;
@@ -304,7 +315,8 @@ TEST(Library, DescribesItself) {
     ok(reprise_describe(text.data(), text.size(), &length));
     text.pop_back();
     EXPECT_EQ(length, text.size());
-    for (const char* part : {"\"version\": ", "\"cpu\": {\"isa\": ", "\"threads\": ", "\"cuda\": {\"compiled\": ", "\"available\": "}) {
+    for (const char* part :
+         {"\"version\": ", "\"cpu\": {\"isa\": ", "\"threads\": ", "\"cuda\": {\"compiled\": ", "\"available\": "}) {
         EXPECT_NE(std::string::npos, text.find(part)) << text;
     }
     EXPECT_STREQ("OK", reprise_status_name(0));

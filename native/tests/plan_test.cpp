@@ -24,9 +24,12 @@ std::vector<uint8_t> model_with(const std::vector<Change>& changes, const ModelS
     return writer.bytes();
 }
 
-std::unique_ptr<Plan> plan_of(const std::vector<uint8_t>& bytes) { return build_plan(*GgufFile::parse(bytes, "tiny.gguf")); }
+std::unique_ptr<Plan> plan_of(const std::vector<uint8_t>& bytes) {
+    return build_plan(*GgufFile::parse(bytes, "tiny.gguf"));
+}
 
-void expect_refused(reprise_status status, std::initializer_list<const char*> parts, const std::vector<uint8_t>& bytes) {
+void expect_refused(reprise_status status, std::initializer_list<const char*> parts,
+                    const std::vector<uint8_t>& bytes) {
     SCOPED_TRACE(*parts.begin());
     expect_error(status, parts, [&] { plan_of(bytes); });
 }
@@ -113,15 +116,19 @@ TEST(Plan, ReadsWhatFilesMayLeaveOut) {
 TEST(Plan, RopeTurnsAtTheFrequenciesOfTheFile) {
     const auto plain = plan_of(model_with({}));
     ASSERT_EQ(32u, plain->rope.inv_freq.size());
-    for (size_t i = 0; i < 32; ++i) EXPECT_FLOAT_EQ(static_cast<float>(std::pow(10000.0, -2.0 * i / 64)), plain->rope.inv_freq[i]);
+    for (size_t i = 0; i < 32; ++i)
+        EXPECT_FLOAT_EQ(static_cast<float>(std::pow(10000.0, -2.0 * i / 64)), plain->rope.inv_freq[i]);
 
-    const auto linear = plan_of(model_with({{"llama.rope.scaling.type", text("linear")}, {"llama.rope.scaling.factor", real(4)}}));
+    const auto linear =
+        plan_of(model_with({{"llama.rope.scaling.type", text("linear")}, {"llama.rope.scaling.factor", real(4)}}));
     const auto unnamed = plan_of(model_with({{"llama.rope.scale_linear", real(4)}}));
-    const auto none = plan_of(model_with({{"llama.rope.scaling.type", text("none")}, {"llama.rope.scaling.factor", real(4)}}));
+    const auto none =
+        plan_of(model_with({{"llama.rope.scaling.type", text("none")}, {"llama.rope.scaling.factor", real(4)}}));
     ModelSpec spec = tiny_spec();
     for (size_t i = 0; i < 32; ++i) spec.rope_factors.push_back(1.0f + static_cast<float>(i));
     const auto factors = plan_of(model_with({}, spec));
-    const auto half = plan_of(model_with({{"llama.rope.dimension_count", uint(32)}, {"llama.rope.freq_base", real(500000)}}));
+    const auto half =
+        plan_of(model_with({{"llama.rope.dimension_count", uint(32)}, {"llama.rope.freq_base", real(500000)}}));
     ASSERT_EQ(16u, half->rope.inv_freq.size());
     for (size_t i = 0; i < 32; ++i) {
         EXPECT_FLOAT_EQ(plain->rope.inv_freq[i] / 4, linear->rope.inv_freq[i]);
@@ -138,8 +145,10 @@ TEST(Plan, RopeTurnsAtTheFrequenciesOfTheFile) {
 }
 
 TEST(Plan, RefusesArchitecturesByName) {
-    expect_refused(REPRISE_UNSUPPORTED_MODEL, {"'mamba'", "llama", "qwen2", "qwen3"}, model_with({{"general.architecture", text("mamba")}}));
-    expect_refused(REPRISE_UNSUPPORTED_MODEL, {"'clip\\x0a\\xff'"}, model_with({{"general.architecture", text("clip\n\xff")}}));
+    expect_refused(REPRISE_UNSUPPORTED_MODEL, {"'mamba'", "llama", "qwen2", "qwen3"},
+                   model_with({{"general.architecture", text("mamba")}}));
+    expect_refused(REPRISE_UNSUPPORTED_MODEL, {"'clip\\x0a\\xff'"},
+                   model_with({{"general.architecture", text("clip\n\xff")}}));
     expect_refused(REPRISE_UNSUPPORTED_MODEL, {"''"}, model_with({{"general.architecture", text("")}}));
     const std::vector<uint8_t> empty = GgufWriter().bytes();
     expect_refused(REPRISE_MODEL_FORMAT, {"general.architecture", "tiny.gguf"}, empty);
@@ -166,9 +175,12 @@ TEST(Plan, RefusesArithmeticThatIsNotThere) {
                        model_with({{"llama.rope.scaling.type", text(scaling)}}));
     }
     // The same keys with values that change nothing.
-    plan_of(model_with({{"llama.expert_count", uint(0)}, {"llama.attention.causal", EncodedValue::boolean(true)},
-                        {"llama.attention.sliding_window", uint(0)}, {"llama.logit_scale", real(1)},
-                        {"llama.attention.scale", real(0.125f)}, {"llama.rope.scaling.factor", real(1)}}));
+    plan_of(model_with({{"llama.expert_count", uint(0)},
+                        {"llama.attention.causal", EncodedValue::boolean(true)},
+                        {"llama.attention.sliding_window", uint(0)},
+                        {"llama.logit_scale", real(1)},
+                        {"llama.attention.scale", real(0.125f)},
+                        {"llama.rope.scaling.factor", real(1)}}));
 }
 
 TEST(Plan, RefusesTensorsThatNothingUses) {
@@ -184,11 +196,13 @@ TEST(Plan, RefusesTensorsThatNothingUses) {
 }
 
 TEST(Plan, RefusesModelsWithoutATensor) {
-    expect_refused(REPRISE_MODEL_FORMAT, {"blk.2.attn_norm.weight", "missing", "llama"}, model_with({{"llama.block_count", uint(3)}}));
+    expect_refused(REPRISE_MODEL_FORMAT, {"blk.2.attn_norm.weight", "missing", "llama"},
+                   model_with({{"llama.block_count", uint(3)}}));
     const std::vector<uint8_t> bytes = model_with({});
-    for (const std::string name : {"token_embd.weight", "output_norm.weight", "blk.0.attn_q.weight", "blk.1.attn_k.weight",
-                                   "blk.0.attn_v.weight", "blk.0.attn_output.weight", "blk.1.ffn_norm.weight",
-                                   "blk.0.ffn_gate.weight", "blk.0.ffn_up.weight", "blk.1.ffn_down.weight"}) {
+    for (const std::string name :
+         {"token_embd.weight", "output_norm.weight", "blk.0.attn_q.weight", "blk.1.attn_k.weight",
+          "blk.0.attn_v.weight", "blk.0.attn_output.weight", "blk.1.ffn_norm.weight", "blk.0.ffn_gate.weight",
+          "blk.0.ffn_up.weight", "blk.1.ffn_down.weight"}) {
         std::string other = name;
         other.back() = 'T';
         expect_refused(REPRISE_MODEL_FORMAT, {name.c_str(), "missing"}, renamed(bytes, name, other));
@@ -202,7 +216,8 @@ TEST(Plan, RefusesModelsWithoutATensor) {
 TEST(Plan, RefusesTensorsOfAnotherShape) {
     const std::vector<uint8_t> bytes = model_with({});
     // Each as many elements as before: it is the plan that must notice.
-    expect_refused(REPRISE_MODEL_FORMAT, {"blk.0.attn_q.weight", "128", "512"}, reshaped(bytes, "blk.0.attn_q.weight", 128, 512));
+    expect_refused(REPRISE_MODEL_FORMAT, {"blk.0.attn_q.weight", "128", "512"},
+                   reshaped(bytes, "blk.0.attn_q.weight", 128, 512));
     expect_refused(REPRISE_MODEL_FORMAT, {"blk.1.ffn_up.weight"}, reshaped(bytes, "blk.1.ffn_up.weight", 512, 256));
     expect_refused(REPRISE_MODEL_FORMAT, {"blk.1.attn_v.weight"}, reshaped(bytes, "blk.1.attn_v.weight", 512, 64));
     expect_refused(REPRISE_MODEL_FORMAT, {"token_embd.weight"}, reshaped(bytes, "token_embd.weight", 131072, 1));
@@ -225,8 +240,9 @@ TEST(Plan, RefusesAbsurdHyperParameters) {
     const auto expect_format = [](const std::string& key, EncodedValue value) {
         expect_refused(REPRISE_MODEL_FORMAT, {key.c_str()}, model_with({{key, std::move(value)}}));
     };
-    for (const char* key : {"block_count", "embedding_length", "context_length", "attention.head_count", "attention.head_count_kv",
-                            "feed_forward_length", "attention.key_length", "attention.value_length"}) {
+    for (const char* key :
+         {"block_count", "embedding_length", "context_length", "attention.head_count", "attention.head_count_kv",
+          "feed_forward_length", "attention.key_length", "attention.value_length"}) {
         expect_format(std::string("llama.") + key, uint(0));
         expect_format(std::string("llama.") + key, uint(0xffffffff));
         expect_format(std::string("llama.") + key, EncodedValue::uint64(uint64_t{1} << 40));
@@ -240,11 +256,14 @@ TEST(Plan, RefusesAbsurdHyperParameters) {
     expect_format("llama.rope.dimension_count", uint(66));
     expect_refused(REPRISE_MODEL_FORMAT, {"llama.rope.scaling.factor"},
                    model_with({{"llama.rope.scaling.type", text("linear")}, {"llama.rope.scaling.factor", real(0)}}));
-    expect_refused(REPRISE_MODEL_FORMAT, {"4 attention heads", "3 KV heads"}, model_with({{"llama.attention.head_count_kv", uint(3)}}));
+    expect_refused(REPRISE_MODEL_FORMAT, {"4 attention heads", "3 KV heads"},
+                   model_with({{"llama.attention.head_count_kv", uint(3)}}));
     expect_refused(REPRISE_UNSUPPORTED_MODEL, {"head size 60"}, model_with({{"llama.attention.key_length", uint(60)}}));
-    expect_refused(REPRISE_UNSUPPORTED_MODEL, {"head size 512"}, model_with({{"llama.attention.key_length", uint(512)}}));
+    expect_refused(REPRISE_UNSUPPORTED_MODEL, {"head size 512"},
+                   model_with({{"llama.attention.key_length", uint(512)}}));
     expect_refused(REPRISE_UNSUPPORTED_MODEL, {"64", "128"}, model_with({{"llama.attention.value_length", uint(128)}}));
-    expect_refused(REPRISE_MODEL_FORMAT, {"vocabulary"}, model_with({{"tokenizer.ggml.tokens", EncodedValue::strings(std::vector<std::string>(511))}}));
+    expect_refused(REPRISE_MODEL_FORMAT, {"vocabulary"},
+                   model_with({{"tokenizer.ggml.tokens", EncodedValue::strings(std::vector<std::string>(511))}}));
 }
 
 }  // namespace

@@ -56,7 +56,9 @@ struct FakeModel : DeviceModel {
     const Plan& plan() const override { return plan_; }
     std::unique_ptr<Engine> open(const EngineOptions&) override { return std::make_unique<FakeEngine>(control_); }
     void describe(reprise_model_info&) const override {}
-    reprise_token sample(std::span<const float>, const int32_t*, const reprise_sampling&, uint32_t) override { return {}; }
+    reprise_token sample(std::span<const float>, const int32_t*, const reprise_sampling&, uint32_t) override {
+        return {};
+    }
 
     FakeEngine::Control& control_;
     Plan plan_;
@@ -71,8 +73,7 @@ EngineOptions small_context() {
 
 class SessionOnAFailingEngine : public ::testing::Test {
   protected:
-    SessionOnAFailingEngine()
-        : model_(std::make_shared<FakeModel>(control_)), session_(model_, small_context()) {
+    SessionOnAFailingEngine() : model_(std::make_shared<FakeModel>(control_)), session_(model_, small_context()) {
         reprise_sampling_default(&sampling_);
     }
     Ids history() const { return {session_.history().begin(), session_.history().end()}; }
@@ -145,6 +146,7 @@ TEST_F(SessionOnAFailingEngine, KeepsItsHistoryWhenScoringFails) {
     float row[100];
     expect_error(REPRISE_ENGINE_FAILED, {"score"}, [&] { session_.score(Ids{3}, REPRISE_SCORE_STEP, row); });
     EXPECT_EQ((Ids{1, 2}), history());
+    EXPECT_EQ(1u, control_.prefills.size());  // there was nothing to evaluate before
     session_.logits(row, 100);
     EXPECT_EQ(2.0f, row[0]);
 }

@@ -130,15 +130,18 @@ TEST_P(SessionHistory, IsAsBeforeAfterAnError) {
     const std::vector<float> logits = session.logits();
     for (const int32_t bad : {-1, 512, INT32_MAX, INT32_MIN}) {
         const Ids ids = {3, bad, 4};
-        expect_status(REPRISE_INVALID_ARGUMENT, reprise_session_evaluate(session.handle(), ids.data(), 3), {"index 1", "512"});
+        expect_status(REPRISE_INVALID_ARGUMENT, reprise_session_evaluate(session.handle(), ids.data(), 3),
+                      {"index 1", "512"});
         expect_status(REPRISE_INVALID_ARGUMENT,
                       reprise_session_generate(session.handle(), ids.data(), 3, nullptr, 0, nullptr, 0), {"index 1"});
         std::vector<float> rows(3 * 512);
         expect_status(REPRISE_INVALID_ARGUMENT,
-                      reprise_session_score(session.handle(), ids.data(), 3, REPRISE_SCORE_BATCH, rows.data()), {"index 1"});
+                      reprise_session_score(session.handle(), ids.data(), 3, REPRISE_SCORE_BATCH, rows.data()),
+                      {"index 1"});
     }
     const Ids many = some_ids(45);
-    expect_status(REPRISE_CONTEXT_OVERFLOW, reprise_session_evaluate(session.handle(), many.data(), many.size()), {"45", "20", "64"});
+    expect_status(REPRISE_CONTEXT_OVERFLOW, reprise_session_evaluate(session.handle(), many.data(), many.size()),
+                  {"45", "20", "64"});
     expect_status(REPRISE_CONTEXT_OVERFLOW,
                   reprise_session_generate(session.handle(), many.data(), many.size(), nullptr, 0, nullptr, 0), {"45"});
     EXPECT_EQ(prompt, session.history());
@@ -232,7 +235,8 @@ TEST_P(SessionGeneration, EndsAtAnEndTokenWhichIsDelivered) {
     reprise_token token;
     size_t n;
     int32_t finish;
-    expect_status(REPRISE_INVALID_ARGUMENT, reprise_session_next(session.handle(), &token, 1, &n, &finish), {"generation"});
+    expect_status(REPRISE_INVALID_ARGUMENT, reprise_session_next(session.handle(), &token, 1, &n, &finish),
+                  {"generation"});
 }
 
 TEST_P(SessionGeneration, ASecondOneContinues) {
@@ -249,7 +253,7 @@ TEST_P(SessionGeneration, ASecondOneContinues) {
 }
 
 TEST_P(SessionGeneration, LeftEarlyLeavesTheSessionUsable) {
-    const LoadedModel model = load_tiny();
+    const LoadedModel model = load_precise();
     const OpenSession session = open(model), same = open(model);
     const Ids a = some_ids(10, 1), b = some_ids(6, 2);
     session.start(a);  // as much as the context holds
@@ -277,9 +281,11 @@ TEST_P(SessionGeneration, StartedAnewTakesItsOwnSampling) {
 TEST_P(SessionGeneration, NeedsSomethingToContinue) {
     const LoadedModel model = load_tiny();
     const OpenSession session = open(model);
-    expect_status(REPRISE_INVALID_ARGUMENT, reprise_session_generate(session.handle(), nullptr, 0, nullptr, 0, nullptr, 0), {"empty"});
+    expect_status(REPRISE_INVALID_ARGUMENT,
+                  reprise_session_generate(session.handle(), nullptr, 0, nullptr, 0, nullptr, 0), {"empty"});
     std::vector<float> logits(512);
-    expect_status(REPRISE_INVALID_ARGUMENT, reprise_session_logits(session.handle(), logits.data(), logits.size()), {"evaluate"});
+    expect_status(REPRISE_INVALID_ARGUMENT, reprise_session_logits(session.handle(), logits.data(), logits.size()),
+                  {"evaluate"});
 }
 
 TEST_P(SessionGeneration, RefusesSamplingOptionsByName) {
@@ -294,30 +300,33 @@ TEST_P(SessionGeneration, RefusesSamplingOptionsByName) {
                       reprise_session_generate(session.handle(), &id, 1, &sampling, 1, nullptr, 0), {field});
         EXPECT_EQ(0, session.position());
     };
-    for (const float bad : {-0.1f, 1e-5f, 1e9f, INFINITY, nan}) expect_refused("temperature", &reprise_sampling::temperature, bad);
+    for (const float bad : {-0.1f, 1e-5f, 1e9f, INFINITY, nan})
+        expect_refused("temperature", &reprise_sampling::temperature, bad);
     expect_refused("top_k", &reprise_sampling::top_k, -1);
     for (const float bad : {0.0f, -1.0f, 1.01f, nan}) expect_refused("top_p", &reprise_sampling::top_p, bad);
     for (const float bad : {1.0f, -0.1f, nan}) expect_refused("min_p", &reprise_sampling::min_p, bad);
-    for (const float bad : {0.0f, -1.0f, INFINITY, nan}) expect_refused("repeat_penalty", &reprise_sampling::repeat_penalty, bad);
+    for (const float bad : {0.0f, -1.0f, INFINITY, nan})
+        expect_refused("repeat_penalty", &reprise_sampling::repeat_penalty, bad);
     for (const float bad : {INFINITY, nan}) {
         expect_refused("presence_penalty", &reprise_sampling::presence_penalty, bad);
         expect_refused("frequency_penalty", &reprise_sampling::frequency_penalty, -bad);
     }
     const int32_t id = 1;
-    expect_status(REPRISE_INVALID_ARGUMENT, reprise_session_generate(session.handle(), &id, 1, nullptr, -1, nullptr, 0), {"max_tokens"});
+    expect_status(REPRISE_INVALID_ARGUMENT, reprise_session_generate(session.handle(), &id, 1, nullptr, -1, nullptr, 0),
+                  {"max_tokens"});
 }
 
 // ---- limits ----
 
 TEST_P(SessionLimits, FillsTheContextToItsLastSlot) {
-    const LoadedModel model = load_tiny();
+    const LoadedModel model = load_precise();
     const OpenSession session = open(model, 32), longer = open(model, 64);
     const Ids prompt = some_ids(20);
     const Generated generated = session.generate(prompt);
     EXPECT_EQ(REPRISE_FINISH_CONTEXT_FULL, generated.finish);
     EXPECT_EQ(32, session.position());
     EXPECT_EQ(longer.generate(prompt, 12).ids, generated.ids);
-    EXPECT_EQ(longer.logits(), session.logits());
+    EXPECT_LE(max_abs_difference(longer.logits(), session.logits()), 1e-3f);
 
     const int32_t id = 1;
     expect_status(REPRISE_CONTEXT_OVERFLOW, reprise_session_evaluate(session.handle(), &id, 1), {"32"});
@@ -330,7 +339,7 @@ TEST_P(SessionLimits, FillsTheContextToItsLastSlot) {
 }
 
 TEST_P(SessionLimits, TakesPromptsThatFillTheContext) {
-    const LoadedModel model = load_tiny();
+    const LoadedModel model = load_precise();
     const OpenSession session = open(model, 48), longer = open(model, 64);
     const Ids prompt = some_ids(49);
     expect_status(REPRISE_CONTEXT_OVERFLOW,
@@ -339,7 +348,7 @@ TEST_P(SessionLimits, TakesPromptsThatFillTheContext) {
     const Ids fits(prompt.begin(), prompt.end() - 1);
     EXPECT_TRUE(session.generate(fits).ids.empty());
     longer.evaluate(fits);
-    EXPECT_EQ(longer.logits(), session.logits());
+    EXPECT_LE(max_abs_difference(longer.logits(), session.logits()), 1e-3f);
 }
 
 TEST_P(SessionLimits, ReportTheReasonThatComesFirst) {

@@ -19,7 +19,7 @@ ON_EVERY_BACKEND(SessionThreads);
 void pause() { std::this_thread::sleep_for(std::chrono::microseconds(200)); }
 
 TEST_P(SessionThreads, CancelDuringPrefillLeavesTheSessionAsItWas) {
-    const LoadedModel model = load_long();
+    const LoadedModel model = load_precise(kLong);
     const OpenSession session = open(model, kLong), fresh = open(model, kLong);
     const Ids prompt = some_ids(20), more = some_ids(16000, 7);
     session.evaluate(prompt);
@@ -198,7 +198,8 @@ TEST_P(SessionThreads, SessionsOnTwoThreadsAreAsEachAlone) {
     Ids alone[2][4], together[2][4];
     const auto work = [&](uint64_t thread, Ids* results) {
         // A session of its own in every round, so that one opens while the other decodes.
-        for (uint64_t round = 0; round < 4; ++round) results[round] = open(model).generate(prompt(thread, round), 80).ids;
+        for (uint64_t round = 0; round < 4; ++round)
+            results[round] = open(model).generate(prompt(thread, round), 80).ids;
     };
     for (uint64_t thread = 0; thread < 2; ++thread) work(thread, alone[thread]);
     std::thread other([&] { work(1, together[1]); });

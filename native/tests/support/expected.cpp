@@ -65,7 +65,8 @@ std::vector<Continuation> read_continuations(const std::string& path) {
 }
 
 double mean_kl(const std::vector<float>& exact, const std::vector<float>& actual, size_t n_vocab) {
-    if (exact.size() != actual.size() || exact.size() % n_vocab != 0) throw std::runtime_error("logits differ in shape");
+    if (exact.size() != actual.size() || exact.size() % n_vocab != 0)
+        throw std::runtime_error("logits differ in shape");
     double total = 0;
     for (size_t row = 0; row < exact.size(); row += n_vocab) {
         const double exact_norm = log_sum_exp(&exact[row], n_vocab), actual_norm = log_sum_exp(&actual[row], n_vocab);

@@ -10,12 +10,12 @@ namespace reprise::test {
 
 /// A small random model with exact logits: one entry of golden/index.json.
 struct GoldenRow {
-    std::string model, logits;   // paths
+    std::string model, logits;  // paths
     std::string architecture, quantisation;
-    Ids tokens;                  // fed from position 0
+    Ids tokens;  // fed from position 0
     std::vector<size_t> positions;
     size_t n_vocab;
-    double peer_kl;              // the other engine's mean divergence from the exact logits with its fast arithmetic
+    double peer_kl;  // the other engine's mean divergence from the exact logits with its fast arithmetic
 
     /// [positions.size()][n_vocab]
     std::vector<float> exact_logits() const;

@@ -108,7 +108,8 @@ std::vector<float> OpenSession::score(const Ids& ids, reprise_score_mode mode) c
     return rows;
 }
 
-void OpenSession::start(const Ids& ids, int32_t max_tokens, const reprise_sampling& sampling, const Ids& end_ids) const {
+void OpenSession::start(const Ids& ids, int32_t max_tokens, const reprise_sampling& sampling,
+                        const Ids& end_ids) const {
     ok(reprise_session_generate(handle_, ids.data(), ids.size(), &sampling, max_tokens, end_ids.data(),
                                 end_ids.size()));
 }
@@ -129,7 +130,7 @@ Generated OpenSession::take(size_t at_most) const {
 }
 
 Generated OpenSession::generate(const Ids& ids, int32_t max_tokens, const reprise_sampling& sampling,
-                            const Ids& end_ids) const {
+                                const Ids& end_ids) const {
     start(ids, max_tokens, sampling, end_ids);
     return take();
 }

@@ -88,10 +88,10 @@ float max_abs_difference(const std::vector<float>& a, const std::vector<float>& 
 }  // namespace reprise::test
 
 /// Skips the test where a device cannot be used, saying why.
-#define NEEDS_DEVICE(device)                                                                                  \
+#define NEEDS_DEVICE(device) \
     if (const std::string why_not = ::reprise::test::why_unusable(device); !why_not.empty()) GTEST_SKIP() << why_not
 
 /// Skips the test where the instruction set that REPRISE_CPU_ISA asks for is missing; prints which one is used.
-#define NEEDS_ISA()                                                                                           \
+#define NEEDS_ISA()                                                                                                 \
     if (const std::string why_not = ::reprise::test::why_isa_unusable(); !why_not.empty()) GTEST_SKIP() << why_not; \
     std::cout << "instruction set " << ::reprise::cpu::kernels().name << "\n"

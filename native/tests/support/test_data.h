@@ -12,7 +12,7 @@ std::optional<std::string> test_data(const std::string& name);
 }  // namespace reprise::test
 
 /// Declares `path`, or skips the test if REPRISE_TESTDATA is not set.
-#define TEST_DATA_OR_SKIP(path, name)                                                                  \
-    const auto path##_or_none = ::reprise::test::test_data(name);                                      \
+#define TEST_DATA_OR_SKIP(path, name)                                                                   \
+    const auto path##_or_none = ::reprise::test::test_data(name);                                       \
     if (!path##_or_none) GTEST_SKIP() << "REPRISE_TESTDATA is not set: " << (name) << " is not tested"; \
     const std::string& path = *path##_or_none

@@ -38,6 +38,12 @@ class SessionTest : public ::testing::TestWithParam<Backend> {
         spec.context_length = context_length;
         return load(spec, named_types("Q4_K_M", spec));
     }
+    /// In float32, so that a greedy token does not depend on whether its context was fed in batches or step by step.
+    LoadedModel load_precise(uint32_t context_length = 256) const {
+        ModelSpec spec = tiny_spec();
+        spec.context_length = context_length;
+        return load(spec, uniform_types(TensorType::F32));
+    }
     /// Prompts longer than 16 tokens take several chunks.
     OpenSession open(const LoadedModel& model, int32_t context_length = 0) const {
         reprise_session_options options = session_options(context_length, 16);
@@ -48,8 +54,8 @@ class SessionTest : public ::testing::TestWithParam<Backend> {
     TempDir dir_;
 };
 
-#define ON_EVERY_BACKEND(suite)                                                   \
-    INSTANTIATE_TEST_SUITE_P(On, suite, ::testing::ValuesIn(kBackends),           \
+#define ON_EVERY_BACKEND(suite)                                         \
+    INSTANTIATE_TEST_SUITE_P(On, suite, ::testing::ValuesIn(kBackends), \
                              [](const auto& backend) { return std::string(backend.param.name); })
 
 /// n ids in [0, n_vocab), the same for the same seed.
