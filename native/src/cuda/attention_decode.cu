@@ -1,4 +1,4 @@
-// One row at a time against a long context. blockIdx: split of the context, 8 heads of a KV head, row.
+// One row at a time against a long context. blockIdx.x: 8 heads of a KV head, split of the context; blockIdx.z: row.
 #include <algorithm>
 #include <type_traits>
 
@@ -12,25 +12,20 @@ namespace reprise::cuda {
 
 namespace {
 
-constexpr uint32_t WARPS = 4;
-constexpr uint32_t THREADS = WARPS * 32;
-constexpr uint32_t BLOCK_KEYS = WARPS * TILE_KEYS;
 constexpr uint32_t MAX_SPLITS = 64;
-constexpr uint32_t MIN_SPLIT_KEYS = 2 * BLOCK_KEYS;  // combining parts takes as long as attending to another 64 keys or two
-constexpr uint32_t WANTED_BLOCKS = 256;  // about two per multiprocessor of a large device
+
+/// Warps of a block: as many as leave a product's block room for its registers on the same multiprocessor.
+constexpr uint32_t warps_for(int dim) { return dim <= 128 ? 8 : 4; }
 
 constexpr uint32_t ceil_div(uint32_t a, uint32_t b) { return (a + b - 1) / b; }
 uint32_t head_groups(uint32_t n_heads, uint32_t n_kv_heads) { return ceil_div(n_heads / n_kv_heads, HEADS); }
-/// The same on every device, so that results are.
-uint32_t split_count(uint32_t n_heads, uint32_t n_kv_heads) {
-    return std::clamp(WANTED_BLOCKS / (n_kv_heads * head_groups(n_heads, n_kv_heads)), 1u, MAX_SPLITS);
-}
 
 struct DecodeArgs {
     AttentionArgs common;
     AttentionScratch scratch;
-    uint32_t groups;  // of up to 8 heads, per KV head
-    RopeKvArgs rope;  // of the fused kernel
+    uint32_t groups;    // of up to 8 heads, per KV head
+    uint32_t n_splits;  // of the context
+    RopeKvArgs rope;    // of the fused kernel
 };
 
 /// Rows of the turned q heads in shared memory, apart so that lanes of different heads meet different banks.
@@ -38,6 +33,7 @@ constexpr uint32_t padded(uint32_t head_dim) { return head_dim + 8; }
 
 /// The fused kernel's way in: the block's q heads, turned, to shared memory; and the new key and value to the cache, by
 /// the block whose keys they end.
+template <uint32_t WARPS>
 class HeadIntake {
   public:
     /// Sends out all loads: they depend on nothing that the block has to wait for.
@@ -103,6 +99,7 @@ __device__ bool is_last_arrival(uint32_t* counter, uint32_t n) {
 }
 
 /// Adds up the parts of n_heads heads in order of the context. Every thread has its loads in flight at once.
+template <uint32_t WARPS>
 __device__ void combine(const AttentionArgs& args, const float* parts, uint32_t n_parts, uint32_t n_splits, uint32_t first_head,
                         uint32_t n_heads) {
     __shared__ float weights[HEADS][MAX_SPLITS];
@@ -162,39 +159,54 @@ __device__ void combine(const AttentionArgs& args, const float* parts, uint32_t 
     }
 }
 
+/// A block's shared memory.
+template <template <int> class Warp, int DIM>
+struct BlockMemory {
+    WarpResult<DIM> results[warps_for(DIM)];
+    typename Warp<DIM>::Queries queries;
+    float turned_q[HEADS * padded(DIM)];
+};
+
 template <template <int> class Warp, int DIM, bool FUSED>
-__global__ void __launch_bounds__(THREADS) attention_decode_kernel(const __grid_constant__ DecodeArgs decode) {
+__global__ void __launch_bounds__(warps_for(DIM) * 32, DIM <= 128 ? 2 : 1) attention_decode_kernel(const __grid_constant__ DecodeArgs decode) {
     using Element = typename Warp<DIM>::Element;
-    __shared__ WarpResult<DIM> results[WARPS];
+    constexpr uint32_t WARPS = warps_for(DIM), BLOCK_KEYS = WARPS * TILE_KEYS;
+    // Combining parts takes as long as attending to that many keys more.
+    constexpr uint32_t MIN_SPLIT_KEYS = 2 * BLOCK_KEYS;
+    extern __shared__ __align__(16) uint8_t dynamic[];
+    auto& memory = *reinterpret_cast<BlockMemory<Warp, DIM>*>(dynamic);
+    WarpResult<DIM>* const results = memory.results;
     release_successor();
     wait_for_predecessor();
     const AttentionArgs& args = decode.common;
     const uint32_t warp = threadIdx.x / 32, row = blockIdx.z;
-    const uint32_t kv_head = blockIdx.y / decode.groups, per_kv_head = args.n_heads / args.n_kv_heads;
-    const uint32_t first_in_group = blockIdx.y % decode.groups * HEADS;
+    const uint32_t n_units = args.n_kv_heads * decode.groups, unit = blockIdx.x % n_units, split = blockIdx.x / n_units;
+    if (split >= decode.n_splits) return;
+    const uint32_t kv_head = unit / decode.groups, per_kv_head = args.n_heads / args.n_kv_heads;
+    const uint32_t first_in_group = unit % decode.groups * HEADS;
     const uint32_t first_head = kv_head * per_kv_head + first_in_group;
     const uint32_t n_heads = min(HEADS, per_kv_head - first_in_group);
 
-    std::conditional_t<FUSED, HeadIntake, NoIntake> intake(decode.rope, first_head, n_heads, kv_head);
+    std::conditional_t<FUSED, HeadIntake<WARPS>, NoIntake> intake(decode.rope, first_head, n_heads, kv_head);
     const uint32_t seq_len = min(args.state->seq_len + row, args.capacity), position = args.state->position;
-    const uint32_t even_split = (seq_len + gridDim.x * BLOCK_KEYS - 1) / (gridDim.x * BLOCK_KEYS) * BLOCK_KEYS;
+    const uint32_t even_split = (seq_len + decode.n_splits * BLOCK_KEYS - 1) / (decode.n_splits * BLOCK_KEYS) * BLOCK_KEYS;
     const uint32_t keys_per_split = max(even_split, MIN_SPLIT_KEYS);
     const uint32_t n_parts = (seq_len + keys_per_split - 1) / keys_per_split;
-    if (blockIdx.x >= n_parts) return;
-    const uint32_t begin = blockIdx.x * keys_per_split, end = min(begin + keys_per_split, seq_len);
+    if (split >= n_parts) return;
+    const uint32_t begin = split * keys_per_split, end = min(begin + keys_per_split, seq_len);
 
     {
         const size_t cache = size_t{kv_head} * args.capacity * args.head_dim;
         const float* q = args.q + row * args.q_stride + size_t{first_head} * args.head_dim;
         uint32_t q_stride = args.head_dim;
         if constexpr (FUSED) {
-            __shared__ __align__(16) float turned_q[HEADS * padded(DIM)];
-            intake.template finish<Element>(turned_q, position, end == seq_len);
-            q = turned_q;
+            intake.template finish<Element>(memory.turned_q, position, end == seq_len);
+            q = memory.turned_q;
             q_stride = padded(args.head_dim);
         }
         Warp<DIM> state;
-        state.begin(q, q_stride, n_heads, args.head_dim, args.scale);
+        state.begin(q, q_stride, n_heads, args.head_dim, args.scale, memory.queries);
+        __syncthreads();
         state.attend(static_cast<const Element*>(args.k) + cache, static_cast<const Element*>(args.v) + cache,
                      begin + warp * TILE_KEYS, BLOCK_KEYS, end);
         state.finish(results[warp]);
@@ -213,7 +225,7 @@ __global__ void __launch_bounds__(THREADS) attention_decode_kernel(const __grid_
             sum = fmaf(weights[w], results[w].sum[h], sum);
         }
         const float factor = n_parts == 1 ? 1.f / sum : 1.f;
-        float* part = decode.scratch.parts + (size_t{first_head + h} * gridDim.x + blockIdx.x) * part_values(args);
+        float* part = decode.scratch.parts + (size_t{first_head + h} * decode.n_splits + split) * part_values(args);
         for (uint32_t dim = lane; dim < args.head_dim; dim += 32) {
             float value = 0;
 #pragma unroll
@@ -230,55 +242,71 @@ __global__ void __launch_bounds__(THREADS) attention_decode_kernel(const __grid_
             part[args.head_dim + 1] = sum;
         }
     }
-    if (n_parts > 1 && is_last_arrival(decode.scratch.arrived + blockIdx.y, n_parts)) {
-        combine(args, decode.scratch.parts, n_parts, gridDim.x, first_head, n_heads);
+    if (n_parts > 1 && is_last_arrival(decode.scratch.arrived + unit, n_parts)) {
+        combine<WARPS>(args, decode.scratch.parts, n_parts, decode.n_splits, first_head, n_heads);
     }
 }
 
-using Kernel = void (*)(DecodeArgs);
+struct KernelEntry {
+    void (*kernel)(DecodeArgs);
+    uint32_t threads, shared_bytes;
+};
+template <template <int> class Warp, int DIM, bool FUSED>
+constexpr KernelEntry entry() {
+    return {attention_decode_kernel<Warp, DIM, FUSED>, warps_for(DIM) * 32, sizeof(BlockMemory<Warp, DIM>)};
+}
 
 template <bool FUSED>
-Kernel kernel_of(TensorType kv_type, uint32_t head_dim) {
+KernelEntry kernel_of(TensorType kv_type, uint32_t head_dim) {
     const bool half = kv_type == TensorType::F16;
     if (head_dim % 8 != 0 || head_dim > MAX_HEAD_DIM) fail(REPRISE_INTERNAL, "attention: heads of %u", head_dim);
-    if (head_dim <= 64) return half ? attention_decode_kernel<HalfWarp, 64, FUSED> : attention_decode_kernel<FloatWarp, 64, FUSED>;
-    if (head_dim <= 128) return half ? attention_decode_kernel<HalfWarp, 128, FUSED> : attention_decode_kernel<FloatWarp, 128, FUSED>;
-    return half ? attention_decode_kernel<HalfWarp, 256, FUSED> : attention_decode_kernel<FloatWarp, 256, FUSED>;
+    if (head_dim <= 64) return half ? entry<HalfWarp, 64, FUSED>() : entry<FloatWarp, 64, FUSED>();
+    if (head_dim <= 128) return half ? entry<HalfWarp, 128, FUSED>() : entry<FloatWarp, 128, FUSED>();
+    return half ? entry<HalfWarp, 256, FUSED>() : entry<FloatWarp, 256, FUSED>();
+}
+
+DecodeArgs decode_args(const AttentionArgs& args, const AttentionScratch& scratch, uint32_t max_splits) {
+    DecodeArgs decode = {args, scratch, head_groups(args.n_heads, args.n_kv_heads), 1, {}};
+    const uint32_t n_units = args.n_kv_heads * decode.groups;
+    decode.n_splits = std::clamp(static_cast<uint32_t>(device_traits().n_sms) / n_units, 1u, max_splits);
+    return decode;
 }
 
 }  // namespace
 
-size_t attention_parts(uint32_t n_heads, uint32_t n_kv_heads, uint32_t head_dim) {
-    return size_t{n_heads} * split_count(n_heads, n_kv_heads) * (head_dim + 2);
-}
+size_t attention_parts(uint32_t n_heads, uint32_t, uint32_t head_dim) { return size_t{n_heads} * MAX_SPLITS * (head_dim + 2); }
 
 size_t attention_counters(uint32_t n_heads, uint32_t n_kv_heads) { return size_t{n_kv_heads} * head_groups(n_heads, n_kv_heads); }
 
 void attention_decode(const AttentionArgs& args, TensorType kv_type, const AttentionScratch& scratch, cudaStream_t stream) {
     if (args.int8 != nullptr && args.head_dim % 32 != 0) fail(REPRISE_INTERNAL, "attention: no 8-bit output of heads of %u", args.head_dim);
-    const uint32_t groups = head_groups(args.n_heads, args.n_kv_heads);
-    const dim3 grid(split_count(args.n_heads, args.n_kv_heads), args.n_kv_heads * groups, 1);
-    launch(kernel_of<false>(kv_type, args.head_dim), grid, THREADS, 0, stream, DecodeArgs{args, scratch, groups, {}});
+    const KernelEntry entry = kernel_of<false>(kv_type, args.head_dim);
+    const DecodeArgs decode = decode_args(args, scratch, MAX_SPLITS);
+    launch(entry.kernel, args.n_kv_heads * decode.groups * decode.n_splits, entry.threads, entry.shared_bytes, stream, decode);
 }
 
 void attention_fused(const AttentionArgs& args, const RopeKvArgs& rope, const AttentionScratch& scratch, cudaStream_t stream) {
-    const uint32_t groups = head_groups(args.n_heads, args.n_kv_heads);
-    const dim3 grid(split_count(args.n_heads, args.n_kv_heads), args.n_kv_heads * groups, 1);
-    launch(kernel_of<true>(rope.kv_type, args.head_dim), grid, THREADS, 0, stream, DecodeArgs{args, scratch, groups, rope});
+    const KernelEntry entry = kernel_of<true>(rope.kv_type, args.head_dim);
+    DecodeArgs decode = decode_args(args, scratch, MAX_SPLITS);
+    decode.rope = rope;
+    // A block on every multiprocessor, of a slot's size: see Slot.
+    const DeviceTraits traits = device_traits();
+    const uint32_t grid = std::max(args.n_kv_heads * decode.groups * decode.n_splits, static_cast<uint32_t>(traits.n_sms));
+    launch(entry.kernel, grid, entry.threads, std::max(entry.shared_bytes, slot_of(traits).least), stream, decode);
 }
 
 /// Prefill with float32 keys and values: the same, one row per block, the context in one piece.
 void attention_prefill_float(const AttentionArgs& args, uint32_t n, cudaStream_t stream) {
-    const uint32_t groups = head_groups(args.n_heads, args.n_kv_heads);
-    const dim3 grid(1, args.n_kv_heads * groups, n);
-    launch(kernel_of<false>(TensorType::F32, args.head_dim), grid, THREADS, 0, stream, DecodeArgs{args, {}, groups, {}});
+    const KernelEntry entry = kernel_of<false>(TensorType::F32, args.head_dim);
+    const DecodeArgs decode = decode_args(args, {}, 1);
+    launch(entry.kernel, dim3(args.n_kv_heads * decode.groups, 1, n), entry.threads, entry.shared_bytes, stream, decode);
 }
 
 void load_attention_decode_kernels() {
     for (const TensorType type : {TensorType::F16, TensorType::F32}) {
         for (const uint32_t head_dim : {64u, 128u, 256u}) {
-            load_kernel(kernel_of<false>(type, head_dim));
-            load_kernel(kernel_of<true>(type, head_dim));
+            load_kernel_with_shared_memory(kernel_of<false>(type, head_dim).kernel);
+            load_kernel_with_shared_memory(kernel_of<true>(type, head_dim).kernel);
         }
     }
 }

@@ -42,16 +42,22 @@ struct HalfWarp {
     static constexpr int TILES = DIM / 16;
     using Element = __half;
 
-    uint32_t q_high[SLABS][4], q_low[SLABS][4];  // q / q_scale in two halves: its rounding would show in the scores
+    /// q / q_scale in two halves, whose sum it is: its rounding would show in the scores. A lane's operands of each slab.
+    struct Queries {
+        uint4 high[SLABS][32], low[SLABS][32];
+    };
+    const Queries* queries;                      // in shared memory, all warps' own
     float score_scale[2];                        // of heads 2t and 2t + 1: q_scale * scale * log2(e)
     float max[2], sum[2];                        // sum: of this lane's keys alone
     float out[TILES][4];
     uint32_t head_dim, lane;
 
-    /// q: the first head's; n_heads of them, stride values apart.
-    __device__ void begin(const float* q, uint32_t stride, uint32_t n_heads, uint32_t dim, float scale) {
+    /// q: the first head's; n_heads of them, stride values apart. Every warp of the block writes some of shared, and the
+    /// block meets at a barrier before attend().
+    __device__ void begin(const float* q, uint32_t stride, uint32_t n_heads, uint32_t dim, float scale, Queries& shared) {
         head_dim = dim;
         lane = threadIdx.x % 32;
+        queries = &shared;
         const uint32_t g = lane / 4, t = lane % 4;
         float values[SLABS][8];
         float largest = 0;
@@ -72,13 +78,17 @@ struct HalfWarp {
         const float q_scale = power_of_two_above(largest), inverse = 1.f / q_scale;  // exact both
 #pragma unroll
         for (int s = 0; s < SLABS; ++s) {
+            if (s % (blockDim.x / 32) != threadIdx.x / 32) continue;
+            uint32_t high_words[4], low_words[4];
 #pragma unroll
             for (int i = 0; i < 4; ++i) {
                 const float x = values[s][2 * i] * inverse, y = values[s][2 * i + 1] * inverse;
                 const __half2 high = __floats2half2_rn(x, y);
-                q_high[s][i] = *reinterpret_cast<const uint32_t*>(&high);
-                q_low[s][i] = pack_half2(x - __low2float(high), y - __high2float(high));
+                high_words[i] = *reinterpret_cast<const uint32_t*>(&high);
+                low_words[i] = pack_half2(x - __low2float(high), y - __high2float(high));
             }
+            shared.high[s][lane] = make_uint4(high_words[0], high_words[1], high_words[2], high_words[3]);
+            shared.low[s][lane] = make_uint4(low_words[0], low_words[1], low_words[2], low_words[3]);
         }
         const float own = q_scale * scale * 1.44269504f;
         score_scale[0] = __shfl_sync(~0u, own, 2 * t * 4);
@@ -148,10 +158,13 @@ struct HalfWarp {
         for (int s = 0; s < SLABS; ++s) {
             const uint4 &a = keys.rows[s][0], &b = keys.rows[s][1];
             const uint32_t even[4] = {a.x, b.x, a.y, b.y}, odd[4] = {a.z, b.z, a.w, b.w};
-            multiply(sums[0], even, q_high[s]);
-            multiply(sums[1], odd, q_high[s] + 2);
-            multiply(sums[2], even, q_low[s]);
-            multiply(sums[3], odd, q_low[s] + 2);
+            const uint4 high = queries->high[s][lane], low = queries->low[s][lane];
+            const uint32_t high_even[2] = {high.x, high.y}, high_odd[2] = {high.z, high.w};
+            const uint32_t low_even[2] = {low.x, low.y}, low_odd[2] = {low.z, low.w};
+            multiply(sums[0], even, high_even);
+            multiply(sums[1], odd, high_odd);
+            multiply(sums[2], even, low_even);
+            multiply(sums[3], odd, low_odd);
         }
         float scores[4];
 #pragma unroll
@@ -194,23 +207,7 @@ struct HalfWarp {
 
     /// Attends to the tiles first, first + stride, ... that begin before end.
     __device__ void attend(const __half* k, const __half* v, uint32_t first, uint32_t stride, uint32_t end) {
-        if (first >= end) return;
-        Keys keys = load_keys(k, first, end);
-        for (;;) {
-            const uint32_t next = first + stride;
-            if constexpr (DIM > 128) {  // no registers left for the next tile's keys
-                step(keys, v, first, end);
-                if (next >= end) return;
-                keys = load_keys(k, next, end);
-            } else {
-                Keys following = keys;
-                if (next < end) following = load_keys(k, next, end);
-                step(keys, v, first, end);
-                if (next >= end) return;
-                keys = following;
-            }
-            first = next;
-        }
+        for (; first < end; first += stride) step(load_keys(k, first, end), v, first, end);
     }
 
     __device__ void finish(WarpResult<DIM>& result) {
@@ -245,12 +242,13 @@ struct FloatWarp {
     static constexpr int VALUES = DIM / 32;  // of a lane: dimensions lane, lane + 32, ...
     using Element = float;
 
+    struct Queries {};
     float q[HEADS][VALUES], out[HEADS][VALUES];
     float max[HEADS], sum[HEADS];
     float score_scale;
     uint32_t n_heads, head_dim, lane;
 
-    __device__ void begin(const float* first_q, uint32_t stride, uint32_t heads, uint32_t dim, float scale) {
+    __device__ void begin(const float* first_q, uint32_t stride, uint32_t heads, uint32_t dim, float scale, Queries&) {
         n_heads = heads;
         head_dim = dim;
         lane = threadIdx.x % 32;

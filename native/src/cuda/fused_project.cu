@@ -26,9 +26,6 @@ constexpr uint32_t THREADS = WARPS * 32;
 constexpr uint32_t MAX_PARTS = 3;
 constexpr uint32_t MAX_STAGES = 6;
 constexpr uint32_t MAX_PIECE_BRICKS = 2;
-// Two blocks to a multiprocessor of 227 KB, so that a kernel streams while its predecessor computes; a block's own
-// kilobyte goes to the system.
-constexpr uint32_t BLOCK_SHARED_BYTES = 112 * 1024;
 // A float "brick": this many 16-byte words of each of the four rows.
 constexpr uint32_t FLOAT_BRICK_WORDS = 32;
 
@@ -416,7 +413,10 @@ void launch_fused(std::span<const MatvecPart> parts, Epilogue epilogue, const Fu
     if (epilogue == Epilogue::SWIGLU) args.n_tiles = tile_count(parts[0].matrix->rows);
 
     const bool quantized = is_quantized(entry->a);
-    const uint32_t grid = std::min<uint32_t>(static_cast<uint32_t>(device_traits().n_sms), args.n_tiles);
+    const DeviceTraits traits = device_traits();
+    const Slot slot = slot_of(traits);
+    // A block without tiles only keeps its slot.
+    const uint32_t grid = static_cast<uint32_t>(traits.n_sms);
     const uint32_t local = (args.n_tiles + grid - 1) / grid * (epilogue == Epilogue::SWIGLU ? 2 : 1);
     const uint32_t units_per_brick = quantized ? BRICK_GROUPS : FLOAT_BRICK_WORDS;
     const uint32_t bricks = (args.layouts[0].groups + units_per_brick - 1) / units_per_brick;
@@ -430,12 +430,12 @@ void launch_fused(std::span<const MatvecPart> parts, Epilogue epilogue, const Fu
         args.n_pieces = local * args.pieces_per_tile;
         fixed = round_up(args.input_bytes + args.n_pieces * TILE_ROWS * 4, WeightRing::LINE);
         args.stage_bytes = round_up(args.piece_bricks * brick + WeightRing::LINE, WeightRing::LINE);
-        if (args.piece_bricks == 1 || fixed + WARPS * 2 * args.stage_bytes <= BLOCK_SHARED_BYTES) break;
+        if (args.piece_bricks == 1 || fixed + WARPS * 2 * args.stage_bytes <= slot.most) break;
     }
-    const uint32_t room = fixed < BLOCK_SHARED_BYTES ? BLOCK_SHARED_BYTES - fixed : 0;
+    const uint32_t room = fixed < slot.most ? slot.most - fixed : 0;
     args.n_stages = std::clamp(room / (WARPS * args.stage_bytes), 2u, MAX_STAGES);
     args.fixed_bytes = fixed;
-    const uint32_t shared_bytes = fixed + WARPS * args.n_stages * args.stage_bytes;
+    const uint32_t shared_bytes = std::max(fixed + WARPS * args.n_stages * args.stage_bytes, slot.least);
     launch(epilogue == Epilogue::SWIGLU ? entry->swiglu : entry->store, grid, THREADS, shared_bytes, stream, args);
 }
 
@@ -456,11 +456,7 @@ bool writes_bf16(const DeviceMatrix& gate) { return is_quantized(gate.type); }
 
 void load_fused_kernels() {
     for (const KernelEntry& e : KERNELS) {
-        for (const Kernel kernel : {e.store, e.swiglu}) {
-            load_kernel(kernel);
-            const void* function = reinterpret_cast<const void*>(kernel);
-            check(cudaFuncSetAttribute(function, cudaFuncAttributeMaxDynamicSharedMemorySize, 200 * 1024), "sizing shared memory");
-        }
+        for (const Kernel kernel : {e.store, e.swiglu}) load_kernel_with_shared_memory(kernel);
     }
 }
 

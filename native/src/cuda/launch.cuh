@@ -42,13 +42,29 @@ __device__ __forceinline__ void delay_point() {
 struct DeviceTraits {
     int n_sms;
     bool programmatic_launch;
+    uint32_t shared_per_sm, shared_per_block;  // bytes
 };
 inline DeviceTraits device_traits() {
-    int device = 0, n_sms = 0, major = 0;
+    int device = 0, n_sms = 0, major = 0, per_sm = 0, per_block = 0;
     check(cudaGetDevice(&device), "finding the current device");
     check(cudaDeviceGetAttribute(&n_sms, cudaDevAttrMultiProcessorCount, device), "counting multiprocessors");
     check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device), "reading the compute capability");
-    return {n_sms, major >= 9};
+    check(cudaDeviceGetAttribute(&per_sm, cudaDevAttrMaxSharedMemoryPerMultiprocessor, device), "reading the size of shared memory");
+    check(cudaDeviceGetAttribute(&per_block, cudaDevAttrMaxSharedMemoryPerBlockOptin, device), "reading the size of shared memory");
+    return {n_sms, major >= 9, static_cast<uint32_t>(per_sm), static_cast<uint32_t>(per_block)};
+}
+
+/// The kernels of a fused step take turns in two slots of every multiprocessor: each has one block per multiprocessor, of
+/// which two but not three fit, whoever's they are. So a kernel's blocks settle one to a slot while its predecessor
+/// still runs. With other sizes or counts two blocks of one kernel can land on the multiprocessor that is free first,
+/// and the kernel takes twice as long.
+struct Slot {
+    uint32_t least, most;  // bytes of dynamic shared memory
+};
+inline Slot slot_of(const DeviceTraits& traits) {
+    constexpr uint32_t SYSTEM_AND_STATIC = 2048;  // of each block: what the system takes, and static variables
+    const uint32_t half = traits.shared_per_sm / 2 - SYSTEM_AND_STATIC, third = traits.shared_per_sm / 3;
+    return half <= traits.shared_per_block ? Slot{third, half} : Slot{0, traits.shared_per_block - SYSTEM_AND_STATIC};
 }
 
 /// If not null, gets the functions of the kernels that this thread launches: what a captured graph is checked against.
@@ -78,6 +94,16 @@ void load_kernel(void (*kernel)(Params...)) {
     // One split of the L1 for all: changing it between two kernels of a replay costs microseconds.
     check(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel), cudaFuncAttributePreferredSharedMemoryCarveout, cudaSharedmemCarveoutMaxShared),
           "splitting the L1");
+}
+
+/// Loads the kernel and lets it have as much dynamic shared memory as the device gives a block.
+template <typename... Params>
+void load_kernel_with_shared_memory(void (*kernel)(Params...)) {
+    load_kernel(kernel);
+    cudaFuncAttributes attributes;
+    check(cudaFuncGetAttributes(&attributes, reinterpret_cast<const void*>(kernel)), "loading a kernel");
+    const int most = static_cast<int>(device_traits().shared_per_block) - static_cast<int>(attributes.sharedSizeBytes);
+    check(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel), cudaFuncAttributeMaxDynamicSharedMemorySize, most), "sizing shared memory");
 }
 
 }  // namespace reprise::cuda
