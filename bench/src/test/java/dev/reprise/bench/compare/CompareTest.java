@@ -1,0 +1,226 @@
+package dev.reprise.bench.compare;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
+import static org.junit.jupiter.api.Assertions.assertNotNull;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import dev.reprise.GenerationOptions;
+import dev.reprise.Model;
+import dev.reprise.Sampling;
+import dev.reprise.Session;
+import dev.reprise.Token;
+import dev.reprise.bench.BenchModel;
+import dev.reprise.bench.compare.Results.Agreement;
+import dev.reprise.bench.compare.Results.ApplicationRun;
+import dev.reprise.bench.compare.Results.EngineTest;
+import dev.reprise.bench.compare.Results.ModelRun;
+import java.io.ByteArrayOutputStream;
+import java.io.IOException;
+import java.io.PrintStream;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Set;
+import java.util.stream.Collectors;
+import javax.imageio.ImageIO;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** The whole comparison with stand-ins for the peers: that it finds, asks, checks and reports, not how fast anything is. */
+class CompareTest {
+    private static Path model;
+
+    @TempDir
+    private Path folder;
+    private final ByteArrayOutputStream tables = new ByteArrayOutputStream();
+    private final ByteArrayOutputStream log = new ByteArrayOutputStream();
+
+    @BeforeAll
+    static void unpackModel() {
+        model = BenchModel.unpackStory();
+    }
+
+    /** With one short prompt, 8 tokens and the model of the command line. */
+    private int compare(String... more) throws IOException {
+        Path prompts = Files.writeString(folder.resolve("prompts.txt"), "Once upon a time\nOne day, a small robot\n");
+        List<String> arguments = new ArrayList<>(List.of("--model", model.toString(), "--prompts", prompts.toString(), "-n", "8",
+                "--out", folder.resolve("out").toString()));
+        arguments.addAll(List.of(more));
+        return Compare.run(stream(tables), stream(log), arguments.toArray(new String[0]));
+    }
+
+    private static PrintStream stream(ByteArrayOutputStream bytes) {
+        return new PrintStream(bytes, true, StandardCharsets.UTF_8);
+    }
+
+    private String log() {
+        return log.toString(StandardCharsets.UTF_8);
+    }
+
+    private String tables() {
+        return tables.toString(StandardCharsets.UTF_8);
+    }
+
+    private ModelRun results() throws IOException {
+        return Http.JSON.readValue(folder.resolve("out").resolve(Report.JSON).toFile(), Results.Run.class).models().get(0);
+    }
+
+    private static Set<String> names(List<ApplicationRun> applications) {
+        return applications.stream().map(ApplicationRun::name).collect(Collectors.toSet());
+    }
+
+    private Path script(String name, String... lines) throws IOException {
+        Path file = folder.resolve(name);
+        Files.writeString(file, "#!/bin/sh\n" + String.join("\n", lines) + "\n");
+        assertTrue(file.toFile().setExecutable(true));
+        return file;
+    }
+
+    private static List<String> byReprise(Model model, String prompt, int tokens) {
+        GenerationOptions greedy = GenerationOptions.builder().maxTokens(tokens).sampling(Sampling.greedy()).build();
+        try (Session session = model.newSession()) {
+            return session.complete(prompt, greedy).tokens().stream().map(Token::text).toList();
+        }
+    }
+
+    @Test
+    void withoutPeersItSaysSoAndMeasuresReprise() throws IOException {
+        assertEquals(0, compare("-r", "1"), log());
+
+        for (String peer : List.of("llama-bench", "llama-server", "Ollama")) {
+            assertTrue(log().contains(peer + ": NOT FOUND"), log());
+            assertTrue(tables().contains("- " + peer + ": **not found**"), tables());
+        }
+        ModelRun run = results();
+        assertEquals(Set.of("Reprise"), names(run.applications()));
+        assertEquals(2, run.applications().get(0).requests().size());
+        assertTrue(run.bytesPerToken() > 1_000_000 && run.readBandwidth() > 1e8, tables());
+        Set<String> tests = run.engine().stream().map(EngineTest::label).collect(Collectors.toSet());
+        assertEquals(Set.of("pp384", "tg8"), tests);
+        assertTrue(run.engine().stream().allMatch(test -> new Samples(test.samples()).lowest() > 0), tables());
+    }
+
+    @Test
+    void anOllamaThatSaysTheSameAgrees() throws IOException {
+        try (Model reprise = Model.load(model);
+                OllamaStandIn ollama = new OllamaStandIn((prompt, tokens) -> byReprise(reprise, prompt, tokens))) {
+            assertEquals(0, compare("-r", "2", "--ollama", ollama.url()), log());
+
+            ModelRun run = results();
+            assertEquals(Set.of("Reprise", "Ollama"), names(run.applications()));
+            assertTrue(run.agreement().stream().allMatch(Agreement::agrees), tables());
+            assertFalse(tables().contains("differ"), tables());
+
+            ApplicationRun measured = run.applications().get(1);
+            assertEquals(OllamaStandIn.LOAD_NANOS * 1e-9, measured.loadSeconds(), 1e-9);
+            assertEquals(4, measured.requests().size());
+            Results.Reply reply = measured.requests().get(0).reply();
+            assertEquals(20 * 1e9 / OllamaStandIn.PROMPT_NANOS, reply.prefillPerSecond(), 1e-6);
+            assertEquals(1e9 / OllamaStandIn.TOKEN_NANOS, reply.decodePerSecond(), 1e-6);
+            assertTrue(tables().contains("| Ollama | HTTP |"), tables());
+
+            assertRequestsAreComparable(ollama.requests());
+            assertEquals(Set.of(), ollama.models(), "the temporary model is deleted");
+        }
+    }
+
+    private static void assertRequestsAreComparable(List<JsonNode> requests) {
+        Set<String> prompts = new HashSet<>();
+        for (JsonNode request : requests) {
+            assertTrue(prompts.add(request.path("prompt").asText()), "a cache could answer " + request);
+            assertTrue(request.path("raw").asBoolean());
+            assertEquals(0, request.path("options").path("temperature").asDouble(-1));
+            assertEquals(1, request.path("options").path("repeat_penalty").asDouble(-1));
+            assertEquals(384, request.path("options").path("num_ctx").asInt());
+        }
+        assertEquals(1 + 2 + 2 * 2, requests.size(), "one to load, two texts to compare, two rounds");
+    }
+
+    @Test
+    void otherTextsAreShownBeforeAnySpeed() throws IOException {
+        try (OllamaStandIn ollama = new OllamaStandIn((prompt, tokens) -> List.of(" quite", " another", " text"))) {
+            assertEquals(0, compare("-r", "1", "--ollama", ollama.url()), log());
+
+            Agreement agreement = results().agreement().get(0);
+            assertEquals(0, agreement.firstDifference());
+            assertNotNull(agreement.margin());
+            assertEquals(" quite another text", agreement.otherText());
+            assertNotEquals("", agreement.repriseText());
+            int shown = tables().indexOf("` quite another text`");
+            assertTrue(shown > 0 && shown < tables().indexOf("| Ollama |"), tables());
+            assertTrue(tables().contains("**The texts differ in 2 of 2 cases"), tables());
+        }
+    }
+
+    @Test
+    void llamaCppIsRunInTurns() throws IOException {
+        String java = Path.of(System.getProperty("java.home"), "bin", "java").toString();
+        Path server = script("llama-server", "case $1 in --version) echo 'version: 7 (abc)' >&2; exit;; esac",
+                "exec '" + java + "' -cp '" + System.getProperty("java.class.path") + "' " + LlamaServerStandIn.class.getName()
+                        + " \"$@\"");
+        Path bench = script("llama-bench", "case $1 in --version) echo 'version: 7 (abc)'; exit;; esac",
+                "echo '[{\"n_prompt\":384,\"n_gen\":0,\"n_depth\":0,\"avg_ts\":100.5},"
+                        + "{\"n_prompt\":0,\"n_gen\":8,\"n_depth\":0,\"avg_ts\":50.5}]'");
+
+        assertEquals(0, compare("-r", "2", "--llama-bench", bench.toString(), "--llama-server", server.toString()), log());
+
+        assertTrue(tables().contains("- llama-server: 7 (abc)"), tables());
+        EngineTest decode = results().engine().stream()
+                .filter(test -> test.engine().equals("llama.cpp") && test.decode())
+                .findFirst()
+                .orElseThrow();
+        assertEquals(List.of(50.5, 50.5), decode.samples());
+        ApplicationRun measured = results().applications().get(1);
+        assertEquals("llama-server", measured.name());
+        assertEquals(300, measured.requests().get(0).reply().decodePerSecond());
+        assertEquals(3, measured.requests().get(0).reply().tokens());
+    }
+
+    @Test
+    void aPeerThatFailsIsNamedAndLeftOut() throws IOException {
+        Path broken = script("llama-bench", "case $1 in --version) echo 'version: 7'; exit;; esac", "echo no such layer >&2", "exit 3");
+
+        assertEquals(1, compare("-r", "1", "--llama-bench", broken.toString()), log());
+
+        assertTrue(log().contains("FAILED: llama.cpp: ") && log().contains("no such layer"), log());
+        assertTrue(tables().contains("- llama.cpp: **failed: "), tables());
+        assertEquals(Set.of("Reprise"), names(results().applications()));
+    }
+
+    @Test
+    void aPeerThatIsNamedMustBeThere() throws IOException {
+        assertNotEquals(0, compare("-r", "1", "--llama-server", folder.resolve("nowhere").toString()));
+        assertTrue(log().contains("nowhere is not a program"), log());
+
+        assertNotEquals(0, compare("-r", "1", "--ollama", "http://127.0.0.1:1"));
+        assertTrue(log().contains("nobody answers at http://127.0.0.1:1"), log());
+    }
+
+    @Test
+    void plotsAreWrittenAsSvgAndPng() throws IOException {
+        assertEquals(0, compare("-r", "1"), log());
+
+        for (String plot : List.of("decode", "latency")) {
+            assertTrue(ImageIO.read(folder.resolve("out").resolve(plot + ".png").toFile()).getWidth() > 900);
+            String svg = Files.readString(folder.resolve("out").resolve(plot + ".svg"));
+            assertTrue(svg.contains("<svg") && svg.strip().endsWith("</svg>"), plot);
+        }
+    }
+
+    @Test
+    void theFirstDifferenceIsThePieceThatTheOtherTextLacks() {
+        List<String> pieces = List.of(" a", " b", "", " c");
+        assertEquals(-1, ApplicationComparison.firstDifference(pieces, " a b c"));
+        assertEquals(-1, ApplicationComparison.firstDifference(List.of(" a", "\uFFFD"), " a"));
+        assertEquals(1, ApplicationComparison.firstDifference(pieces, " a x c"));
+        assertEquals(3, ApplicationComparison.firstDifference(pieces, " a b"));
+        assertEquals(4, ApplicationComparison.firstDifference(pieces, " a b c d"));
+    }
+}
