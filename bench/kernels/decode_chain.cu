@@ -1,15 +1,16 @@
 // The decode step's fused kernels on random weights of real models' shapes: checked against the unfused products, then
-// timed as one captured graph per token. Attention is stood in for by a copy, so the figures are those of the products
-// and of the chain's structure. Build: nvcc -O3 -std=c++20 -arch=sm_90 --expt-relaxed-constexpr -I native/src
-//   -I native/include bench/kernels/decode_chain.cu native/src/cuda/{fused_project,linear_*,repack}.cu
+// timed as one captured graph per token, with attention over a context of the given length (argument 2). Build: nvcc -O3 -std=c++20 -arch=sm_90 --expt-relaxed-constexpr -I native/src
+//   -I native/include bench/kernels/decode_chain.cu native/src/cuda/{fused_project,linear_*,repack,attention_*,rope}.cu
 //   native/src/core/error.cpp native/src/quant/{tensor_type,half}.cpp
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <string>
 #include <vector>
 
+#include "cuda/attention.h"
 #include "cuda/fused_project.h"
 #include "cuda/launch.cuh"
 #include "cuda/quant_layout.cuh"
@@ -60,6 +61,7 @@ float* floats(size_t n, uint32_t seed, float scale, float offset = 0) {
 }
 
 uint32_t next_seed = 1;
+SlotTurns slots;
 
 DeviceMatrix random_matrix(TensorType type, uint32_t rows, uint32_t cols) {
     DeviceMatrix m{type, rows, cols, nullptr, device_bytes(type, rows, cols)};
@@ -85,15 +87,9 @@ __global__ void widen(const __nv_bfloat16* x, float* out, uint32_t n) {
     for (uint32_t i = threadIdx.x; i < n; i += blockDim.x) out[i] = __bfloat162float(x[i]);
 }
 
-__global__ void copy_heads(const float* q, float* out, uint32_t n) {
-    release_successor();
-    wait_for_predecessor();
-    for (uint32_t i = blockIdx.x * blockDim.x + threadIdx.x; i < n; i += gridDim.x * blockDim.x) out[i] = q[i];
-}
-
 struct Shape {
     const char* name;
-    uint32_t layers, embd, q, kv, ff, vocab;
+    uint32_t layers, embd, q, kv, head_dim, ff, vocab;
     TensorType main, v, down_a, down_b, head;  // down_b on every second layer
 };
 
@@ -127,13 +123,13 @@ void check_type(TensorType type, uint32_t rows, uint32_t cols, cudaStream_t stre
     const MatvecPart reference[] = {{&a, out1, bias, nullptr}};
     matvec(reference, {normed, int8, nullptr, nullptr}, stream);
     const MatvecPart fused[] = {{&a, out2, bias, nullptr}};
-    fused_project(fused, {x, norm, 1e-5f}, stream);
+    fused_project(fused, {x, norm, 1e-5f}, slots.next(), stream);
     check(cudaStreamSynchronize(stream), "checking");
     const float e1 = compare(out1, out2, rows);
     const MatvecPart pair[] = {{&a, gate}, {&b, up}};
     matvec(pair, {normed, int8, nullptr, nullptr}, stream);
     swiglu(gate, up, rows, 1, rows, {out1, nullptr, nullptr, nullptr}, stream);
-    fused_gated_feed_forward(a, b, {x, norm, 1e-5f}, out2, stream);
+    fused_gated_feed_forward(a, b, {x, norm, 1e-5f}, out2, slots.next(), stream);
     check(cudaStreamSynchronize(stream), "checking");
     if (is_quantized(type)) {
         widen<<<1, 256, 0, stream>>>(reinterpret_cast<const __nv_bfloat16*>(out2), normed, rows);
@@ -172,7 +168,7 @@ double microseconds(cudaStream_t stream, int repeats, Body body) {
     return times[times.size() / 2];
 }
 
-void time_model(const Shape& s, cudaStream_t stream) {
+void time_model(const Shape& s, uint32_t context, cudaStream_t stream) {
     std::vector<Layer> layers(s.layers);
     for (uint32_t i = 0; i < s.layers; ++i) {
         Layer& l = layers[i];
@@ -187,27 +183,46 @@ void time_model(const Shape& s, cudaStream_t stream) {
         l.norm2 = floats(s.embd, i + 99, 0.1f, 1);
     }
     const DeviceMatrix head = random_matrix(s.head, s.vocab, s.embd);
-    float *x = floats(s.embd, 3, 1), *q = floats(s.q, 1, 0), *k = floats(s.kv, 1, 0), *v = floats(s.kv, 1, 0), *att = floats(s.q, 1, 0);
+    float *x = floats(s.embd, 3, 1), *q = floats(s.q + 2 * s.kv, 1, 0), *k = q + s.q, *v = k + s.kv, *att = floats(s.q, 1, 0);
     float *ff = floats(s.ff, 1, 1), *logits = floats(s.vocab, 1, 0);
+    const uint32_t n_heads = s.q / s.head_dim, n_kv_heads = s.kv / s.head_dim;
+    const size_t cache_values = size_t{s.kv} * context;
+    __half* cache;
+    check(cudaMalloc(&cache, 2 * s.layers * cache_values * sizeof(__half)), "allocating a KV cache");
+    fill_half<<<1024, 256>>>(cache, 2 * s.layers * cache_values, 11);
+    DecodeState* state;
+    const DecodeState at = {0, context - 1, context, 0, 0, 0};
+    check(cudaMalloc(&state, sizeof at), "allocating");
+    check(cudaMemcpy(state, &at, sizeof at, cudaMemcpyHostToDevice), "copying");
+    AttentionScratch scratch = {floats(attention_parts(n_heads, n_kv_heads, s.head_dim), 1, 0), nullptr};
+    check(cudaMalloc(&scratch.arrived, attention_counters(n_heads, n_kv_heads) * 4), "allocating");
+    check(cudaMemset(scratch.arrived, 0, attention_counters(n_heads, n_kv_heads) * 4), "clearing");
+    float* cos_sin = floats(s.head_dim, 8, 0.5f);
     check(cudaDeviceSynchronize(), "filling");
 
     const auto qkv = [&](const Layer& l) {
         const MatvecPart parts[] = {{&l.q, q}, {&l.k, k}, {&l.v, v}};
-        fused_project(parts, {x, l.norm1, 1e-5f}, stream);
+        fused_project(parts, {x, l.norm1, 1e-5f}, slots.next(), stream);
     };
-    const auto attention = [&] { launch(copy_heads, 16, 256, 0, stream, (const float*)q, att, s.q); };
+    const auto attention = [&](const Layer& l) {
+        __half* keys = cache + 2 * static_cast<size_t>(&l - layers.data()) * cache_values;
+        AttentionArgs args = {q, s.q + 2 * s.kv, keys, keys + cache_values, n_heads, n_kv_heads, s.head_dim, context, 0.1f, state, att, nullptr};
+        RopeKvArgs rope = {q, s.q + 2 * s.kv, nullptr, nullptr, 0, n_heads, n_kv_heads, s.head_dim, RopeStyle::HALVES, s.head_dim, nullptr, cos_sin,
+                           keys, keys + cache_values, TensorType::F16, context, state};
+        attention_fused(args, rope, scratch, slots.next(), stream);
+    };
     const auto output = [&](const Layer& l) {
         const MatvecPart parts[] = {{&l.o, x, nullptr, x}};
-        fused_project(parts, {att}, stream);
+        fused_project(parts, {att}, slots.next(), stream);
     };
-    const auto gated = [&](const Layer& l) { fused_gated_feed_forward(l.gate, l.up, {x, l.norm2, 1e-5f}, ff, stream); };
+    const auto gated = [&](const Layer& l) { fused_gated_feed_forward(l.gate, l.up, {x, l.norm2, 1e-5f}, ff, slots.next(), stream); };
     const auto down = [&](const Layer& l) {
         const MatvecPart parts[] = {{&l.down, x, nullptr, x}};
-        fused_project(parts, {ff, nullptr, 0, is_quantized(s.main)}, stream);
+        fused_project(parts, {ff, nullptr, 0, is_quantized(s.main)}, slots.next(), stream);
     };
     const auto logits_of = [&] {
         const MatvecPart parts[] = {{&head, logits}};
-        fused_project(parts, {x, layers[0].norm1, 1e-5f}, stream);
+        fused_project(parts, {x, layers[0].norm1, 1e-5f}, slots.next(), stream);
     };
     const auto each = [&](auto step) {
         return microseconds(stream, 20, [&] {
@@ -217,7 +232,7 @@ void time_model(const Shape& s, cudaStream_t stream) {
     const double total = microseconds(stream, 20, [&] {
         for (const Layer& l : layers) {
             qkv(l);
-            attention();
+            attention(l);
             output(l);
             gated(l);
             down(l);
@@ -230,7 +245,7 @@ void time_model(const Shape& s, cudaStream_t stream) {
     const Layer& l0 = layers[0];
     const auto row = [&](const char* name, double us, double b) { std::printf("    %-9s %6.2f us  %7.3f MB  %6.0f GB/s, floor %.2f us\n", name, us, b * 1e-6, b / us * 1e-3, b / 4.55e6); };
     row("qkv", each(qkv), static_cast<double>(l0.q.n_bytes + l0.k.n_bytes + l0.v.n_bytes));
-    row("copy", each([&](const Layer&) { attention(); }), 0);
+    row("attention", each(attention), 4.0 * static_cast<double>(cache_values));
     row("output", each(output), static_cast<double>(l0.o.n_bytes));
     row("gated", each(gated), static_cast<double>(l0.gate.n_bytes + l0.up.n_bytes));
     row("down", each(down), static_cast<double>(layers[0].down.n_bytes + layers[1].down.n_bytes) / 2);
@@ -239,6 +254,7 @@ void time_model(const Shape& s, cudaStream_t stream) {
         for (const DeviceMatrix* m : {&l.q, &l.k, &l.v, &l.o, &l.gate, &l.up, &l.down}) cudaFree(m->data);
     }
     cudaFree(head.data);
+    cudaFree(cache);
 }
 
 }  // namespace
@@ -246,7 +262,7 @@ void time_model(const Shape& s, cudaStream_t stream) {
 int main(int argc, char** argv) {
     load_linear_kernels();
     load_fused_kernels();
-    check(cudaFuncSetAttribute(copy_heads, cudaFuncAttributePreferredSharedMemoryCarveout, 100), "carve-out");
+    load_attention_decode_kernels();
     cudaStream_t stream;
     check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "creating a stream");
     using T = TensorType;
@@ -259,16 +275,16 @@ int main(int argc, char** argv) {
     check_type(T::Q4_1, 192, 576, stream);
     if (argc > 1 && std::strcmp(argv[1], "check") == 0) return 0;
     const Shape shapes[] = {
-        {"1.5B Q4_K_M", 28, 1536, 1536, 256, 8960, 151936, T::Q4_K, T::Q6_K, T::Q6_K, T::Q4_K, T::Q6_K},
-        {"1B Q4_K_M", 16, 2048, 2048, 512, 8192, 128256, T::Q4_K, T::Q6_K, T::Q6_K, T::Q4_K, T::Q6_K},
-        {"0.5B Q8_0", 24, 896, 896, 128, 4864, 151936, T::Q8_0, T::Q8_0, T::Q8_0, T::Q8_0, T::Q8_0},
-        {"1.5B Q8_0", 28, 1536, 1536, 256, 8960, 151936, T::Q8_0, T::Q8_0, T::Q8_0, T::Q8_0, T::Q8_0},
-        {"1.5B F16", 28, 1536, 1536, 256, 8960, 151936, T::F16, T::F16, T::F16, T::F16, T::F16},
-        {"8B Q4_K_M", 32, 4096, 4096, 1024, 14336, 128256, T::Q4_K, T::Q6_K, T::Q6_K, T::Q4_K, T::Q6_K},
+        {"1.5B Q4_K_M", 28, 1536, 1536, 256, 128, 8960, 151936, T::Q4_K, T::Q6_K, T::Q6_K, T::Q4_K, T::Q6_K},
+        {"1B Q4_K_M", 16, 2048, 2048, 512, 64, 8192, 128256, T::Q4_K, T::Q6_K, T::Q6_K, T::Q4_K, T::Q6_K},
+        {"0.5B Q8_0", 24, 896, 896, 128, 64, 4864, 151936, T::Q8_0, T::Q8_0, T::Q8_0, T::Q8_0, T::Q8_0},
+        {"1.5B Q8_0", 28, 1536, 1536, 256, 128, 8960, 151936, T::Q8_0, T::Q8_0, T::Q8_0, T::Q8_0, T::Q8_0},
+        {"1.5B F16", 28, 1536, 1536, 256, 128, 8960, 151936, T::F16, T::F16, T::F16, T::F16, T::F16},
+        {"8B Q4_K_M", 32, 4096, 4096, 1024, 128, 14336, 128256, T::Q4_K, T::Q6_K, T::Q6_K, T::Q4_K, T::Q6_K},
     };
     for (const Shape& s : shapes) {
         if (argc > 1 && std::strstr(s.name, argv[1]) == nullptr) continue;
-        time_model(s, stream);
+        time_model(s, argc > 2 ? static_cast<uint32_t>(std::atoi(argv[2])) : 128, stream);
     }
     return 0;
 }

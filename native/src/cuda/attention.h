@@ -8,6 +8,7 @@
 
 #include "cuda/decode_state.h"
 #include "cuda/rope.h"
+#include "cuda/slot.h"
 #include "quant/tensor_type.h"
 
 namespace reprise::cuda {
@@ -38,7 +39,8 @@ size_t attention_counters(uint32_t n_heads, uint32_t n_kv_heads);               
 void attention_decode(const AttentionArgs& args, TensorType kv_type, const AttentionScratch& scratch, cudaStream_t stream);
 /// The decode step's: as rope_kv() and then attention_decode() in one kernel. args.q is not read, rope.qkv is: by each
 /// block what it needs; the block that has the newest key turns it and puts it and its value into the cache.
-void attention_fused(const AttentionArgs& args, const RopeKvArgs& rope, const AttentionScratch& scratch, cudaStream_t stream);
+void attention_fused(const AttentionArgs& args, const RopeKvArgs& rope, const AttentionScratch& scratch, Slot slot,
+                     cudaStream_t stream);
 /// n rows.
 void attention_prefill(const AttentionArgs& args, TensorType kv_type, uint32_t n, cudaStream_t stream);
 

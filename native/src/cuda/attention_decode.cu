@@ -285,14 +285,15 @@ void attention_decode(const AttentionArgs& args, TensorType kv_type, const Atten
     launch(entry.kernel, args.n_kv_heads * decode.groups * decode.n_splits, entry.threads, entry.shared_bytes, stream, decode);
 }
 
-void attention_fused(const AttentionArgs& args, const RopeKvArgs& rope, const AttentionScratch& scratch, cudaStream_t stream) {
+void attention_fused(const AttentionArgs& args, const RopeKvArgs& rope, const AttentionScratch& scratch, Slot slot,
+                     cudaStream_t stream) {
     const KernelEntry entry = kernel_of<true>(rope.kv_type, args.head_dim);
     DecodeArgs decode = decode_args(args, scratch, MAX_SPLITS);
     decode.rope = rope;
-    // A block on every multiprocessor, of a slot's size: see Slot.
+    // A block on every multiprocessor, of a slot's size: see slot_size().
     const DeviceTraits traits = device_traits();
     const uint32_t grid = std::max(args.n_kv_heads * decode.groups * decode.n_splits, static_cast<uint32_t>(traits.n_sms));
-    launch(entry.kernel, grid, entry.threads, std::max(entry.shared_bytes, slot_of(traits).least), stream, decode);
+    launch(entry.kernel, grid, entry.threads, std::max(entry.shared_bytes, slot_size(slot, traits).least), stream, decode);
 }
 
 /// Prefill with float32 keys and values: the same, one row per block, the context in one piece.

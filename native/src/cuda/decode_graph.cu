@@ -143,8 +143,8 @@ bool DecodeGraph::capture(uint32_t kind, cudaStream_t stream, std::string& why) 
     check(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), "beginning a capture");
     try {
         step_(kind, stream);
-    } catch (const Error& error) {
-        why = error.what();
+    } catch (const std::exception& error) {
+        why = error.what();  // the capture has to be ended all the same
     }
     cudaGraph_t captured = nullptr;
     const cudaError_t error = cudaStreamEndCapture(stream, &captured);

@@ -46,6 +46,7 @@ bool Forward::can_decode_fused() const {
 
 void Forward::decode_fused(cudaStream_t stream) const {
     const SessionBuffers& b = buffers_;
+    SlotTurns slots;
     const QkvStep* qkv = nullptr;
     bool feed_forward_is_bf16 = false;
     for (const Step& step : plan_.steps) {
@@ -59,28 +60,28 @@ void Forward::decode_fused(cudaStream_t stream) const {
                            const MatvecPart parts[] = {{weights_.matrix(s.q), out, weights_.vector(s.q_bias)},
                                                        {weights_.matrix(s.k), out + h_.q_dim(), weights_.vector(s.k_bias)},
                                                        {weights_.matrix(s.v), out + h_.q_dim() + h_.kv_dim(), weights_.vector(s.v_bias)}};
-                           fused_project(parts, {b.x, weights_.vector(s.norm), h_.rms_eps}, stream);
+                           fused_project(parts, {b.x, weights_.vector(s.norm), h_.rms_eps}, slots.next(), stream);
                            qkv = &s;
                        },
                        [&](const AttentionStep& s) {
                            RopeKvArgs rope = rope_args(*qkv);
                            rope.cos_sin = b.cos_sin;
-                           attention_fused(attention_args(s), rope, b.attention_scratch, stream);
+                           attention_fused(attention_args(s), rope, b.attention_scratch, slots.next(), stream);
                        },
                        [&](const GatedFeedForwardStep& s) {
                            const DeviceMatrix& gate = *weights_.matrix(s.gate);
-                           fused_gated_feed_forward(gate, *weights_.matrix(s.up), {b.x, weights_.vector(s.norm), h_.rms_eps}, b.gate_up, stream);
+                           fused_gated_feed_forward(gate, *weights_.matrix(s.up), {b.x, weights_.vector(s.norm), h_.rms_eps}, b.gate_up, slots.next(), stream);
                            feed_forward_is_bf16 = writes_bf16(gate);
                        },
                        [&](const ProjectResidualStep& s) {
                            const MatvecPart part = {weights_.matrix(s.weight), b.x, weights_.vector(s.bias), b.x};
                            FusedInput input = {b.attention};
                            if (s.input == ProjectInput::FEED_FORWARD) input = {b.gate_up, nullptr, 0, feed_forward_is_bf16};
-                           fused_project({&part, 1}, input, stream);
+                           fused_project({&part, 1}, input, slots.next(), stream);
                        },
                        [&](const OutputHeadStep& s) {
                            const MatvecPart part = {weights_.matrix(s.weight), b.sampler.logits};
-                           fused_project({&part, 1}, {b.x, weights_.vector(s.norm), h_.rms_eps}, stream);
+                           fused_project({&part, 1}, {b.x, weights_.vector(s.norm), h_.rms_eps}, slots.next(), stream);
                        },
                    },
                    step);

@@ -21,8 +21,8 @@ namespace reprise::cuda {
 
 namespace {
 
-constexpr uint32_t WARPS = 12;
-constexpr uint32_t THREADS = WARPS * 32;
+constexpr uint32_t MAX_WARPS = 12;  // fewer where shared memory does not hold two pieces for each
+constexpr uint32_t MAX_THREADS = MAX_WARPS * 32;
 constexpr uint32_t MAX_PARTS = 3;
 constexpr uint32_t MAX_STAGES = 6;
 constexpr uint32_t MAX_PIECE_BRICKS = 2;
@@ -133,7 +133,7 @@ struct NormEights {
         if (input.norm == nullptr) return;
 #pragma unroll
         for (uint32_t u = 0; u < EARLY_NORMS; ++u) {
-            const uint32_t i = (u * THREADS + threadIdx.x) * 8;
+            const uint32_t i = (u * blockDim.x + threadIdx.x) * 8;
             if (i >= cols) continue;
             weights[u][0] = __ldg(reinterpret_cast<const float4*>(input.norm + i));
             weights[u][1] = __ldg(reinterpret_cast<const float4*>(input.norm + i + 4));
@@ -146,18 +146,18 @@ struct NormEights {
 template <bool QUANTIZED>
 __device__ __forceinline__ float take_input(const FusedInput& input, const NormEights& early, uint32_t cols, uint8_t* out) {
     float squares = 0;
-    for (uint32_t base = 0; base < cols; base += UNROLL * THREADS * 8) {
+    for (uint32_t base = 0; base < cols; base += UNROLL * blockDim.x * 8) {
         Eight x[UNROLL];
 #pragma unroll
         for (uint32_t u = 0; u < UNROLL; ++u) {
-            const uint32_t i = base + (u * THREADS + threadIdx.x) * 8;
+            const uint32_t i = base + (u * blockDim.x + threadIdx.x) * 8;
             if (i < cols) x[u].load(input, i);
         }
 #pragma unroll
         for (uint32_t u = 0; u < UNROLL; ++u) {
             // Whole warps only: the shuffles need every lane.
-            if (base + (u * THREADS + threadIdx.x / 32 * 32) * 8 >= cols) break;
-            const uint32_t i = base + (u * THREADS + threadIdx.x) * 8;
+            if (base + (u * blockDim.x + threadIdx.x / 32 * 32) * 8 >= cols) break;
+            const uint32_t i = base + (u * blockDim.x + threadIdx.x) * 8;
             const bool active = i < cols;
             float v[8] = {};
             if (active) {
@@ -192,18 +192,18 @@ __device__ __forceinline__ float take_input(const FusedInput& input, const NormE
 
 /// A and B: the types of the parts (B is A where all are of one type).
 template <TensorType A, TensorType B, Epilogue E>
-__global__ void __launch_bounds__(THREADS, 2) fused_kernel(const __grid_constant__ FusedArgs args) {
+__global__ void __launch_bounds__(MAX_THREADS, 2) fused_kernel(const __grid_constant__ FusedArgs args) {
     constexpr bool QUANTIZED = is_quantized(A);
     constexpr int WORDS = std::max(Dot<A>::WORDS, Dot<B>::WORDS);
     constexpr uint32_t UNITS_PER_BRICK = QUANTIZED ? BRICK_GROUPS : FLOAT_BRICK_WORDS;
     extern __shared__ __align__(128) uint8_t shared[];
-    __shared__ uint64_t barriers[WARPS][MAX_STAGES];
-    __shared__ float squares_of_warp[WARPS];
+    __shared__ uint64_t barriers[MAX_WARPS][MAX_STAGES];
+    __shared__ float squares_of_warp[MAX_WARPS];
     uint8_t* const input = shared;
     float* const partial = reinterpret_cast<float*>(shared + args.input_bytes);  // [n_pieces][TILE_ROWS]
     uint8_t* const rings = shared + (args.input_bytes + args.n_pieces * TILE_ROWS * 4 + 127) / 128 * 128;
 
-    const uint32_t lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+    const uint32_t lane = threadIdx.x % 32, warp = threadIdx.x / 32, warps = blockDim.x / 32;
     const uint32_t units = args.layouts[0].groups;
     const uint32_t first_tile = args.n_tiles * blockIdx.x / gridDim.x;
     const uint32_t n_tiles = args.n_tiles * (blockIdx.x + 1) / gridDim.x - first_tile;
@@ -223,13 +223,13 @@ __global__ void __launch_bounds__(THREADS, 2) fused_kernel(const __grid_constant
     };
     const auto is_second = [&](const Place& place) { return A != B && args.parts[place.part].second_type; };
 
-    // Pieces warp, warp + WARPS ...: a cursor over them.
+    // Pieces warp, warp + warps ...: a cursor over them.
     struct Cursor {
         uint32_t piece, tile, piece_of_tile;
     };
-    const uint32_t step_tiles = WARPS / args.pieces_per_tile, step_pieces = WARPS % args.pieces_per_tile;
+    const uint32_t step_tiles = warps / args.pieces_per_tile, step_pieces = warps % args.pieces_per_tile;
     const auto advance = [&](Cursor& c) {
-        c.piece += WARPS;
+        c.piece += warps;
         c.tile += step_tiles;
         c.piece_of_tile += step_pieces;
         if (c.piece_of_tile >= args.pieces_per_tile) {
@@ -316,8 +316,7 @@ __global__ void __launch_bounds__(THREADS, 2) fused_kernel(const __grid_constant
     float factor = 1;
     if (args.input.norm != nullptr) {
         float sum = 0;
-#pragma unroll
-        for (uint32_t w = 0; w < WARPS; ++w) sum += squares_of_warp[w];
+        for (uint32_t w = 0; w < warps; ++w) sum += squares_of_warp[w];
         factor = rsqrtf(sum / static_cast<float>(args.cols) + args.input.eps);
     }
     const auto row_sum = [&](uint32_t local, uint32_t row) {
@@ -326,7 +325,7 @@ __global__ void __launch_bounds__(THREADS, 2) fused_kernel(const __grid_constant
         for (uint32_t i = 0; i < args.pieces_per_tile; ++i) sum += p[i * TILE_ROWS];
         return sum * factor;
     };
-    for (uint32_t i = threadIdx.x; i < n_tiles * TILE_ROWS; i += THREADS) {
+    for (uint32_t i = threadIdx.x; i < n_tiles * TILE_ROWS; i += blockDim.x) {
         const uint32_t local = i / TILE_ROWS;
         if constexpr (E == Epilogue::SWIGLU) {
             const FusedPart& part = args.parts[0];
@@ -396,7 +395,7 @@ uint32_t brick_bytes(TensorType type, const TileLayout& layout) {
     return brick_layout(quant_shape(type), std::min(layout.groups, BRICK_GROUPS)).bytes;
 }
 
-void launch_fused(std::span<const MatvecPart> parts, Epilogue epilogue, const FusedInput& input, cudaStream_t stream) {
+void launch_fused(std::span<const MatvecPart> parts, Epilogue epilogue, const FusedInput& input, Slot slot, cudaStream_t stream) {
     const KernelEntry* entry = find_entry(parts);
     if (entry == nullptr || parts.size() > MAX_PARTS) fail(REPRISE_INTERNAL, "a fused product of matrices that do not go together");
     FusedArgs args = {};
@@ -414,7 +413,7 @@ void launch_fused(std::span<const MatvecPart> parts, Epilogue epilogue, const Fu
 
     const bool quantized = is_quantized(entry->a);
     const DeviceTraits traits = device_traits();
-    const Slot slot = slot_of(traits);
+    const SlotSize size = slot_size(slot, traits);
     // A block without tiles only keeps its slot.
     const uint32_t grid = static_cast<uint32_t>(traits.n_sms);
     const uint32_t local = (args.n_tiles + grid - 1) / grid * (epilogue == Epilogue::SWIGLU ? 2 : 1);
@@ -422,34 +421,43 @@ void launch_fused(std::span<const MatvecPart> parts, Epilogue epilogue, const Fu
     const uint32_t bricks = (args.layouts[0].groups + units_per_brick - 1) / units_per_brick;
     args.input_bytes = round_up((quantized ? args.cols / 32 * 40 : args.cols * 4), WeightRing::LINE);
     const uint32_t brick = std::max(brick_bytes(entry->a, args.layouts[0]), brick_bytes(entry->b, args.layouts[1]));
-    uint32_t fixed;
     // Larger pieces mean fewer reductions, smaller ones an even share for every warp and room for two stages.
-    args.piece_bricks = std::clamp(local * bricks / (4 * WARPS), 1u, std::min(bricks, MAX_PIECE_BRICKS));
-    for (;; --args.piece_bricks) {
+    uint32_t fixed, warps = MAX_WARPS;
+    const auto needed = [&](uint32_t stages) { return fixed + warps * stages * args.stage_bytes; };
+    args.piece_bricks = std::clamp(local * bricks / (4 * warps), 1u, std::min(bricks, MAX_PIECE_BRICKS));
+    for (;;) {
         args.pieces_per_tile = (bricks + args.piece_bricks - 1) / args.piece_bricks;
         args.n_pieces = local * args.pieces_per_tile;
         fixed = round_up(args.input_bytes + args.n_pieces * TILE_ROWS * 4, WeightRing::LINE);
         args.stage_bytes = round_up(args.piece_bricks * brick + WeightRing::LINE, WeightRing::LINE);
-        if (args.piece_bricks == 1 || fixed + WARPS * 2 * args.stage_bytes <= slot.most) break;
+        if (needed(2) <= size.most) break;
+        if (args.piece_bricks > 1) {
+            --args.piece_bricks;
+        } else if (warps > 4) {
+            --warps;
+        } else {
+            break;
+        }
     }
-    const uint32_t room = fixed < slot.most ? slot.most - fixed : 0;
-    args.n_stages = std::clamp(room / (WARPS * args.stage_bytes), 2u, MAX_STAGES);
+    const uint32_t room = fixed < size.most ? size.most - fixed : 0;
+    args.n_stages = std::clamp(room / (warps * args.stage_bytes), 1u, MAX_STAGES);
     args.fixed_bytes = fixed;
-    const uint32_t shared_bytes = std::max(fixed + WARPS * args.n_stages * args.stage_bytes, slot.least);
-    launch(epilogue == Epilogue::SWIGLU ? entry->swiglu : entry->store, grid, THREADS, shared_bytes, stream, args);
+    const uint32_t shared_bytes = std::max(needed(args.n_stages), size.least);
+    launch(epilogue == Epilogue::SWIGLU ? entry->swiglu : entry->store, grid, warps * 32, shared_bytes, stream, args);
 }
 
 }  // namespace
 
 bool can_fuse(std::span<const MatvecPart> parts) { return parts.size() <= MAX_PARTS && parts[0].matrix->cols % 32 == 0 && find_entry(parts) != nullptr; }
 
-void fused_project(std::span<const MatvecPart> parts, const FusedInput& input, cudaStream_t stream) {
-    launch_fused(parts, Epilogue::STORE, input, stream);
+void fused_project(std::span<const MatvecPart> parts, const FusedInput& input, Slot slot, cudaStream_t stream) {
+    launch_fused(parts, Epilogue::STORE, input, slot, stream);
 }
 
-void fused_gated_feed_forward(const DeviceMatrix& gate, const DeviceMatrix& up, const FusedInput& input, void* out, cudaStream_t stream) {
+void fused_gated_feed_forward(const DeviceMatrix& gate, const DeviceMatrix& up, const FusedInput& input, void* out, Slot slot,
+                              cudaStream_t stream) {
     const MatvecPart parts[2] = {{&gate, static_cast<float*>(out)}, {&up, static_cast<float*>(out)}};
-    launch_fused(parts, Epilogue::SWIGLU, input, stream);
+    launch_fused(parts, Epilogue::SWIGLU, input, slot, stream);
 }
 
 bool writes_bf16(const DeviceMatrix& gate) { return is_quantized(gate.type); }

@@ -8,6 +8,7 @@
 #include <span>
 
 #include "cuda/linear.h"
+#include "cuda/slot.h"
 
 namespace reprise::cuda {
 
@@ -23,12 +24,12 @@ struct FusedInput {
 bool can_fuse(std::span<const MatvecPart> parts);
 
 /// out = W input (+ bias) (+ residual) for up to 3 matrices that can_fuse(). residual may be out.
-void fused_project(std::span<const MatvecPart> parts, const FusedInput& input, cudaStream_t stream);
+void fused_project(std::span<const MatvecPart> parts, const FusedInput& input, Slot slot, cudaStream_t stream);
 
 /// out = silu(gate input) * (up input), [gate.rows]: bfloat16 for quantised types, whose readers quantise it to 8 bits
 /// anyway, else float32. bfloat16 rather than float16 because it holds any finite float32.
 void fused_gated_feed_forward(const DeviceMatrix& gate, const DeviceMatrix& up, const FusedInput& input, void* out,
-                              cudaStream_t stream);
+                              Slot slot, cudaStream_t stream);
 
 /// Whether fused_gated_feed_forward() writes bfloat16.
 bool writes_bf16(const DeviceMatrix& gate);

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "cuda/check.h"
+#include "cuda/slot.h"
 
 namespace reprise::cuda {
 
@@ -54,17 +55,18 @@ inline DeviceTraits device_traits() {
     return {n_sms, major >= 9, static_cast<uint32_t>(per_sm), static_cast<uint32_t>(per_block)};
 }
 
-/// The kernels of a fused step take turns in two slots of every multiprocessor: each has one block per multiprocessor, of
-/// which two but not three fit, whoever's they are. So a kernel's blocks settle one to a slot while its predecessor
-/// still runs. With other sizes or counts two blocks of one kernel can land on the multiprocessor that is free first,
-/// and the kernel takes twice as long.
-struct Slot {
+/// How much shared memory a kernel of a fused step asks for. Large and small ones alternate along the step, each with one
+/// block per multiprocessor: a large one fits beside a small one, but neither two large ones nor a large one and two
+/// small ones. So a kernel's blocks settle one to a multiprocessor while its predecessor still runs; without that, two of
+/// them land on the multiprocessor that is free first, and the kernel takes twice as long.
+struct SlotSize {
     uint32_t least, most;  // bytes of dynamic shared memory
 };
-inline Slot slot_of(const DeviceTraits& traits) {
-    constexpr uint32_t SYSTEM_AND_STATIC = 2048;  // of each block: what the system takes, and static variables
-    const uint32_t half = traits.shared_per_sm / 2 - SYSTEM_AND_STATIC, third = traits.shared_per_sm / 3;
-    return half <= traits.shared_per_block ? Slot{third, half} : Slot{0, traits.shared_per_block - SYSTEM_AND_STATIC};
+inline SlotSize slot_size(Slot slot, const DeviceTraits& traits) {
+    const uint32_t half = traits.shared_per_sm / 2;
+    constexpr uint32_t REST = 10 * 1024;  // what the system takes of both, their static variables, and a margin
+    if (half + REST > traits.shared_per_block) return {0, traits.shared_per_block - REST};  // no room for two anyway
+    return slot == Slot::LARGE ? SlotSize{half, half} : SlotSize{half / 2 + 2048, half - REST};
 }
 
 /// If not null, gets the functions of the kernels that this thread launches: what a captured graph is checked against.
