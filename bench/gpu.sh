@@ -119,8 +119,19 @@ part_calls() {
   grep -q '^nothing but graph launches' "$results/calls.txt" || failed "other CUDA calls than graph launches"
 }
 
+# How far a model's logits are from those of exact arithmetic, by prefill and by replays.
+divergence() {
+  ids 6 >"$scratch/few.i32"
+  "$build/bin/reprise-eval" "$1" --device cuda --exact --tokens "$scratch/few.i32" --logits "$scratch/exact" || { failed "exact $2"; return; }
+  for mode in batch graph; do
+    "$build/bin/reprise-eval" "$1" --device cuda --mode $mode --tokens "$scratch/few.i32" --logits "$scratch/actual" &&
+      echo "$2 $mode: $(bench/divergence.py "$scratch/exact" "$scratch/actual" 6)" | tee -a "$results/divergence.txt" || failed "divergence of $2"
+  done
+}
+
 part_speed() {
-  local model name
+  local model name mode
+  header "mean KL divergence from exact arithmetic" >"$results/divergence.txt"
   for model in $models; do
     name=${model%:*}-${model#*:}
     "$build/bin/reprise-synth" --preset "${model%:*}" --type "${model#*:}" -o "$scratch/$name.gguf" || { failed "synth $model"; continue; }
@@ -133,6 +144,7 @@ part_speed() {
       "$build/bin/reprise-bench" -m "$scratch/$name.gguf" -p 0 --bench-equivalent
     } >"$results/speed-$name.md" 2>&1 || failed "speed of $model (see $results/speed-$name.md)"
     cat "$results/speed-$name.md"
+    divergence "$scratch/$name.gguf" "$name"
     rm -f "$scratch/$name.gguf"
   done
 }

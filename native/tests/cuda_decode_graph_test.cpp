@@ -114,6 +114,28 @@ TEST_F(CudaDecodeGraph, AnInvalidatedCaptureIsAnErrorWhereNothingElseIsAllowed) 
     EXPECT_EQ(5, token());
 }
 
+/// A kernel may start while its predecessor still runs: the edges between captured launches say so from sm_90 on.
+TEST_F(CudaDecodeGraph, CapturedLaunchesDependProgrammatically) {
+    int major = 0;
+    check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, 0), "asking for the compute capability");
+    if (major < 9) GTEST_SKIP() << "programmatic launches begin at compute capability 9.0";
+    check(cudaStreamBeginCapture(*stream_, cudaStreamCaptureModeThreadLocal), "capturing");
+    for (int i = 0; i < 3; ++i) place(memory_->get(), i, 0, 0, 0, *stream_);
+    cudaGraph_t graph = nullptr;
+    check(cudaStreamEndCapture(*stream_, &graph), "capturing");
+    cudaGraphNode_t from[8], to[8];
+    cudaGraphEdgeData data[8];
+    size_t n = 8;
+#if CUDART_VERSION >= 13000
+    check(cudaGraphGetEdges(graph, from, to, data, &n), "listing edges");
+#else
+    check(cudaGraphGetEdges_v2(graph, from, to, data, &n), "listing edges");
+#endif
+    ASSERT_EQ(2u, n);
+    for (size_t i = 0; i < n; ++i) EXPECT_EQ(cudaGraphDependencyTypeProgrammatic, data[i].type);
+    check(cudaGraphDestroy(graph), "destroying the graph");
+}
+
 TEST_F(CudaDecodeGraph, AGraphThatIsNotThePlanIsRefused) {
     DecodeGraph missing = graph(REPRISE_GRAPH_AUTO, 3);
     missing.launch(5, *stream_);
