@@ -16,6 +16,7 @@ import dev.reprise.natives.reprise_token;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -327,26 +328,35 @@ final class Native {
 
     /**
      * What goes to and comes from the two calls of a generation: native memory that a session keeps, so that a token costs
-     * no allocation. Not safe for use by several threads.
+     * no allocation, and that Java reads without a call. Not safe for use by several threads.
      */
     static final class Exchange implements AutoCloseable {
         /** How many tokens one call fetches at most. A backend runs only a few tokens ahead. */
         static final int CAPACITY = 32;
+
+        // Bytes; a reprise_token is its id and its log-probability.
+        private static final int TOKEN_BYTES = 8;
+        private static final int COUNT_AT = CAPACITY * TOKEN_BYTES;
+        private static final int FINISH_AT = COUNT_AT + 8;
+        private static final int RESULTS_BYTES = FINISH_AT + 8;
 
         private final NativeMemory memory;
         private final reprise_sampling sampling;
         private final reprise_token tokens;
         private final SizeTPointer count;
         private final IntPointer finish;
+        /** Of {@link #tokens}, {@link #count} and {@link #finish}, one behind the other. */
+        private final ByteBuffer results;
 
         Exchange() {
             long samplingSize = Loader.sizeof(reprise_sampling.class);
-            long tokensSize = CAPACITY * (long) Loader.sizeof(reprise_token.class);
-            memory = new NativeMemory(samplingSize + tokensSize + 32);
+            memory = new NativeMemory(samplingSize + RESULTS_BYTES);
+            Pointer start = memory.take(RESULTS_BYTES);
+            results = new BytePointer(start).capacity(RESULTS_BYTES).asByteBuffer().order(ByteOrder.nativeOrder());
+            tokens = new reprise_token(start);
+            count = new SizeTPointer(start.getPointer(BytePointer.class, COUNT_AT));
+            finish = new IntPointer(start.getPointer(BytePointer.class, FINISH_AT));
             sampling = new reprise_sampling(memory.take(samplingSize));
-            tokens = new reprise_token(memory.take(tokensSize));
-            count = new SizeTPointer(memory.take(8));
-            finish = new IntPointer(memory.take(8));
         }
 
         void generate(long session, int[] ids, GenerationOptions options, long seed, int[] endIds) {
@@ -357,27 +367,28 @@ final class Native {
 
         /** Fetches tokens, waiting for the first of them, and returns how many. */
         int next(long session) {
-            check(reprise_session_next(session, tokens.position(0), CAPACITY, count, finish));
-            return (int) count.get();
+            check(reprise_session_next(session, tokens, CAPACITY, count, finish));
+            return (int) results.getLong(COUNT_AT);
         }
 
         int id(int index) {
-            return tokens.position(index).id();
+            return results.getInt(index * TOKEN_BYTES);
         }
 
         float logProbability(int index) {
-            return tokens.position(index).logprob();
+            return results.getFloat(index * TOKEN_BYTES + 4);
         }
 
         /** Why no token follows those fetched; null if some do. */
         FinishReason finishReason() {
-            return switch (finish.get()) {
+            int reason = results.getInt(FINISH_AT);
+            return switch (reason) {
                 case REPRISE_FINISH_NONE -> null;
                 case REPRISE_FINISH_END -> FinishReason.END;
                 case REPRISE_FINISH_MAX_TOKENS -> FinishReason.MAX_TOKENS;
                 case REPRISE_FINISH_CONTEXT_FULL -> FinishReason.CONTEXT_FULL;
                 case REPRISE_FINISH_CANCELLED -> FinishReason.CANCELLED;
-                default -> throw new InternalErrorException("the generation ended for the reason " + finish.get());
+                default -> throw new InternalErrorException("the generation ended for the reason " + reason);
             };
         }
 

@@ -34,7 +34,20 @@ public final class StreamDecoder {
      * @throws IllegalArgumentException if the id is not in the vocabulary
      */
     public String append(int id) {
-        return tokenizer.tokenType(id) == TokenType.CONTROL ? "" : decode(tokenizer.tokenBytes(id), false);
+        if (tokenizer.tokenType(id) == TokenType.CONTROL) {
+            return "";
+        }
+        byte[] bytes = tokenizer.tokenBytes(id);
+        return pendingCount == 0 && isAscii(bytes) ? new String(bytes, StandardCharsets.US_ASCII) : decode(bytes, false);
+    }
+
+    private static boolean isAscii(byte[] bytes) {
+        for (byte b : bytes) {
+            if (b < 0) {
+                return false;
+            }
+        }
+        return true;
     }
 
     /** The text left at the end: U+FFFD if a character was left incomplete, else empty. The decoder starts afresh. */
