@@ -333,6 +333,7 @@ __global__ void __launch_bounds__(MAX_THREADS, 2) fused_kernel(const __grid_cons
             if (row >= part.rows) continue;
             const float gate = row_sum(2 * local, i % TILE_ROWS), up = row_sum(2 * local + 1, i % TILE_ROWS);
             const float y = __fdividef(gate, 1.f + __expf(-gate)) * up;
+            delay_point();
             if constexpr (QUANTIZED) {
                 reinterpret_cast<__nv_bfloat16*>(part.out)[row] = __float2bfloat16_rn(y);
             } else {
@@ -343,6 +344,7 @@ __global__ void __launch_bounds__(MAX_THREADS, 2) fused_kernel(const __grid_cons
             const FusedPart& part = args.parts[place.part];
             const uint32_t row = place.tile * TILE_ROWS + i % TILE_ROWS;
             if (row >= part.rows) continue;
+            delay_point();
             part.out[row] = row_sum(local, i % TILE_ROWS) + (i == threadIdx.x ? first_addend : addend(i));
         }
     }

@@ -109,6 +109,7 @@ __global__ void __launch_bounds__(MAX_THREADS) write_forms(Source source, uint32
     const size_t half_pitch = (cols + 7) / 8 * 8;
     uint8_t* int8 = out.int8 == nullptr ? nullptr : out.int8 + size_t{row} * ((cols / 32 * 40 + 15) / 16 * 16);
     const auto write = [&](uint32_t i, float v) {
+        delay_point();
         if (out.f32 != nullptr && i < cols) out.f32[size_t{row} * cols + i] = v;
         if (int8 != nullptr) store_int8_group(int8, cols / 32, i / 32, v);
         if (out.half != nullptr && i < half_pitch) out.half[row * half_pitch + i] = __float2half_rn(v * inverse_scale);
@@ -159,6 +160,7 @@ __global__ void embed_kernel(const uint8_t* tiles, TileLayout layout, uint32_t c
             value = T == TensorType::F16 ? half_bits_to_float(bits) : __uint_as_float(bits << 16);
         }
     }
+    delay_point();
     x[size_t{blockIdx.y} * cols + i] = value;
 }
 

@@ -87,6 +87,7 @@ __global__ void __launch_bounds__(THREADS)
         }
     }
     uint4* to = reinterpret_cast<uint4*>(out + size_t{row} * pitch + piece * 16);
+    delay_point();
     for (uint32_t w = 0; w < words; ++w) to[w] = reinterpret_cast<const uint4*>(values)[w];
 }
 

@@ -69,6 +69,7 @@ __global__ void __launch_bounds__(THREADS) kernel(const __grid_constant__ F32Mat
             float v = acc[i][j];
             if (args.bias != nullptr) v += args.bias[r];
             if (args.residual != nullptr) v += args.residual[t * args.out_stride + r];
+            delay_point();
             args.out[t * args.out_stride + r] = v;
         }
     }

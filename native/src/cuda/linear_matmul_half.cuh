@@ -125,6 +125,7 @@ struct Tile {
                     v0 += residual[r];
                     if (both) v1 += residual[r + 1];
                 }
+                delay_point();
                 if (args.paired_stores && both) {
                     *reinterpret_cast<float2*>(out + r) = make_float2(v0, v1);
                 } else {

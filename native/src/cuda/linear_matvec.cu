@@ -145,6 +145,7 @@ __global__ void __launch_bounds__(BLOCK_THREADS) matvec_kernel(const __grid_cons
         if (writes && row < part.rows) {
             if (part.bias != nullptr) sum += part.bias[row];
             if (part.residual != nullptr) sum += part.residual[row];
+            delay_point();
             part.out[row] = sum;
         }
         tile = next;
