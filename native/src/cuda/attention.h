@@ -41,13 +41,14 @@ void attention_decode(const AttentionArgs& args, TensorType kv_type, const Atten
 /// block what it needs; the block that has the newest key turns it and puts it and its value into the cache.
 void attention_fused(const AttentionArgs& args, const RopeKvArgs& rope, const AttentionScratch& scratch, Slot slot,
                      cudaStream_t stream);
-/// n rows.
+/// n rows. With float16 keys and values, queries and softmax weights are rounded to float16 too.
 void attention_prefill(const AttentionArgs& args, TensorType kv_type, uint32_t n, cudaStream_t stream);
+/// The same with the arithmetic of attention_decode(), each row for itself: slower.
+void attention_prefill_by_row(const AttentionArgs& args, TensorType kv_type, uint32_t n, cudaStream_t stream);
 
 void load_attention_kernels();
 
-// What the two files share: for attention_prefill() and load_attention_kernels() only.
-void attention_prefill_float(const AttentionArgs& args, uint32_t n, cudaStream_t stream);
+// For load_attention_kernels() only.
 void load_attention_decode_kernels();
 
 }  // namespace reprise::cuda

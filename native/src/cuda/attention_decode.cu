@@ -296,9 +296,9 @@ void attention_fused(const AttentionArgs& args, const RopeKvArgs& rope, const At
     launch(entry.kernel, grid, entry.threads, std::max(entry.shared_bytes, slot_size(slot, traits).least), stream, decode);
 }
 
-/// Prefill with float32 keys and values: the same, one row per block, the context in one piece.
-void attention_prefill_float(const AttentionArgs& args, uint32_t n, cudaStream_t stream) {
-    const KernelEntry entry = kernel_of<false>(TensorType::F32, args.head_dim);
+/// One row per block, the context in one piece.
+void attention_prefill_by_row(const AttentionArgs& args, TensorType kv_type, uint32_t n, cudaStream_t stream) {
+    const KernelEntry entry = kernel_of<false>(kv_type, args.head_dim);
     const DecodeArgs decode = decode_args(args, {}, 1);
     launch(entry.kernel, dim3(args.n_kv_heads * decode.groups, 1, n), entry.threads, entry.shared_bytes, stream, decode);
 }

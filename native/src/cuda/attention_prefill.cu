@@ -219,7 +219,7 @@ Variant variant_of(uint32_t head_dim) {
 }  // namespace
 
 void attention_prefill(const AttentionArgs& args, TensorType kv_type, uint32_t n, cudaStream_t stream) {
-    if (kv_type == TensorType::F32) return attention_prefill_float(args, n, stream);
+    if (kv_type == TensorType::F32) return attention_prefill_by_row(args, kv_type, n, stream);
     const Variant chosen = variant_of(args.head_dim);
     launch(chosen.kernel, dim3((n + ROWS - 1) / ROWS, args.n_heads), THREADS, chosen.shared_bytes, stream,
            PrefillArgs{args, n});

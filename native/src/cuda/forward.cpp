@@ -1,5 +1,6 @@
 #include "cuda/forward.h"
 
+#include <algorithm>
 #include <array>
 #include <type_traits>
 
@@ -75,7 +76,8 @@ struct Forward::Prefill {
         }
     }
     bool attend(const AttentionArgs& args, const Activations&) const {
-        attention_prefill(args, forward.shape_.kv_type, n, stream);
+        const auto attention = forward.prefills_by_row_ ? attention_prefill_by_row : attention_prefill;
+        attention(args, forward.shape_.kv_type, n, stream);
         return false;
     }
 };
@@ -87,7 +89,8 @@ Forward::Forward(const Plan& plan, const DeviceWeights& weights, const SessionBu
       weights_(weights),
       buffers_(buffers),
       shape_(shape),
-      fused_(shape.fused && can_decode_fused()) {
+      fused_(shape.fused && can_decode_fused()),
+      prefills_by_row_(std::ranges::any_of(plan.weights, [](const auto& w) { return w->rows > 1 && w->type == TensorType::F32; })) {
     if (shape.fused && !fused_)
         log(REPRISE_LOG_INFO,
             "decoding with the unfused kernels: the model mixes tensor types in a way that no fused kernel takes");

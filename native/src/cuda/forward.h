@@ -46,6 +46,7 @@ class Forward {
     const SessionBuffers& buffers_;
     const SessionShape shape_;
     const bool fused_;
+    const bool prefills_by_row_;  // of a float32 model, whose prefill and steps agree to 1e-3
 };
 
 }  // namespace reprise::cuda
