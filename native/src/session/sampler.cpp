@@ -31,28 +31,33 @@ bool uses_counts(const reprise_sampling& s) { return s.repeat_penalty != 1 || s.
 
 namespace {
 
-/// The rank key of the token at which the sum of measure(id), taken from the highest key down, reaches target; 0 if it
-/// never does. A histogram over the upper key bits finds the bucket, only that one is sorted.
-template <class Key, class Measure>
-uint64_t threshold(uint32_t n, Key key, Measure measure, uint64_t target) {
-    constexpr int BUCKET_SHIFT = 48;
-    std::vector<uint64_t> mass(size_t{1} << 16);
-    for (uint32_t i = 0; i < n; ++i) mass[key(i) >> BUCKET_SHIFT] += measure(i);
+/// The id of a rank key.
+uint32_t id_of(uint64_t key) { return 0xffffffffu - static_cast<uint32_t>(key); }
+
+/// Keeps the count largest keys, in any order.
+void keep_largest(std::vector<uint64_t>& keys, size_t count) {
+    if (count >= keys.size()) return;
+    std::nth_element(keys.begin(), keys.begin() + static_cast<ptrdiff_t>(count), keys.end(), std::greater<>());
+    keys.resize(count);
+}
+
+/// Keeps the shortest run of keys, from the largest down, whose measures add up to target; all if they never do.
+template <class Measure>
+void keep_mass(std::vector<uint64_t>& keys, Measure measure, uint64_t target) {
     uint64_t sum = 0;
-    size_t bucket = mass.size();
-    while (bucket > 0 && sum + mass[bucket - 1] < target) sum += mass[--bucket];
-    if (bucket == 0) return 0;
-    --bucket;
-    std::vector<uint64_t> keys;
-    for (uint32_t i = 0; i < n; ++i) {
-        if (key(i) >> BUCKET_SHIFT == bucket) keys.push_back(key(i));
+    size_t sorted = 0;
+    // Mostly a few tokens hold the mass: sort the head of the list, further only where that is not enough.
+    for (size_t head = 256; sorted < keys.size(); head *= 8) {
+        const auto from = keys.begin() + static_cast<ptrdiff_t>(sorted);
+        const auto to = keys.begin() + static_cast<ptrdiff_t>(std::min(head, keys.size()));
+        std::partial_sort(from, to, keys.end(), std::greater<>());
+        for (; sorted < std::min(head, keys.size()); ++sorted) {
+            sum += measure(keys[sorted]);
+            if (sum < target) continue;
+            keys.resize(sorted + 1);
+            return;
+        }
     }
-    std::sort(keys.begin(), keys.end(), std::greater<>());
-    for (const uint64_t k : keys) {
-        sum += measure(0xffffffffu - static_cast<uint32_t>(k));
-        if (sum >= target) return k;
-    }
-    return 0;
 }
 
 float log_probability(std::span<const float> logits, int32_t id) {
@@ -69,43 +74,44 @@ reprise_token CpuSampler::sample(std::span<const float> logits, const int32_t* c
     const uint32_t n = static_cast<uint32_t>(logits.size());
     const bool penalties = uses_counts(s);
     uint64_t best = 0;
+    keys_.resize(n);
     for (uint32_t i = 0; i < n; ++i) {
         const float l = penalties ? penalized(logits[i], counts[i], s.repeat_penalty, s.presence_penalty, s.frequency_penalty) : logits[i];
         adjusted_[i] = l;
-        const uint64_t key = rank_key(l, i);
-        best = key > best ? key : best;
+        keys_[i] = rank_key(l, i);
+        best = std::max(best, keys_[i]);
     }
-    const uint32_t argmax = 0xffffffffu - static_cast<uint32_t>(best);
-    reprise_token token{static_cast<int32_t>(argmax), std::numeric_limits<float>::quiet_NaN()};
-    const float max = adjusted_[argmax];
+    reprise_token token{static_cast<int32_t>(id_of(best)), std::numeric_limits<float>::quiet_NaN()};
+    const float max = adjusted_[id_of(best)];
     if (s.temperature > 0 && std::isfinite(max)) {
-        for (uint32_t i = 0; i < n; ++i) weights_[i] = weight(add(adjusted_[i], -max));
-
-        const auto key = [&](uint32_t i) { return rank_key(adjusted_[i], i); };
-        uint64_t keep_from = 0;  // rank keys at or above it are kept
-        if (s.top_k > 0 && static_cast<uint32_t>(s.top_k) < n) {
-            keep_from = threshold(n, key, [](uint32_t) { return uint64_t{1}; }, static_cast<uint64_t>(s.top_k));
-        }
+        const auto below_max = [&](uint64_t key) { return add(adjusted_[id_of(key)], -max); };
+        const auto mass = [&](uint64_t key) { return weight(below_max(key)); };
+        if (s.top_k > 0) keep_largest(keys_, static_cast<size_t>(s.top_k));
         if (s.top_p < 1) {
-            const auto mass = [&](uint32_t i) { return key(i) >= keep_from ? weights_[i] : 0; };
             uint64_t total = 0;
-            for (uint32_t i = 0; i < n; ++i) total += mass(i);
-            keep_from = std::max(keep_from, threshold(n, key, mass, fraction_of(s.top_p, total)));
+            for (const uint64_t key : keys_) total += mass(key);
+            keep_mass(keys_, mass, fraction_of(s.top_p, total));
         }
-        const uint64_t min_weight = fraction_of(s.min_p, uint64_t{1} << 32);
+        if (s.min_p > 0) {
+            const uint64_t least = fraction_of(s.min_p, uint64_t{1} << 32);
+            std::erase_if(keys_, [&](uint64_t key) { return mass(key) < least; });
+        }
+        // In order of id, as every backend adds them up.
+        const auto by_id = [](uint64_t a, uint64_t b) { return id_of(a) < id_of(b); };
+        if (s.top_k > 0 || s.top_p < 1) std::sort(keys_.begin(), keys_.end(), by_id);
 
+        weights_.clear();
         uint64_t total = 0;
-        for (uint32_t i = 0; i < n; ++i) {
-            const bool kept = key(i) >= keep_from && weights_[i] >= min_weight;
-            weights_[i] = kept ? weight(div(add(adjusted_[i], -max), s.temperature)) : 0;
-            total += weights_[i];
+        for (const uint64_t key : keys_) {
+            weights_.push_back(weight(div(below_max(key), s.temperature)));
+            total += weights_.back();
         }
         const uint64_t target = mul_high(philox(s.seed, position), total);
         uint64_t sum = 0;
-        for (uint32_t i = 0; i < n; ++i) {
+        for (size_t i = 0; i < keys_.size(); ++i) {
             sum += weights_[i];
             if (sum > target) {
-                token.id = static_cast<int32_t>(i);
+                token.id = static_cast<int32_t>(id_of(keys_[i]));
                 break;
             }
         }

@@ -25,14 +25,15 @@ bool uses_counts(const reprise_sampling& sampling);
 
 class CpuSampler {
   public:
-    explicit CpuSampler(size_t n_vocab) : adjusted_(n_vocab), weights_(n_vocab) {}
+    explicit CpuSampler(size_t n_vocab) : adjusted_(n_vocab) {}
     /// counts[id]: how often id stands in the history; may be null if no penalty is set. A NaN logit is never drawn;
     /// if every logit is NaN or -infinity, id 0 is.
     reprise_token sample(std::span<const float> logits, const int32_t* counts, const reprise_sampling& sampling, uint32_t position);
 
   private:
-    std::vector<float> adjusted_;
-    std::vector<uint64_t> weights_;
+    std::vector<float> adjusted_;     // logits after penalties
+    std::vector<uint64_t> keys_;      // rank keys of the tokens that are kept
+    std::vector<uint64_t> weights_;   // of keys_
 };
 
 }  // namespace reprise
