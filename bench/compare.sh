@@ -11,7 +11,7 @@ if [[ ! -f $jar ]]; then
 fi
 java=${JAVA_HOME:+$JAVA_HOME/bin/}java
 home=$("$java" -XshowSettings:properties -version 2>&1 | sed -n 's/^ *java\.home = //p')
-commit=$(git -C "$root" describe --always --dirty --exclude '*' 2>/dev/null || echo unknown)
+commit=${REPRISE_COMMIT:-$(git -C "$root" describe --always --dirty --exclude '*' 2>/dev/null || echo unknown)}
 options=(-Djava.awt.headless=true -Dreprise.bench.commit="$commit" -Dreprise.bench.tool="$root/build/bin/reprise-bench")
 if flag=$("$root/ci/native-access" "$home" ALL-UNNAMED) && [[ -n $flag ]]; then options+=("$flag"); fi
 exec "$java" "${options[@]}" -cp "$jar" dev.reprise.bench.compare.Compare "$@"

@@ -11,8 +11,8 @@ import java.nio.file.StandardCopyOption;
 import java.util.Locale;
 
 /**
- * What the benchmarks run: the file of the system property {@code reprise.model}, else the story model of the command line,
- * on the device of {@code reprise.device} (auto, cpu or cuda; the CPU without it).
+ * What the benchmarks run: the file of the system property {@code reprise.model}, else the story model of the command
+ * line, on the device of {@code reprise.device} (auto, cpu or cuda; the CPU without it).
  */
 public final class BenchModel {
     private static final String STORY = "/dev/reprise/cli/reprise-stories-7M-Q4_K_M.gguf";

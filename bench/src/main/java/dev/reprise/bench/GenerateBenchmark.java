@@ -36,10 +36,10 @@ import org.openjdk.jmh.annotations.Warmup;
 import org.openjdk.jmh.infra.Blackhole;
 
 /**
- * What {@link Session#generate} costs above a loop over the C functions: read the rows {@code :perToken}, in microseconds.
- * Both decode {@value #TOKENS} tokens greedily behind the same prompt. The difference is small against the noise of the
- * decoding itself, so {@link #generate} also prints, after every iteration, the time per token that it spent outside of the
- * native calls.
+ * What {@link Session#generate} costs above a loop over the C functions: read the rows {@code :perToken}, in
+ * microseconds. Both decode {@value #TOKENS} tokens greedily behind the same prompt. The difference is small against
+ * the noise of the decoding itself, so {@link #generate} also prints, after every iteration, the time per token that it
+ * spent outside of the native calls.
  */
 @State(Scope.Thread)
 @BenchmarkMode(Mode.AverageTime)

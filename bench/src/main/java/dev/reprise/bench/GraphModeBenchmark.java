@@ -21,8 +21,8 @@ import org.openjdk.jmh.annotations.TearDown;
 import org.openjdk.jmh.annotations.Warmup;
 
 /**
- * Decode steps replayed as one graph against the same kernels launched one by one: read the rows {@code :perToken}. The CPU
- * has no graphs, both are then the same.
+ * Decode steps replayed as one graph against the same kernels launched one by one: read the rows {@code :perToken}. The
+ * CPU has no graphs, both are then the same.
  */
 @State(Scope.Thread)
 @BenchmarkMode(Mode.AverageTime)

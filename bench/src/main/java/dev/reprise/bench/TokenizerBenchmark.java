@@ -24,8 +24,9 @@ import org.openjdk.jmh.annotations.State;
 import org.openjdk.jmh.annotations.Warmup;
 
 /**
- * Text to ids and back, one thread: read the rows {@code :megabytes}, 10^6 bytes of UTF-8 per second. The vocabulary is that
- * of the model, which needs no weights here. The texts are those below {@code REPRISE_TESTDATA}, else two small bundled ones.
+ * Text to ids and back, one thread: read the rows {@code :megabytes}, 10^6 bytes of UTF-8 per second. The vocabulary is
+ * that of the model, which needs no weights here. The texts are those below {@code REPRISE_TESTDATA}, else two small
+ * bundled ones.
  */
 @State(Scope.Thread)
 @BenchmarkMode(Mode.Throughput)

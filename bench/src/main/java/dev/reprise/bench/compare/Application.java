@@ -17,8 +17,8 @@ interface Application extends AutoCloseable {
     Results.Reply complete(String prompt, int maxTokens) throws IOException;
 
     /**
-     * How far the best logit is ahead of the second behind the prompt and that many greedy tokens; null where an application
-     * does not tell.
+     * How far the best logit is ahead of the second behind the prompt and that many greedy tokens; null where an
+     * application does not tell.
      */
     default Double margin(String prompt, int tokens) throws IOException {
         return null;

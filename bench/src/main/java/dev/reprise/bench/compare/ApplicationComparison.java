@@ -12,9 +12,9 @@ import java.util.Map;
 import java.util.Optional;
 
 /**
- * The same prompts through each application. They stay loaded side by side; a first pass, which also warms up, compares their
- * texts, then every round asks each of them for every prompt, in turns. Every prompt starts with a number of its own, so that no
- * cache has seen it.
+ * The same prompts through each application. They stay loaded side by side; a first pass, which also warms up, compares
+ * their texts, then every round asks each of them for every prompt, in turns. Every prompt starts with a number of its
+ * own, so that no cache has seen it.
  */
 final class ApplicationComparison implements AutoCloseable {
     /** Starts an application. */
@@ -81,11 +81,12 @@ final class ApplicationComparison implements AutoCloseable {
             Map<String, Reply> replies = askAll(prompt, prompts.get(p).maxTokens());
             Reply reference = replies.remove(referenceName);
             if (reference != null) {
-                for (Map.Entry<String, Reply> other : replies.entrySet()) {
-                    int difference = firstDifference(reference.pieces(), other.getValue().text());
+                for (Map.Entry<String, Reply> reply : replies.entrySet()) {
+                    String other = reply.getValue().text();
+                    int difference = firstDifference(reference.pieces(), other);
                     Double margin = difference < 0 ? null : margin(referenceName, prompt, difference);
-                    result.add(new Agreement(other.getKey(), p, reference.tokens(), difference, margin, reference.text(),
-                            other.getValue().text()));
+                    result.add(new Agreement(
+                            reply.getKey(), p, reference.tokens(), difference, margin, reference.text(), other));
                 }
             }
         }
@@ -101,7 +102,9 @@ final class ApplicationComparison implements AutoCloseable {
         }
     }
 
-    /** The first piece that the other text does not have at its place, or where that text goes on; -1 if they are equal. */
+    /**
+     * The first piece that the other text does not have at its place, or where that text goes on; -1 if they are equal.
+     */
     static int firstDifference(List<String> pieces, String other) {
         // A character that the last token leaves incomplete is U+FFFD here and nothing there, or the reverse.
         String text = withoutReplacement(String.join("", pieces));

@@ -36,7 +36,7 @@ final class Arrivals {
             Double outsideNativeMicros) {
         long end = System.nanoTime();
         double firstToken = ((pieces.isEmpty() ? end : first) - start) * 1e-9;
-        return new Results.Reply(promptTokens, tokens, pieces, firstToken, (end - start) * 1e-9, gapMicros, prefillPerSecond,
-                decodePerSecond, outsideNativeMicros);
+        return new Results.Reply(promptTokens, tokens, pieces, firstToken, (end - start) * 1e-9, gapMicros,
+                prefillPerSecond, decodePerSecond, outsideNativeMicros);
     }
 }

@@ -3,6 +3,7 @@ package dev.reprise.bench.compare;
 import dev.reprise.Metadata;
 import dev.reprise.ModelFile;
 import dev.reprise.Tokenizer;
+import dev.reprise.bench.compare.ApplicationComparison.Prompt;
 import dev.reprise.bench.compare.Results.ModelRun;
 import java.io.IOException;
 import java.io.PrintStream;
@@ -27,9 +28,9 @@ import picocli.CommandLine.Option;
         description = {
             "Compares Reprise with llama.cpp and Ollama on the same GGUF files and the same prompts.",
             "",
-            "Peers are looked up in the arguments and on PATH; what is missing is named and left out. Writes results.md, "
-                    + "results.json and plots (SVG and PNG) to the output folder and prints the tables. The exit status is 1 if "
-                    + "something that was found failed.",
+            "Peers are looked up in the arguments and on PATH; what is missing is named and left out. Writes "
+                    + "results.md, results.json and plots (SVG and PNG) to the output folder and prints the tables. "
+                    + "The exit status is 1 if something that was found failed.",
             ""
         },
         sortOptions = false,
@@ -117,9 +118,10 @@ final class Compare implements Callable<Integer> {
         for (Path model : models) {
             runs.add(compare(model, peers));
         }
-        Results.Run run = new Results.Run(LocalDateTime.now().truncatedTo(ChronoUnit.SECONDS).toString(),
-                System.getProperty("reprise.bench.commit", "unknown"), command(), Machines.describe(threads, gpu), rounds,
-                maxTokens, peers.described(failures.messages()), runs);
+        String date = LocalDateTime.now().truncatedTo(ChronoUnit.SECONDS).toString();
+        String commit = System.getProperty("reprise.bench.commit", "unknown");
+        Results.Run run = new Results.Run(date, commit, command(), Machines.describe(threads, gpu), rounds, maxTokens,
+                peers.described(failures.messages()), runs);
         Report.write(out, run, log);
         return failures.messages().isEmpty() ? 0 : 1;
     }
@@ -143,7 +145,7 @@ final class Compare implements Callable<Integer> {
 
             EngineComparison engine = engines(model, trained, peers);
             String best = bestLlama(engine);
-            List<ApplicationComparison.Prompt> prompts = Prompts.read(promptFile, Tokenizer.of(metadata), context, maxTokens, log);
+            List<Prompt> prompts = Prompts.read(promptFile, Tokenizer.of(metadata), context, maxTokens, log);
             ApplicationResults applications = applications(model, context, prompts, peers, best);
 
             String device = engine.device().isEmpty() ? "unknown" : engine.device();
@@ -152,8 +154,9 @@ final class Compare implements Callable<Integer> {
                 log.println("Measuring the memory's read bandwidth");
                 bandwidth = MemoryBandwidth.measure(threads);
             }
-            return new ModelRun(model.getFileName().toString(), file.fileBytes(), architecture, file.parameterCount(), context,
-                    device, engine.bytesPerToken(), bandwidth, engine.tests(), applications.agreement(), applications.runs());
+            return new ModelRun(model.getFileName().toString(), file.fileBytes(), architecture, file.parameterCount(),
+                    context, device, engine.bytesPerToken(), bandwidth, engine.tests(), applications.agreement(),
+                    applications.runs());
         }
     }
 
@@ -197,8 +200,8 @@ final class Compare implements Callable<Integer> {
 
     private record ApplicationResults(List<Results.Agreement> agreement, List<Results.ApplicationRun> runs) {}
 
-    private ApplicationResults applications(Path model, int context, List<ApplicationComparison.Prompt> prompts, Peers peers,
-            String bestLlama) throws IOException {
+    private ApplicationResults applications(
+            Path model, int context, List<Prompt> prompts, Peers peers, String bestLlama) throws IOException {
         if (prompts.isEmpty()) {
             log.println("No prompt fits into the context of " + context + " tokens: no comparison of applications");
             return new ApplicationResults(List.of(), List.of());
@@ -211,10 +214,12 @@ final class Compare implements Callable<Integer> {
         try (ApplicationComparison comparison = new ApplicationComparison(prompts, gpu, failures)) {
             log.println("Starting the applications");
             comparison.add(REPRISE, () -> new JavaApplication(model, context, threads, out.resolve("reprise.log")));
-            peers.llamaServer().ifPresent(program -> comparison.add("llama-server",
-                    () -> new LlamaServer(program, model, context, threads, environment, out.resolve("llama-server.log"))));
-            peers.ollama().ifPresent(source -> comparison.add("Ollama",
-                    () -> new Ollama(source.open(out.resolve("ollama.log")), model, context, threads)));
+            Path serverLog = out.resolve("llama-server.log");
+            peers.llamaServer().ifPresent(program -> comparison.add(
+                    "llama-server", () -> new LlamaServer(program, model, context, threads, environment, serverLog)));
+            Path ollamaLog = out.resolve("ollama.log");
+            peers.ollama().ifPresent(source ->
+                    comparison.add("Ollama", () -> new Ollama(source.open(ollamaLog), model, context, threads)));
             log.println("Comparing their texts");
             List<Results.Agreement> agreement = comparison.agreement(REPRISE);
             for (int round = 1; round <= rounds; round++) {

@@ -19,10 +19,10 @@ import java.nio.file.Path;
 import java.util.Map;
 
 /**
- * A Java program that uses Reprise as any other would: arguments are the model file, the context length and the number of
- * threads. Reads requests from standard input, one JSON object a line, and answers each in a line: {@code {"prompt",
- * "maxTokens"}} with a {@link Results.Reply}, {@code {"prompt", "marginBehind"}} with {@code {"margin"}}. The line {@code {}}
- * says that the model is loaded.
+ * A Java program that uses Reprise as any other would: arguments are the model file, the context length and the number
+ * of threads. Reads requests from standard input, one JSON object a line, and answers each in a line: {@code {"prompt",
+ * "maxTokens"}} with a {@link Results.Reply}, {@code {"prompt", "marginBehind"}} with {@code {"margin"}}. The line
+ * {@code {}} says that the model is loaded.
  */
 final class Driver {
     private final Session session;

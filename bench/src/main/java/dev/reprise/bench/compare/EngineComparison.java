@@ -12,8 +12,8 @@ import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
 /**
- * Prefill, decode and decode at depth by each engine's own benchmark program, without text or sampling: every program is started
- * once a round, in turns, warms up and measures once.
+ * Prefill, decode and decode at depth by each engine's own benchmark program, without text or sampling: every program
+ * is started once a round, in turns, warms up and measures once.
  */
 final class EngineComparison {
     /** A benchmark program. */
@@ -89,9 +89,9 @@ final class EngineComparison {
     }
 
     private void repriseBench(String name, Path program) throws IOException {
-        List<String> command = List.of(program.toString(), "-m", model.toString(), "-p", Integer.toString(prefill), "-n",
-                Integer.toString(decode), "-d", joined(depths), "-r", "1", "--threads", Integer.toString(threads),
-                "--bench-equivalent", "-o", "json");
+        List<String> command = List.of(program.toString(), "-m", model.toString(), "-p", Integer.toString(prefill),
+                "-n", Integer.toString(decode), "-d", joined(depths), "-r", "1",
+                "--threads", Integer.toString(threads), "--bench-equivalent", "-o", "json");
         JsonNode result = Http.JSON.readTree(Programs.run(command, Map.of()));
         bytesPerToken = result.path("bytes_per_token").asLong();
         readBandwidth = result.path("read_bandwidth").asDouble();
@@ -115,11 +115,12 @@ final class EngineComparison {
         }
     }
 
-    private void llamaBench(String name, Path program, Map<String, String> environment, int prompt, List<Integer> atDepths)
+    private void llamaBench(
+            String name, Path program, Map<String, String> environment, int prompt, List<Integer> atDepths)
             throws IOException {
-        List<String> command = List.of(program.toString(), "-m", model.toString(), "-p", Integer.toString(prompt), "-n",
-                Integer.toString(decode), "-d", joined(atDepths), "-r", "1", "-t", Integer.toString(threads), "-ngl", "99", "-fa",
-                "1", "-o", "json");
+        List<String> command = List.of(program.toString(), "-m", model.toString(), "-p", Integer.toString(prompt),
+                "-n", Integer.toString(decode), "-d", joined(atDepths), "-r", "1",
+                "-t", Integer.toString(threads), "-ngl", "99", "-fa", "1", "-o", "json");
         for (JsonNode test : Http.JSON.readTree(Programs.run(command, environment))) {
             int generated = test.path("n_gen").asInt();
             boolean isDecode = generated > 0;

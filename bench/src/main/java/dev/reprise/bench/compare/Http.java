@@ -61,8 +61,8 @@ final class Http {
             HttpResponse<Stream<String>> response = client.send(request, HttpResponse.BodyHandlers.ofLines());
             try (Stream<String> lines = response.body()) {
                 if (response.statusCode() / 100 != 2) {
-                    throw new IOException(request.method() + " " + request.uri() + ": status " + response.statusCode() + ", "
-                            + lines.limit(5).collect(Collectors.joining(" ")));
+                    throw new IOException(request.method() + " " + request.uri() + ": status " + response.statusCode()
+                            + ", " + lines.limit(5).collect(Collectors.joining(" ")));
                 }
                 lines.forEach(action);
             }

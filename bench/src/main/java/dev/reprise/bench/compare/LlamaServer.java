@@ -21,9 +21,9 @@ final class LlamaServer implements Application {
     LlamaServer(Path program, Path model, int context, int threads, Map<String, String> environment, Path log)
             throws IOException {
         String port = Integer.toString(Programs.freePort());
-        List<String> command = List.of(program.toString(), "-m", model.toString(), "--host", "127.0.0.1", "--port", port,
-                "-c", Integer.toString(context), "-np", "1", "-t", Integer.toString(threads), "-ngl", "99", "-fa", "on",
-                "--cache-ram", "0", "--no-webui");
+        List<String> command = List.of(program.toString(), "-m", model.toString(), "--host", "127.0.0.1",
+                "--port", port, "-c", Integer.toString(context), "-np", "1", "-t", Integer.toString(threads),
+                "-ngl", "99", "-fa", "on", "--cache-ram", "0", "--no-webui");
         ProcessBuilder builder = new ProcessBuilder(command).redirectErrorStream(true).redirectOutput(log.toFile());
         builder.environment().putAll(environment);
         http = new Http("http://127.0.0.1:" + port);
@@ -95,7 +95,8 @@ final class LlamaServer implements Application {
             }
             JsonNode timings = last.path("timings");
             return arrivals.end(timings.path("prompt_n").asInt(), timings.path("predicted_n").asInt(),
-                    timings.path("prompt_per_second").asDouble(), timings.path("predicted_per_second").asDouble(), null);
+                    timings.path("prompt_per_second").asDouble(), timings.path("predicted_per_second").asDouble(),
+                    null);
         }
     }
 }

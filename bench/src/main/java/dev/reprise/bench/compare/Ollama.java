@@ -110,7 +110,8 @@ final class Ollama implements Application {
                     .method("DELETE", HttpRequest.BodyPublishers.ofString(body.toString()))
                     .build());
         } catch (IOException e) {
-            throw new UncheckedIOException("the temporary model " + model + " could not be deleted: " + e.getMessage(), e);
+            throw new UncheckedIOException(
+                    "the temporary model " + model + " could not be deleted: " + e.getMessage(), e);
         } finally {
             server.close();
         }

@@ -36,16 +36,17 @@ final class Peers {
     static Peers find(Path llamaBench, Path llamaServer, String ollama, PrintStream log) throws IOException {
         Peers peers = new Peers(log);
         String own = System.getProperty("reprise.bench.tool");
-        peers.repriseBench = peers.program("reprise-bench", own == null || !Files.exists(Path.of(own)) ? null : Path.of(own), null);
+        Path tool = own == null || !Files.exists(Path.of(own)) ? null : Path.of(own);
+        peers.repriseBench = peers.program("reprise-bench", tool, null);
         peers.llamaBench = peers.program("llama-bench", llamaBench, "--version");
         peers.llamaServer = peers.program("llama-server", llamaServer, "--version");
         if (ollama != null && ollama.matches("https?://.*")) {
             OllamaServer server = OllamaServer.at(ollama);
             peers.found("Ollama", server.version(), "at " + ollama);
-            peers.ollama = log1 -> server;
+            peers.ollama = serverLog -> server;
         } else {
             Path program = peers.program("Ollama", ollama == null ? null : Path.of(ollama), "--version");
-            peers.ollama = program == null ? null : log1 -> OllamaServer.start(program, log1);
+            peers.ollama = program == null ? null : serverLog -> OllamaServer.start(program, serverLog);
         }
         return peers;
     }

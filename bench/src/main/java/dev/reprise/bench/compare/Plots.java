@@ -10,6 +10,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.function.Function;
+import java.util.stream.Stream;
 import org.knowm.xchart.BitmapEncoder;
 import org.knowm.xchart.BitmapEncoder.BitmapFormat;
 import org.knowm.xchart.CategoryChart;
@@ -110,8 +111,8 @@ final class Plots {
     /** Quantiles of the time between two pieces of text. */
     private static CategoryChart latency(ModelRun model) {
         CategoryChart chart = new CategoryChartBuilder().width(WIDTH).height(HEIGHT)
-                .title("Time between tokens, " + shortName(model.file())).xAxisTitle("quantile").yAxisTitle("milliseconds")
-                .build();
+                .title("Time between tokens, " + shortName(model.file())).xAxisTitle("quantile")
+                .yAxisTitle("milliseconds").build();
         style(chart.getStyler());
         chart.getStyler().setYAxisDecimalPattern("#,##0.00");
         chart.getStyler().setAvailableSpaceFill(0.7);
@@ -122,7 +123,7 @@ final class Plots {
             if (!gaps.isEmpty()) {
                 Samples samples = new Samples(gaps);
                 chart.addSeries(run.name() + " (" + run.transport() + ")", List.of("p50", "p95", "p99"),
-                        List.of(samples.quantile(0.5) * 1e-3, samples.quantile(0.95) * 1e-3, samples.quantile(0.99) * 1e-3));
+                        Stream.of(0.5, 0.95, 0.99).map(p -> samples.quantile(p) * 1e-3).toList());
             }
         }
         return chart;

@@ -1,6 +1,7 @@
 package dev.reprise.bench.compare;
 
 import dev.reprise.Tokenizer;
+import dev.reprise.bench.compare.ApplicationComparison.Prompt;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.PrintStream;
@@ -20,12 +21,12 @@ final class Prompts {
     private Prompts() {}
 
     /**
-     * Reads prompts, one a line, from a file or, if that is null, those that come along; tells which do not fit into the
-     * context, and generates fewer tokens where that makes one fit.
+     * Reads prompts, one a line, from a file or, if that is null, those that come along; tells which do not fit into
+     * the context, and generates fewer tokens where that makes one fit.
      */
-    static List<ApplicationComparison.Prompt> read(Path file, Tokenizer tokenizer, int context, int maxTokens, PrintStream log)
+    static List<Prompt> read(Path file, Tokenizer tokenizer, int context, int maxTokens, PrintStream log)
             throws IOException {
-        List<ApplicationComparison.Prompt> prompts = new ArrayList<>();
+        List<Prompt> prompts = new ArrayList<>();
         for (String line : (file == null ? own() : Files.readString(file)).lines().toList()) {
             if (line.isBlank()) {
                 continue;
@@ -35,7 +36,7 @@ final class Prompts {
             if (room < Math.min(FEWEST_TOKENS, maxTokens)) {
                 log.println("Prompt left out: its " + tokens + " tokens leave no room in a context of " + context);
             } else {
-                prompts.add(new ApplicationComparison.Prompt(line, room));
+                prompts.add(new Prompt(line, room));
             }
         }
         return prompts;

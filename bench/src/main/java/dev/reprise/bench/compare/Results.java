@@ -18,8 +18,8 @@ final class Results {
     record Peer(String name, boolean found, String version, String note) {}
 
     /**
-     * One model. {@code bytesPerToken} are the weights that one decoded token reads, {@code readBandwidth} is what the device's
-     * memory delivers, in bytes per second; 0 where not known.
+     * One model. {@code bytesPerToken} are the weights that one decoded token reads, {@code readBandwidth} is what the
+     * device's memory delivers, in bytes per second; 0 where not known.
      */
     record ModelRun(String file, long fileBytes, String architecture, long parameters, int context, String device,
             long bytesPerToken, double readBandwidth, List<EngineTest> engine, List<Agreement> agreement,
@@ -40,9 +40,9 @@ final class Results {
     }
 
     /**
-     * Whether an application's text is Reprise's. {@code firstDifference} is the index of Reprise's token that the other text
-     * does not have, -1 if there is none; {@code margin} is how far Reprise's best logit is ahead of its second there, null if
-     * there is no difference.
+     * Whether an application's text is Reprise's. {@code firstDifference} is the index of Reprise's token that the
+     * other text does not have, -1 if there is none; {@code margin} is how far Reprise's best logit is ahead of its
+     * second there, null if there is no difference.
      */
     record Agreement(String application, int prompt, int tokens, int firstDifference, Double margin, String repriseText,
             String otherText) {
@@ -72,8 +72,8 @@ final class Results {
      * @param decodePerSecond by the application's own timing
      * @param outsideNativeMicros per token, what Java spends outside of the native calls; null for others
      */
-    record Reply(int promptTokens, int tokens, List<String> pieces, double firstToken, double total, List<Integer> gapMicros,
-            double prefillPerSecond, double decodePerSecond, Double outsideNativeMicros) {
+    record Reply(int promptTokens, int tokens, List<String> pieces, double firstToken, double total,
+            List<Integer> gapMicros, double prefillPerSecond, double decodePerSecond, Double outsideNativeMicros) {
         @JsonIgnore
         String text() {
             return String.join("", pieces);

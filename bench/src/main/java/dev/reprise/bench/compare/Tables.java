@@ -50,10 +50,10 @@ final class Tables {
         line("");
         line("## %s", model.file());
         line("");
-        line("%s, %.1f M parameters, %.1f MB, on %s.%s", model.architecture(), model.parameters() * 1e-6, model.fileBytes() * 1e-6,
-                model.device(),
+        line("%s, %.1f M parameters, %.1f MB, on %s.%s", model.architecture(), model.parameters() * 1e-6,
+                model.fileBytes() * 1e-6, model.device(),
                 model.floor() == 0 ? "" : String.format(Locale.ROOT,
-                        " Reading its %.1f MB of weights per token at %.0f GB/s allows %.0f tokens/s.",
+                        " The floor: reading its %.1f MB of weights per token at %.0f GB/s allows %.0f tokens/s.",
                         model.bytesPerToken() * 1e-6, model.readBandwidth() * 1e-9, model.floor()));
         engine(model);
         agreement(model.agreement());
@@ -124,13 +124,13 @@ final class Tables {
         line("");
         long different = agreement.stream().filter(each -> !each.agrees()).count();
         if (different > 0) {
-            line("**The texts differ in %d of %d cases (above), so the work behind these speeds is not the same.**", different,
-                    agreement.size());
+            line("**The texts differ in %d of %d cases (above), so the work behind these speeds is not the same.**",
+                    different, agreement.size());
             line("");
         }
-        line("| | transport | first token, ms | tokens/s as the caller sees them | whole request, tokens/s | tokens/s by its own timing |"
-                + " prefill, tokens/s by its own timing | gap p50 / p95 / p99, ms | load, s | host memory, MB | device memory, MB |"
-                + " Java outside native, us/token |");
+        line("| | transport | first token, ms | tokens/s as the caller sees them | whole request, tokens/s"
+                + " | tokens/s by its own timing | prefill, tokens/s by its own timing | gap p50 / p95 / p99, ms"
+                + " | load, s | host memory, MB | device memory, MB | Java outside native, us/token |");
         line("|---|---|---|---|---|---|---|---|---|---|---|---|");
         for (ApplicationRun run : applications) {
             List<Integer> gaps = gaps(run);
@@ -146,8 +146,9 @@ final class Tables {
                     outside(run));
         }
         line("");
-        line("Load is from starting the program (JVM included) to ready; for Ollama the load time that it reports, its server"
-                + " running. Host memory counts mapped model pages. Medians and extremes are over all prompts and rounds.");
+        line("Load is from starting the program (JVM included) to ready; for Ollama the load time that it reports, its"
+                + " server running. Host memory counts mapped model pages. Medians and extremes are over all prompts"
+                + " and rounds.");
     }
 
     static List<Integer> gaps(ApplicationRun run) {

@@ -33,7 +33,9 @@ import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** The whole comparison with stand-ins for the peers: that it finds, asks, checks and reports, not how fast anything is. */
+/**
+ * The whole comparison with stand-ins for the peers: that it finds, asks, checks and reports, not how fast anything is.
+ */
 class CompareTest {
     private static Path model;
 
@@ -47,11 +49,11 @@ class CompareTest {
         model = BenchModel.unpackStory();
     }
 
-    /** With one short prompt, 8 tokens and the model of the command line. */
+    /** With two short prompts, 8 tokens and the model of the command line. */
     private int compare(String... more) throws IOException {
         Path prompts = Files.writeString(folder.resolve("prompts.txt"), "Once upon a time\nOne day, a small robot\n");
-        List<String> arguments = new ArrayList<>(List.of("--model", model.toString(), "--prompts", prompts.toString(), "-n", "8",
-                "--out", folder.resolve("out").toString()));
+        List<String> arguments = new ArrayList<>(List.of("--model", model.toString(),
+                "--prompts", prompts.toString(), "-n", "8", "--out", folder.resolve("out").toString()));
         arguments.addAll(List.of(more));
         return Compare.run(stream(tables), stream(log), arguments.toArray(new String[0]));
     }
@@ -69,7 +71,8 @@ class CompareTest {
     }
 
     private ModelRun results() throws IOException {
-        return Http.JSON.readValue(folder.resolve("out").resolve(Report.JSON).toFile(), Results.Run.class).models().get(0);
+        Path json = folder.resolve("out").resolve(Report.JSON);
+        return Http.JSON.readValue(json.toFile(), Results.Run.class).models().get(0);
     }
 
     private static Set<String> names(List<ApplicationRun> applications) {
@@ -163,13 +166,15 @@ class CompareTest {
     void llamaCppIsRunInTurns() throws IOException {
         String java = Path.of(System.getProperty("java.home"), "bin", "java").toString();
         Path server = script("llama-server", "case $1 in --version) echo 'version: 7 (abc)' >&2; exit;; esac",
-                "exec '" + java + "' -cp '" + System.getProperty("java.class.path") + "' " + LlamaServerStandIn.class.getName()
-                        + " \"$@\"");
+                "exec '" + java + "' -cp '" + System.getProperty("java.class.path") + "' "
+                        + LlamaServerStandIn.class.getName() + " \"$@\"");
         Path bench = script("llama-bench", "case $1 in --version) echo 'version: 7 (abc)'; exit;; esac",
                 "echo '[{\"n_prompt\":384,\"n_gen\":0,\"n_depth\":0,\"avg_ts\":100.5},"
                         + "{\"n_prompt\":0,\"n_gen\":8,\"n_depth\":0,\"avg_ts\":50.5}]'");
 
-        assertEquals(0, compare("-r", "2", "--llama-bench", bench.toString(), "--llama-server", server.toString()), log());
+        int status = compare("-r", "2", "--llama-bench", bench.toString(), "--llama-server", server.toString());
+
+        assertEquals(0, status, log());
 
         assertTrue(tables().contains("- llama-server: 7 (abc)"), tables());
         EngineTest decode = results().engine().stream()
@@ -185,7 +190,8 @@ class CompareTest {
 
     @Test
     void aPeerThatFailsIsNamedAndLeftOut() throws IOException {
-        Path broken = script("llama-bench", "case $1 in --version) echo 'version: 7'; exit;; esac", "echo no such layer >&2", "exit 3");
+        Path broken = script("llama-bench", "case $1 in --version) echo 'version: 7'; exit;; esac",
+                "echo no such layer >&2", "exit 3");
 
         assertEquals(1, compare("-r", "1", "--llama-bench", broken.toString()), log());
 

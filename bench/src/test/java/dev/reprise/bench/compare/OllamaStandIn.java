@@ -86,7 +86,8 @@ final class OllamaStandIn implements AutoCloseable {
             return;
         }
         requests.add(request);
-        List<String> pieces = script.apply(request.path("prompt").asText(), request.path("options").path("num_predict").asInt());
+        int tokens = request.path("options").path("num_predict").asInt();
+        List<String> pieces = script.apply(request.path("prompt").asText(), tokens);
         exchange.sendResponseHeaders(200, 0);
         try (OutputStream out = exchange.getResponseBody()) {
             for (String piece : pieces) {
