@@ -56,18 +56,6 @@ enum class Epilogue {
     SWIGLU,  // out = silu(part 0) * part 1, tile by tile
 };
 
-/// Sums v[0..3] over the warp. The lanes with lane % 8 == 0 get row (lane / 16) * 2 + lane / 8 % 2.
-__device__ __forceinline__ float reduce_rows(const float* v, uint32_t lane) {
-    const bool upper = lane & 16;
-    const float a = (upper ? v[2] : v[0]) + __shfl_xor_sync(~0u, upper ? v[0] : v[2], 16);
-    const float b = (upper ? v[3] : v[1]) + __shfl_xor_sync(~0u, upper ? v[1] : v[3], 16);
-    const bool odd = lane & 8;
-    float sum = (odd ? b : a) + __shfl_xor_sync(~0u, odd ? a : b, 8);
-    sum += __shfl_xor_sync(~0u, sum, 4);
-    sum += __shfl_xor_sync(~0u, sum, 2);
-    return sum + __shfl_xor_sync(~0u, sum, 1);
-}
-
 /// Quantises eight consecutive values; four consecutive lanes hold a group of 32. All lanes of the warp come along.
 __device__ __forceinline__ void store_eighth(uint8_t* row, uint32_t groups, uint32_t first, bool active, const float* v) {
     float max = 0;

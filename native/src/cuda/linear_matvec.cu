@@ -35,18 +35,6 @@ struct MatvecArgs {
     const void* x;
 };
 
-/// Sums v[0..3] over the warp. The lanes with lane % 8 == 0 get row (lane / 16) * 2 + lane / 8 % 2.
-__device__ __forceinline__ float reduce_rows(const float* v, uint32_t lane) {
-    const bool upper = lane & 16;
-    const float a = (upper ? v[2] : v[0]) + __shfl_xor_sync(~0u, upper ? v[0] : v[2], 16);
-    const float b = (upper ? v[3] : v[1]) + __shfl_xor_sync(~0u, upper ? v[1] : v[3], 16);
-    const bool odd = lane & 8;
-    float sum = (odd ? b : a) + __shfl_xor_sync(~0u, odd ? a : b, 8);
-    sum += __shfl_xor_sync(~0u, sum, 4);
-    sum += __shfl_xor_sync(~0u, sum, 2);
-    return sum + __shfl_xor_sync(~0u, sum, 1);
-}
-
 __device__ __forceinline__ void team_barrier(uint32_t team, uint32_t threads) {
     asm volatile("bar.sync %0, %1;" ::"r"(team + 1), "r"(threads) : "memory");
 }

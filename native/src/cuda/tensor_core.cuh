@@ -10,11 +10,9 @@
 
 #include <cstdint>
 
-namespace reprise::cuda {
+#include "cuda/shared_address.cuh"
 
-__device__ __forceinline__ uint32_t shared_address(const void* p) {
-    return static_cast<uint32_t>(__cvta_generic_to_shared(p));
-}
+namespace reprise::cuda {
 
 /// Starts copying 16 bytes to shared memory, or zeros.
 __device__ __forceinline__ void copy16(uint32_t to, const void* from, bool valid) {

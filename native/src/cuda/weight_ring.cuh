@@ -6,9 +6,9 @@
 
 #include <cstdint>
 
-namespace reprise::cuda {
+#include "cuda/shared_address.cuh"
 
-__device__ __forceinline__ uint32_t shared_address(const void* p) { return static_cast<uint32_t>(__cvta_generic_to_shared(p)); }
+namespace reprise::cuda {
 
 class WeightRing {
   public:
