@@ -14,7 +14,7 @@ final class Machines {
         String cpu = field("/proc/cpuinfo", "model name");
         String memory = field("/proc/meminfo", "MemTotal").replaceAll("\\D", "");
         return new Machine(cpu, threads, memory.isEmpty() ? 0 : Long.parseLong(memory) * 1024,
-                System.getProperty("os.name") + " " + System.getProperty("os.version"),
+                System.getProperty("os.name") + " " + System.getProperty("os.version").replaceFirst("-.*", ""),
                 System.getProperty("java.vm.name") + " " + System.getProperty("java.version"),
                 gpu.map(Gpu::description).orElse(null));
     }

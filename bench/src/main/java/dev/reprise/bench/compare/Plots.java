@@ -21,6 +21,7 @@ import org.knowm.xchart.XYChart;
 import org.knowm.xchart.XYChartBuilder;
 import org.knowm.xchart.internal.chartpart.Chart;
 import org.knowm.xchart.style.AxesChartStyler;
+import org.knowm.xchart.style.AxesChartStyler.TextAlignment;
 import org.knowm.xchart.style.Styler.LegendLayout;
 import org.knowm.xchart.style.Styler.LegendPosition;
 import org.knowm.xchart.style.markers.SeriesMarkers;
@@ -139,7 +140,8 @@ final class Plots {
         styler.setLegendBorderColor(Color.WHITE);
         styler.setYAxisMin(0.0);
         styler.setYAxisDecimalPattern("#,##0");
-        styler.setXAxisDecimalPattern("#,##0");
+        styler.setXAxisDecimalPattern("0");
+        styler.setYAxisLabelAlignment(TextAlignment.Right);
     }
 
     private static String shortName(String file) {
