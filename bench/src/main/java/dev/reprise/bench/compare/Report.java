@@ -1,10 +1,12 @@
 package dev.reprise.bench.compare;
 
 import com.fasterxml.jackson.databind.SerializationFeature;
+import java.awt.image.BufferedImage;
 import java.io.IOException;
 import java.io.PrintStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Optional;
 
 /** Writes what a comparison measured: JSON, tables and plots. */
 final class Report {
@@ -22,15 +24,25 @@ final class Report {
         write(folder, Http.JSON.readValue(folder.resolve(JSON).toFile(), Results.Run.class), System.err);
     }
 
+    /** Why this JVM cannot draw: it has no java.desktop, or the machine has no font. Empty if it can. */
+    static Optional<String> obstacleToDrawing() {
+        try {
+            new BufferedImage(1, 1, BufferedImage.TYPE_INT_RGB).createGraphics().drawString("a", 0, 0);
+            return Optional.empty();
+        } catch (RuntimeException | LinkageError | InternalError e) {
+            return Optional.of(e.toString());
+        }
+    }
+
     static void write(Path folder, Results.Run run, PrintStream log) throws IOException {
         Files.writeString(folder.resolve(JSON),
                 Http.JSON.writer(SerializationFeature.INDENT_OUTPUT).writeValueAsString(run) + "\n");
         Files.writeString(folder.resolve(MARKDOWN), Tables.of(run));
-        try {
+        Optional<String> obstacle = obstacleToDrawing();
+        if (obstacle.isPresent()) {
+            log.println("NO PLOTS: " + obstacle.get() + "; draw them on another machine, see bench/README.md");
+        } else {
             Plots.write(folder, run);
-        } catch (LinkageError | IllegalStateException | InternalError e) {
-            // A Java without java.desktop, or a machine without any font.
-            log.println("NO PLOTS: " + e + "; draw them on another machine, see bench/README.md");
         }
         log.println("Results are in " + folder);
     }
