@@ -149,7 +149,10 @@ class ProcessTest {
 
     @Test
     void controlCEndsTheGenerationAndStillShowsTheStatistics() throws Exception {
-        Process process = program(List.of(), longRun()).start();
+        ProcessBuilder builder = program(List.of(), longRun());
+        // Tests that run in the background have SIGINT ignored, and children inherit that; a terminal's child does not.
+        builder.command().addAll(0, List.of("env", "--default-signal=INT"));
+        Process process = builder.start();
         InputStream out = process.getInputStream();
         out.readNBytes(20);
         new ProcessBuilder("kill", "-INT", Long.toString(process.pid())).start().waitFor();
