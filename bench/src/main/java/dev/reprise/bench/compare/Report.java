@@ -6,6 +6,8 @@ import java.io.IOException;
 import java.io.PrintStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Optional;
 
 /** Writes what a comparison measured: JSON, tables and plots. */
@@ -15,13 +17,29 @@ final class Report {
 
     private Report() {}
 
-    /** Draws tables and plots again from the results in a folder, the only argument. */
+    /**
+     * Writes tables and plots again. The first argument is the folder they go to, the others are folders with the results
+     * of comparisons on one machine, whose models come together in one report; without them it is the first folder.
+     */
     public static void main(String[] args) throws IOException {
-        if (args.length != 1) {
-            throw new IllegalArgumentException("the argument is a folder with " + JSON);
+        if (args.length == 0) {
+            throw new IllegalArgumentException("the arguments are a folder to write to and folders with " + JSON);
         }
-        Path folder = Path.of(args[0]);
-        write(folder, Http.JSON.readValue(folder.resolve(JSON).toFile(), Results.Run.class), System.err);
+        List<String> sources = List.of(args).subList(args.length == 1 ? 0 : 1, args.length);
+        List<Results.Run> runs = new ArrayList<>();
+        for (String source : sources) {
+            runs.add(Http.JSON.readValue(Path.of(source, JSON).toFile(), Results.Run.class));
+        }
+        Path folder = Files.createDirectories(Path.of(args[0]));
+        write(folder, merged(runs), System.err);
+    }
+
+    /** All models in one run, which has everything else from the first. */
+    private static Results.Run merged(List<Results.Run> runs) {
+        Results.Run first = runs.get(0);
+        String commands = String.join("; ", runs.stream().map(Results.Run::command).toList());
+        return new Results.Run(first.date(), first.commit(), commands, first.machine(), first.rounds(), first.maxTokens(),
+                first.peers(), runs.stream().flatMap(run -> run.models().stream()).toList());
     }
 
     /** Why this JVM cannot draw: it has no java.desktop, or the machine has no font. Empty if it can. */

@@ -225,6 +225,19 @@ class CompareTest {
     }
 
     @Test
+    void runsComeTogetherInOneReport() throws IOException {
+        assertEquals(0, compare("-r", "1"), log());
+        String run = folder.resolve("out").toString();
+        Path both = folder.resolve("both");
+
+        Report.main(new String[] {both.toString(), run, run});
+
+        assertEquals(2, Http.JSON.readTree(both.resolve(Report.JSON).toFile()).path("models").size());
+        String title = "## " + model.getFileName();
+        assertEquals(3, Files.readString(both.resolve(Report.MARKDOWN)).split(title, -1).length);
+    }
+
+    @Test
     void theFirstDifferenceIsThePieceThatTheOtherTextLacks() {
         List<String> pieces = List.of(" a", " b", "", " c");
         assertEquals(-1, ApplicationComparison.firstDifference(pieces, " a b c"));
