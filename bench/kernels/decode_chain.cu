@@ -2,7 +2,9 @@
 // timed as one captured graph per token, with attention over a context of the given length (argument 2). Build: nvcc -O3 -std=c++20 -arch=sm_90 --expt-relaxed-constexpr -I native/src
 //   -I native/include bench/kernels/decode_chain.cu native/src/cuda/{fused_project,linear_*,repack,attention_*,rope}.cu
 //   native/src/core/error.cpp native/src/quant/{tensor_type,half}.cpp
+// With -DREPRISE_TIMELINE -rdc=true it also prints when the kernels of a step pass their points.
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
@@ -17,6 +19,13 @@
 
 using namespace reprise;
 using namespace reprise::cuda;
+
+#ifdef REPRISE_TIMELINE
+namespace reprise::cuda {
+__device__ TimelineRecord* timeline;
+__device__ uint32_t timeline_counts[TIMELINE_BLOCKS];
+}  // namespace reprise::cuda
+#endif
 
 namespace {
 
@@ -168,6 +177,83 @@ double microseconds(cudaStream_t stream, int repeats, Body body) {
     return times[times.size() / 2];
 }
 
+#ifdef REPRISE_TIMELINE
+TimelineRecord* timeline_buffer;
+
+/// Runs body once more and prints when each kind of launch passed its points, as means over all but the first and last
+/// launches, in microseconds after the previous launch's last block ended: of the first block to get there / the last.
+template <class Body>
+void print_timeline(cudaStream_t stream, const std::vector<std::pair<std::string, const void*>>& launches, Body body) {
+    const std::vector<uint32_t> zeros(TIMELINE_BLOCKS);
+    std::vector<TimelineRecord> records(TIMELINE_BLOCKS * TIMELINE_RECORDS);
+    std::vector<uint32_t> counts(TIMELINE_BLOCKS);
+    cudaGraph_t graph;
+    cudaGraphExec_t exec;
+    check(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), "capturing");
+    body();
+    check(cudaStreamEndCapture(stream, &graph), "capturing");
+    check(cudaGraphInstantiate(&exec, graph, 0), "instantiating");
+    for (int i = 0; i < 3; ++i) {
+        check(cudaStreamSynchronize(stream), "replaying");
+        check(cudaMemcpyToSymbol(timeline_counts, zeros.data(), zeros.size() * 4), "clearing");
+        check(cudaGraphLaunch(exec, stream), "replaying");
+    }
+    check(cudaStreamSynchronize(stream), "replaying");
+    check(cudaMemcpyFromSymbol(counts.data(), timeline_counts, counts.size() * 4), "reading");
+    check(cudaMemcpy(records.data(), timeline_buffer, records.size() * sizeof records[0], cudaMemcpyDeviceToHost), "reading");
+    struct Span {
+        double first = 1e300, last = 0;
+    };
+    std::vector<std::array<Span, POINTS>> spans(launches.size());
+    std::vector<uint32_t> most_on_one(launches.size());
+    for (size_t i = 0; i < launches.size(); ++i) {
+        std::vector<uint32_t> blocks(1024);
+        for (uint32_t b = 0; b < TIMELINE_BLOCKS; ++b) {
+            for (uint32_t r = 0; r < std::min(counts[b], TIMELINE_RECORDS); ++r) {
+                const TimelineRecord& record = records[b * TIMELINE_RECORDS + r];
+                if (record.launch != launches[i].second) continue;
+                most_on_one[i] = std::max(most_on_one[i], ++blocks[record.multiprocessor]);
+                for (uint32_t p = 0; p < POINTS; ++p) {
+                    if (record.times[p] == 0) continue;
+                    spans[i][p].first = std::min(spans[i][p].first, static_cast<double>(record.times[p]));
+                    spans[i][p].last = std::max(spans[i][p].last, static_cast<double>(record.times[p]));
+                }
+            }
+        }
+    }
+    std::vector<std::string> kinds;
+    for (const auto& l : launches) {
+        if (std::find(kinds.begin(), kinds.end(), l.first) == kinds.end()) kinds.push_back(l.first);
+    }
+    std::printf("    %-9s %15s %15s %15s %15s %15s %15s  blocks on one SM\n", "", "entry", "fetching", "released", "input ready", "computed", "end");
+    for (const std::string& kind : kinds) {
+        std::array<Span, POINTS> mean;
+        for (Span& m : mean) m = {0, 0};
+        uint32_t n = 0, crowded = 0;
+        for (size_t i = 1; i < launches.size(); ++i) {
+            if (launches[i].first != kind || spans[i][0].last == 0 || spans[i - 1][POINTS - 1].last == 0) continue;
+            ++n;
+            crowded += most_on_one[i] > 1;
+            for (uint32_t p = 0; p < POINTS; ++p) {
+                mean[p].first += spans[i][p].first - spans[i - 1][POINTS - 1].last;
+                mean[p].last += spans[i][p].last - spans[i - 1][POINTS - 1].last;
+            }
+        }
+        std::printf("    %-9s", kind.c_str());
+        for (const Span& m : mean) {
+            if (m.first > 1e200) {
+                std::printf(" %15s", "-");
+            } else {
+                std::printf(" %7.2f/%7.2f", m.first / n * 1e-3, m.last / n * 1e-3);
+            }
+        }
+        std::printf("  %u of %u launches crowded\n", crowded, n);
+    }
+    cudaGraphExecDestroy(exec);
+    cudaGraphDestroy(graph);
+}
+#endif
+
 void time_model(const Shape& s, uint32_t context, cudaStream_t stream) {
     std::vector<Layer> layers(s.layers);
     for (uint32_t i = 0; i < s.layers; ++i) {
@@ -229,7 +315,7 @@ void time_model(const Shape& s, uint32_t context, cudaStream_t stream) {
                    for (const Layer& l : layers) step(l);
                }) / s.layers;
     };
-    const double total = microseconds(stream, 20, [&] {
+    const auto whole_step = [&] {
         for (const Layer& l : layers) {
             qkv(l);
             attention(l);
@@ -238,7 +324,20 @@ void time_model(const Shape& s, uint32_t context, cudaStream_t stream) {
             down(l);
         }
         logits_of();
-    });
+    };
+    const double total = microseconds(stream, 20, whole_step);
+#ifdef REPRISE_TIMELINE
+    std::vector<std::pair<std::string, const void*>> launches;
+    for (const Layer& l : layers) {
+        launches.emplace_back("qkv", l.q.data);
+        launches.emplace_back("attention", cache + 2 * static_cast<size_t>(&l - layers.data()) * cache_values);
+        launches.emplace_back("output", l.o.data);
+        launches.emplace_back("gated", l.gate.data);
+        launches.emplace_back("down", l.down.data);
+    }
+    launches.emplace_back("head", head.data);
+    print_timeline(stream, launches, whole_step);
+#endif
     double bytes = static_cast<double>(head.n_bytes);
     for (const Layer& l : layers) bytes += static_cast<double>(l.q.n_bytes + l.k.n_bytes + l.v.n_bytes + l.o.n_bytes + l.gate.n_bytes + l.up.n_bytes + l.down.n_bytes);
     std::printf("%-16s %7.1f us/token = %5.0f/s, %.3f GB, %.0f GB/s, %.1f %% of 4.55 TB/s\n", s.name, total, 1e6 / total, bytes * 1e-9, bytes / total * 1e-3, bytes / total * 1e-3 / 45.5);
@@ -260,6 +359,10 @@ void time_model(const Shape& s, uint32_t context, cudaStream_t stream) {
 }  // namespace
 
 int main(int argc, char** argv) {
+#ifdef REPRISE_TIMELINE
+    check(cudaMalloc(&timeline_buffer, TIMELINE_BLOCKS * TIMELINE_RECORDS * sizeof(TimelineRecord)), "allocating");
+    check(cudaMemcpyToSymbol(timeline, &timeline_buffer, sizeof timeline_buffer), "copying");
+#endif
     load_linear_kernels();
     load_fused_kernels();
     load_attention_decode_kernels();

@@ -32,54 +32,89 @@ struct DecodeArgs {
 constexpr uint32_t padded(uint32_t head_dim) { return head_dim + 8; }
 
 /// The fused kernel's way in: the block's q heads, turned, to shared memory; and the new key and value to the cache, by
-/// the block whose keys they end.
-template <uint32_t WARPS>
+/// the block whose keys they end. Whatever memory it needs it asks for at once: a round trip takes a microsecond and more
+/// while the next kernels stream their weights.
+template <uint32_t WARPS, uint32_t PAIRS>
 class HeadIntake {
   public:
-    /// Sends out all loads: they depend on nothing that the block has to wait for.
+    /// Before the predecessor has finished.
     __device__ __forceinline__ HeadIntake(const RopeKvArgs& rope, uint32_t first_head, uint32_t n_heads, uint32_t kv_head)
         : rope_(rope), first_head_(first_head), n_heads_(n_heads), kv_head_(kv_head) {
-#pragma unroll
-        for (uint32_t round = 0; round < ROUNDS; ++round) {
-            const uint32_t i = threadIdx.x / 32 + round * WARPS;
-            if (i < n_heads + 2) heads_[round] = load_head(rope, rope.qkv + size_t{head_of(i)} * rope.head_dim);
-        }
+        for_each_head(n_heads + 2, [&](uint32_t round, uint32_t i) { norms_[round].load(rope, head_of(i)); });
+    }
+
+    __device__ __forceinline__ void load() {
+        angles_.load(rope_, 0);
+        for_each_head(n_heads_ + 2, [&](uint32_t round, uint32_t i) {
+            heads_[round] = load_head<PAIRS>(rope_, rope_.qkv + size_t{head_of(i)} * rope_.head_dim);
+        });
     }
 
     template <class Element>
     __device__ __forceinline__ void finish(float* q, uint32_t position, bool has_newest) {
-        const uint32_t n = n_heads_ + (has_newest ? 2 : 0);
-#pragma unroll
-        for (uint32_t round = 0; round < ROUNDS; ++round) {
-            const uint32_t i = threadIdx.x / 32 + round * WARPS;
-            if (i >= n) break;
-            turn_head(rope_, head_of(i), position, heads_[round]);
+        for_each_head(n_heads_ + (has_newest ? 2 : 0), [&](uint32_t round, uint32_t i) {
+            turn_head(rope_, head_of(i), norms_[round], angles_, heads_[round]);
             delay_point();
             if (i < n_heads_) {
                 heads_[round].store(rope_, q + i * padded(rope_.head_dim));
             } else {
                 store_to_cache<Element>(rope_, head_of(i), heads_[round], position);
             }
-        }
+        });
         __syncthreads();
     }
 
   private:
     static constexpr uint32_t ROUNDS = (HEADS + 2 + WARPS - 1) / WARPS;
+    template <class Body>
+    __device__ __forceinline__ void for_each_head(uint32_t n, Body body) {
+#pragma unroll
+        for (uint32_t round = 0; round < ROUNDS; ++round) {
+            const uint32_t i = threadIdx.x / 32 + round * WARPS;
+            if (i < n) body(round, i);
+        }
+    }
     __device__ __forceinline__ uint32_t head_of(uint32_t i) const {
         return i < n_heads_ ? first_head_ + i : rope_.n_heads + (i - n_heads_) * rope_.n_kv_heads + kv_head_;
     }
     const RopeKvArgs& rope_;
     uint32_t first_head_, n_heads_, kv_head_;
-    TurnedHead heads_[ROUNDS];
+    TurnedHead<PAIRS> heads_[ROUNDS];
+    HeadNorm<PAIRS> norms_[ROUNDS];
+    HeadAngles<PAIRS> angles_;
 };
 /// In its place where q is turned already.
 struct NoIntake {
     __device__ __forceinline__ NoIntake(const RopeKvArgs&, uint32_t, uint32_t, uint32_t) {}
 };
 
-/// A part: out [head_dim], not divided by sum, then max and sum.
-__device__ __forceinline__ size_t part_values(const AttentionArgs& args) { return args.head_dim + 2; }
+/// Split number split of a context: keys begin to end - 1; none where split >= n_parts.
+struct Share {
+    uint32_t n_parts, begin, end;
+};
+template <uint32_t BLOCK_KEYS>
+__device__ __forceinline__ Share share_of(uint32_t seq_len, uint32_t n_splits, uint32_t split) {
+    // Combining parts takes as long as attending to that many keys more.
+    constexpr uint32_t MIN_KEYS = 2 * BLOCK_KEYS;
+    const uint32_t even = (seq_len + n_splits * BLOCK_KEYS - 1) / (n_splits * BLOCK_KEYS) * BLOCK_KEYS;
+    const uint32_t keys = max(even, MIN_KEYS);
+    return {(seq_len + keys - 1) / keys, split * keys, min((split + 1) * keys, seq_len)};
+}
+
+/// Asks for the keys and values of a share before the predecessor has finished: from memory into the L2, which all
+/// kernels share, so that it does not matter if what is there still changes. Nor does an outdated seq_len.
+template <class Element>
+__device__ __forceinline__ void prefetch_share(const AttentionArgs& args, size_t cache, const Share& share) {
+#if __CUDA_ARCH__ >= 900
+    if (threadIdx.x >= 2 || share.begin >= share.end) return;
+    const void* from = static_cast<const Element*>(threadIdx.x == 0 ? args.k : args.v) + cache + size_t{share.begin} * args.head_dim;
+    const uint32_t bytes = (share.end - share.begin) * args.head_dim * static_cast<uint32_t>(sizeof(Element));
+    asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(from), "r"(bytes) : "memory");
+#endif
+}
+
+/// A part: out [head_dim], not divided by sum, then max and sum; a multiple of 16 bytes.
+__host__ __device__ __forceinline__ size_t part_values(uint32_t head_dim) { return head_dim + 4; }
 
 __device__ __forceinline__ void store(const AttentionArgs& args, uint32_t row, uint32_t head, uint32_t dim, float value) {
     const uint32_t width = args.n_heads * args.head_dim, i = head * args.head_dim + dim;
@@ -98,23 +133,23 @@ __device__ bool is_last_arrival(uint32_t* counter, uint32_t n) {
     return last;
 }
 
-/// Adds up the parts of n_heads heads in order of the context. Every thread has its loads in flight at once.
-template <uint32_t WARPS>
+/// Adds up the parts of n_heads heads in order of the context, a warp to a head, with many loads in flight. rows: scratch
+/// in shared memory.
+template <uint32_t WARPS, int DIM>
 __device__ void combine(const AttentionArgs& args, const float* parts, uint32_t n_parts, uint32_t n_splits, uint32_t first_head,
-                        uint32_t n_heads) {
+                        uint32_t n_heads, float (*rows)[DIM]) {
+    constexpr uint32_t ROUNDS = MAX_SPLITS / 32, IN_FLIGHT = 16;
     __shared__ float weights[HEADS][MAX_SPLITS];
-    __shared__ float factor[HEADS];
-    const size_t size = part_values(args);
+    const size_t size = part_values(args.head_dim);
     const uint32_t lane = threadIdx.x % 32;
     for (uint32_t h = threadIdx.x / 32; h < n_heads; h += WARPS) {
-        constexpr uint32_t ROUNDS = MAX_SPLITS / 32;
-        const float* of_head = parts + size_t{first_head + h} * n_splits * size + args.head_dim;
+        const float* of_head = parts + size_t{first_head + h} * n_splits * size;
         float2 max_sum[ROUNDS];
         float largest = LOWEST, sum = 0;
 #pragma unroll
         for (uint32_t round = 0; round < ROUNDS; ++round) {
             const uint32_t s = lane + round * 32;
-            max_sum[round] = s < n_parts ? __ldcg(reinterpret_cast<const float2*>(of_head + s * size)) : make_float2(LOWEST, 0.f);
+            max_sum[round] = s < n_parts ? __ldcg(reinterpret_cast<const float2*>(of_head + s * size + args.head_dim)) : make_float2(LOWEST, 0.f);
             largest = fmaxf(largest, max_sum[round].x);
         }
         for (int offset = 16; offset > 0; offset /= 2) largest = fmaxf(largest, __shfl_xor_sync(~0u, largest, offset));
@@ -125,37 +160,31 @@ __device__ void combine(const AttentionArgs& args, const float* parts, uint32_t 
             sum = fmaf(weight, max_sum[round].y, sum);
         }
         for (int offset = 16; offset > 0; offset /= 2) sum += __shfl_xor_sync(~0u, sum, offset);
-        if (lane == 0) factor[h] = 1.f / sum;
-    }
-    __syncthreads();
-    // A warp takes 32 dimensions of a head at a time, so that store() has whole groups; two at once, for more loads in flight.
-    const uint32_t pieces_per_head = (args.head_dim + 31) / 32, n_pieces = n_heads * pieces_per_head;
-    const uint32_t warp = threadIdx.x / 32;
-    for (uint32_t first = warp; first < n_pieces; first += 2 * WARPS) {
-        float value[2] = {};
-        uint32_t head[2], dim[2];
-        bool valid[2];
+        const float factor = 1.f / sum;
+        __syncwarp();
+        for (uint32_t dim = lane * 4; dim < args.head_dim; dim += 128) {
+            float4 total = make_float4(0, 0, 0, 0);
+            for (uint32_t first = 0; first < n_parts; first += IN_FLIGHT) {
+                float4 part[IN_FLIGHT];
 #pragma unroll
-        for (uint32_t j = 0; j < 2; ++j) {
-            const uint32_t piece = first + j * WARPS;
-            head[j] = piece / pieces_per_head;
-            dim[j] = piece % pieces_per_head * 32 + lane;
-            valid[j] = piece < n_pieces && dim[j] < args.head_dim;
-        }
-#pragma unroll 4
-        for (uint32_t s = 0; s < n_parts; ++s) {
+                for (uint32_t i = 0; i < IN_FLIGHT; ++i) {
+                    part[i] = first + i < n_parts ? __ldcg(reinterpret_cast<const float4*>(of_head + (first + i) * size + dim)) : make_float4(0, 0, 0, 0);
+                }
 #pragma unroll
-            for (uint32_t j = 0; j < 2; ++j) {
-                if (!valid[j]) continue;
-                const float* part = parts + (size_t{first_head + head[j]} * n_splits + s) * size;
-                value[j] = fmaf(weights[head[j]][s], __ldcg(part + dim[j]), value[j]);
+                for (uint32_t i = 0; i < IN_FLIGHT; ++i) {
+                    const float weight = weights[h][first + i];
+                    total.x = fmaf(weight, part[i].x, total.x);
+                    total.y = fmaf(weight, part[i].y, total.y);
+                    total.z = fmaf(weight, part[i].z, total.z);
+                    total.w = fmaf(weight, part[i].w, total.w);
+                }
             }
+            *reinterpret_cast<float4*>(rows[h] + dim) = make_float4(total.x * factor, total.y * factor, total.z * factor, total.w * factor);
         }
+        __syncwarp();
         delay_point();
-#pragma unroll
-        for (uint32_t j = 0; j < 2; ++j) {
-            if (valid[j]) store(args, 0, first_head + head[j], dim[j], value[j] * factor[head[j]]);
-        }
+        // 32 dimensions at a time: store() wants whole groups.
+        for (uint32_t dim = lane; dim < args.head_dim; dim += 32) store(args, 0, first_head + h, dim, rows[h][dim]);
     }
 }
 
@@ -171,32 +200,36 @@ template <template <int> class Warp, int DIM, bool FUSED>
 __global__ void __launch_bounds__(warps_for(DIM) * 32, DIM <= 128 ? 2 : 1) attention_decode_kernel(const __grid_constant__ DecodeArgs decode) {
     using Element = typename Warp<DIM>::Element;
     constexpr uint32_t WARPS = warps_for(DIM), BLOCK_KEYS = WARPS * TILE_KEYS;
-    // Combining parts takes as long as attending to that many keys more.
-    constexpr uint32_t MIN_SPLIT_KEYS = 2 * BLOCK_KEYS;
     extern __shared__ __align__(16) uint8_t dynamic[];
     auto& memory = *reinterpret_cast<BlockMemory<Warp, DIM>*>(dynamic);
     WarpResult<DIM>* const results = memory.results;
-    release_successor();
-    wait_for_predecessor();
     const AttentionArgs& args = decode.common;
+    Timeline times(args.k);
     const uint32_t warp = threadIdx.x / 32, row = blockIdx.z;
     const uint32_t n_units = args.n_kv_heads * decode.groups, unit = blockIdx.x % n_units, split = blockIdx.x / n_units;
-    if (split >= decode.n_splits) return;
     const uint32_t kv_head = unit / decode.groups, per_kv_head = args.n_heads / args.n_kv_heads;
     const uint32_t first_in_group = unit % decode.groups * HEADS;
     const uint32_t first_head = kv_head * per_kv_head + first_in_group;
     const uint32_t n_heads = min(HEADS, per_kv_head - first_in_group);
+    const size_t cache = size_t{kv_head} * args.capacity * args.head_dim;
+    release_successor();
+    std::conditional_t<FUSED, HeadIntake<WARPS, DIM / 64>, NoIntake> intake(decode.rope, first_head, n_heads, kv_head);
+    if constexpr (FUSED) {
+        if (split < decode.n_splits) {
+            const uint32_t likely = min(*static_cast<const volatile uint32_t*>(&args.state->seq_len), args.capacity);
+            prefetch_share<Element>(args, cache, share_of<BLOCK_KEYS>(likely, decode.n_splits, split));
+        }
+    }
+    wait_for_predecessor();
+    times.pass(Point::RELEASED);
+    if (split >= decode.n_splits) return;
 
-    std::conditional_t<FUSED, HeadIntake<WARPS>, NoIntake> intake(decode.rope, first_head, n_heads, kv_head);
-    const uint32_t seq_len = min(args.state->seq_len + row, args.capacity), position = args.state->position;
-    const uint32_t even_split = (seq_len + decode.n_splits * BLOCK_KEYS - 1) / (decode.n_splits * BLOCK_KEYS) * BLOCK_KEYS;
-    const uint32_t keys_per_split = max(even_split, MIN_SPLIT_KEYS);
-    const uint32_t n_parts = (seq_len + keys_per_split - 1) / keys_per_split;
+    if constexpr (FUSED) intake.load();
+    const uint32_t seq_len = min(__ldcg(&args.state->seq_len) + row, args.capacity), position = __ldcg(&args.state->position);
+    const auto [n_parts, begin, end] = share_of<BLOCK_KEYS>(seq_len, decode.n_splits, split);
     if (split >= n_parts) return;
-    const uint32_t begin = split * keys_per_split, end = min(begin + keys_per_split, seq_len);
 
     {
-        const size_t cache = size_t{kv_head} * args.capacity * args.head_dim;
         const float* q = args.q + row * args.q_stride + size_t{first_head} * args.head_dim;
         uint32_t q_stride = args.head_dim;
         if constexpr (FUSED) {
@@ -207,11 +240,13 @@ __global__ void __launch_bounds__(warps_for(DIM) * 32, DIM <= 128 ? 2 : 1) atten
         Warp<DIM> state;
         state.begin(q, q_stride, n_heads, args.head_dim, args.scale, memory.queries);
         __syncthreads();
+        times.pass(Point::INPUT_READY);
         state.attend(static_cast<const Element*>(args.k) + cache, static_cast<const Element*>(args.v) + cache,
                      begin + warp * TILE_KEYS, BLOCK_KEYS, end);
         state.finish(results[warp]);
     }
     __syncthreads();
+    times.pass(Point::COMPUTED);
 
     const uint32_t lane = threadIdx.x % 32;
     for (uint32_t h = warp; h < n_heads; h += WARPS) {
@@ -225,7 +260,7 @@ __global__ void __launch_bounds__(warps_for(DIM) * 32, DIM <= 128 ? 2 : 1) atten
             sum = fmaf(weights[w], results[w].sum[h], sum);
         }
         const float factor = n_parts == 1 ? 1.f / sum : 1.f;
-        float* part = decode.scratch.parts + (size_t{first_head + h} * decode.n_splits + split) * part_values(args);
+        float* part = decode.scratch.parts + (size_t{first_head + h} * decode.n_splits + split) * part_values(args.head_dim);
         for (uint32_t dim = lane; dim < args.head_dim; dim += 32) {
             float value = 0;
 #pragma unroll
@@ -243,8 +278,9 @@ __global__ void __launch_bounds__(warps_for(DIM) * 32, DIM <= 128 ? 2 : 1) atten
         }
     }
     if (n_parts > 1 && is_last_arrival(decode.scratch.arrived + unit, n_parts)) {
-        combine<WARPS>(args, decode.scratch.parts, n_parts, decode.n_splits, first_head, n_heads);
+        combine<WARPS, DIM>(args, decode.scratch.parts, n_parts, decode.n_splits, first_head, n_heads, results[0].out);
     }
+    times.pass(Point::END);
 }
 
 struct KernelEntry {
@@ -274,7 +310,7 @@ DecodeArgs decode_args(const AttentionArgs& args, const AttentionScratch& scratc
 
 }  // namespace
 
-size_t attention_parts(uint32_t n_heads, uint32_t, uint32_t head_dim) { return size_t{n_heads} * MAX_SPLITS * (head_dim + 2); }
+size_t attention_parts(uint32_t n_heads, uint32_t, uint32_t head_dim) { return size_t{n_heads} * MAX_SPLITS * part_values(head_dim); }
 
 size_t attention_counters(uint32_t n_heads, uint32_t n_kv_heads) { return size_t{n_kv_heads} * head_groups(n_heads, n_kv_heads); }
 

@@ -187,6 +187,7 @@ __global__ void __launch_bounds__(MAX_THREADS, 2) fused_kernel(const __grid_cons
     extern __shared__ __align__(128) uint8_t shared[];
     __shared__ uint64_t barriers[MAX_WARPS][MAX_STAGES];
     __shared__ float squares_of_warp[MAX_WARPS];
+    Timeline times(args.parts[0].tiles);
     uint8_t* const input = shared;
     float* const partial = reinterpret_cast<float*>(shared + args.input_bytes);  // [n_pieces][TILE_ROWS]
     uint8_t* const rings = shared + (args.input_bytes + args.n_pieces * TILE_ROWS * 4 + 127) / 128 * 128;
@@ -251,7 +252,9 @@ __global__ void __launch_bounds__(MAX_THREADS, 2) fused_kernel(const __grid_cons
     NormEights early;
     early.load(args.input, args.cols);
 
+    times.pass(Point::FETCHING);
     wait_for_predecessor();
+    times.pass(Point::RELEASED);
     float squares = take_input<QUANTIZED>(args.input, early, args.cols, input);
     if (args.input.norm != nullptr) {
 #pragma unroll
@@ -272,6 +275,7 @@ __global__ void __launch_bounds__(MAX_THREADS, 2) fused_kernel(const __grid_cons
     };
     const float first_addend = addend(threadIdx.x);
     __syncthreads();
+    times.pass(Point::INPUT_READY);
 
     for (; taking.piece < n_pieces; advance(taking)) {
         const uint8_t* stage = ring.take();
@@ -300,6 +304,7 @@ __global__ void __launch_bounds__(MAX_THREADS, 2) fused_kernel(const __grid_cons
         if (lane % 8 == 0) partial[taking.piece * TILE_ROWS + lane / 16 * 2 + lane / 8 % 2] = sum;
     }
     __syncthreads();
+    times.pass(Point::COMPUTED);
 
     float factor = 1;
     if (args.input.norm != nullptr) {
@@ -336,6 +341,7 @@ __global__ void __launch_bounds__(MAX_THREADS, 2) fused_kernel(const __grid_cons
             part.out[row] = row_sum(local, i % TILE_ROWS) + (i == threadIdx.x ? first_addend : addend(i));
         }
     }
+    times.pass(Point::END);
 }
 
 using Kernel = void (*)(FusedArgs);

@@ -39,6 +39,45 @@ __device__ __forceinline__ void delay_point() {
 #endif
 }
 
+/// Notes, in a build with REPRISE_TIMELINE, when the block's first thread came by the points of a kernel's course; in every
+/// other build it is nothing. bench/kernels/decode_chain.cu prints what it notes.
+enum class Point : uint32_t { ENTRY, FETCHING, RELEASED, INPUT_READY, COMPUTED, END };
+constexpr uint32_t POINTS = 6;
+#ifdef REPRISE_TIMELINE
+struct TimelineRecord {
+    uint64_t times[POINTS];  // nanoseconds
+    const void* launch;      // what tells one launch from another: an address that no other uses
+    uint32_t multiprocessor, block;
+};
+constexpr uint32_t TIMELINE_BLOCKS = 256, TIMELINE_RECORDS = 1024;  // of a block
+extern __device__ TimelineRecord* timeline;                         // [TIMELINE_BLOCKS][TIMELINE_RECORDS]
+extern __device__ uint32_t timeline_counts[TIMELINE_BLOCKS];
+class Timeline {
+  public:
+    __device__ __forceinline__ explicit Timeline(const void* launch) {
+        if (threadIdx.x != 0) return;
+        record_ = {{}, launch, 0, blockIdx.x};
+        asm volatile("mov.u32 %0, %smid;" : "=r"(record_.multiprocessor));
+        index_ = atomicAdd(timeline_counts + blockIdx.x % TIMELINE_BLOCKS, 1);
+        pass(Point::ENTRY);
+    }
+    __device__ __forceinline__ void pass(Point point) {
+        if (threadIdx.x != 0) return;
+        asm volatile("mov.u64 %0, %globaltimer;" : "=l"(record_.times[static_cast<uint32_t>(point)]));
+        if (point == Point::END && index_ < TIMELINE_RECORDS) timeline[blockIdx.x % TIMELINE_BLOCKS * TIMELINE_RECORDS + index_] = record_;
+    }
+
+  private:
+    TimelineRecord record_;
+    uint32_t index_;
+};
+#else
+struct Timeline {
+    __device__ __forceinline__ explicit Timeline(const void*) {}
+    __device__ __forceinline__ void pass(Point) {}
+};
+#endif
+
 /// Properties of the current device that launches depend on.
 struct DeviceTraits {
     int n_sms;

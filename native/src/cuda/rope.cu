@@ -22,8 +22,12 @@ __global__ void __launch_bounds__(WARPS * 32) rope_kv_kernel(const __grid_consta
     if (head >= args.n_heads + 2 * args.n_kv_heads) return;
     const uint32_t position = args.state->position + row;
     float* values = args.qkv + row * args.row_stride + size_t{head} * args.head_dim;
-    TurnedHead turned = load_head(args, values);
-    turn_head(args, head, position, turned);
+    TurnedHead<MAX_HEAD_PAIRS> turned = load_head<MAX_HEAD_PAIRS>(args, values);
+    HeadNorm<MAX_HEAD_PAIRS> norm;
+    HeadAngles<MAX_HEAD_PAIRS> angles;
+    norm.load(args, head);
+    angles.load(args, row);
+    turn_head(args, head, norm, angles, turned);
     delay_point();
     if (head < args.n_heads) {
         turned.store(args, values);

@@ -33,14 +33,15 @@ __device__ __forceinline__ HeadPair pair_of(const RopeKvArgs& args, uint32_t p) 
     return {p, p + half};
 }
 
-/// A lane has up to MAX_HEAD_PAIRS pairs in registers: lane, lane + 32, ...
+/// A lane has up to PAIRS pairs in registers: lane, lane + 32, ...
+template <uint32_t PAIRS>
 struct TurnedHead {
-    float a[MAX_HEAD_PAIRS], b[MAX_HEAD_PAIRS];
+    float a[PAIRS], b[PAIRS];
 
     template <class T>
     __device__ __forceinline__ void store(const RopeKvArgs& args, T* out) const {
 #pragma unroll
-        for (uint32_t i = 0; i < MAX_HEAD_PAIRS; ++i) {
+        for (uint32_t i = 0; i < PAIRS; ++i) {
             const uint32_t p = threadIdx.x % 32 + i * 32;
             if (p >= args.head_dim / 2) break;
             const HeadPair at = pair_of(args, p);
@@ -60,10 +61,11 @@ __device__ __forceinline__ float2 cos_sin_of(const double* turns, uint32_t p, ui
 }
 
 /// The values of a head as the products left them.
-__device__ __forceinline__ TurnedHead load_head(const RopeKvArgs& args, const float* values) {
-    TurnedHead head;
+template <uint32_t PAIRS>
+__device__ __forceinline__ TurnedHead<PAIRS> load_head(const RopeKvArgs& args, const float* values) {
+    TurnedHead<PAIRS> head;
 #pragma unroll
-    for (uint32_t i = 0; i < MAX_HEAD_PAIRS; ++i) {
+    for (uint32_t i = 0; i < PAIRS; ++i) {
         const uint32_t p = threadIdx.x % 32 + i * 32;
         if (p >= args.head_dim / 2) break;
         const HeadPair at = pair_of(args, p);
@@ -73,16 +75,60 @@ __device__ __forceinline__ TurnedHead load_head(const RopeKvArgs& args, const fl
     return head;
 }
 
+/// The norm of head number head of [q heads, k heads, v heads]: null where it has none.
+__device__ __forceinline__ const float* head_norm(const RopeKvArgs& args, uint32_t head) {
+    if (head < args.n_heads) return args.q_norm;
+    return head < args.n_heads + args.n_kv_heads ? args.k_norm : nullptr;
+}
+
+/// The weights of a head's norm, which never change.
+template <uint32_t PAIRS>
+struct HeadNorm {
+    float a[PAIRS], b[PAIRS];
+
+    __device__ __forceinline__ void load(const RopeKvArgs& args, uint32_t head) {
+        const float* norm = head_norm(args, head);
+        if (norm == nullptr) return;
+#pragma unroll
+        for (uint32_t i = 0; i < PAIRS; ++i) {
+            const uint32_t p = threadIdx.x % 32 + i * 32;
+            if (p >= args.head_dim / 2) break;
+            const HeadPair at = pair_of(args, p);
+            a[i] = __ldg(norm + at.a);
+            b[i] = __ldg(norm + at.b);
+        }
+    }
+};
+
+/// Cosines and sines of a lane's pairs at state->position + row.
+template <uint32_t PAIRS>
+struct HeadAngles {
+    float2 cos_sin[PAIRS];
+
+    __device__ __forceinline__ void load(const RopeKvArgs& args, uint32_t row) {
+        const uint32_t half = args.n_rot / 2;
+#pragma unroll
+        for (uint32_t i = 0; i < PAIRS; ++i) {
+            const uint32_t p = threadIdx.x % 32 + i * 32;
+            if (p >= half) break;
+            cos_sin[i] = args.cos_sin != nullptr ? make_float2(__ldcg(args.cos_sin + p), __ldcg(args.cos_sin + half + p))
+                                                 : cos_sin_of(args.turns, p, __ldcg(&args.state->position) + row);
+        }
+    }
+};
+
 /// Head number head of [q heads, k heads, v heads]: rms_norm where the norms are there, RoPE.
-__device__ __forceinline__ void turn_head(const RopeKvArgs& args, uint32_t head, uint32_t position, TurnedHead& values) {
+template <uint32_t PAIRS>
+__device__ __forceinline__ void turn_head(const RopeKvArgs& args, uint32_t head, const HeadNorm<PAIRS>& norm,
+                                          const HeadAngles<PAIRS>& angles, TurnedHead<PAIRS>& values) {
     const uint32_t lane = threadIdx.x % 32;
     if (head >= args.n_heads + args.n_kv_heads) return;
-    const float* norm = head < args.n_heads ? args.q_norm : args.k_norm;
+    const bool has_norm = head_norm(args, head) != nullptr;
     float factor = 1.f;
-    if (norm != nullptr) {
+    if (has_norm) {
         float sum = 0;
 #pragma unroll
-        for (uint32_t i = 0; i < MAX_HEAD_PAIRS; ++i) {
+        for (uint32_t i = 0; i < PAIRS; ++i) {
             if (lane + i * 32 >= args.head_dim / 2) break;
             sum = fmaf(values.a[i], values.a[i], fmaf(values.b[i], values.b[i], sum));
         }
@@ -90,20 +136,17 @@ __device__ __forceinline__ void turn_head(const RopeKvArgs& args, uint32_t head,
         factor = 1.f / sqrtf(sum / static_cast<float>(args.head_dim) + args.rms_eps);
     }
 #pragma unroll
-    for (uint32_t i = 0; i < MAX_HEAD_PAIRS; ++i) {
+    for (uint32_t i = 0; i < PAIRS; ++i) {
         const uint32_t p = lane + i * 32;
         if (p >= args.head_dim / 2) break;
         float& x = values.a[i];
         float& y = values.b[i];
-        if (norm != nullptr) {
-            const HeadPair at = pair_of(args, p);
-            x = x * factor * norm[at.a];
-            y = y * factor * norm[at.b];
+        if (has_norm) {
+            x = x * factor * norm.a[i];
+            y = y * factor * norm.b[i];
         }
-        const uint32_t half = args.n_rot / 2;
-        if (p >= half) continue;
-        const float2 cs = args.cos_sin != nullptr ? make_float2(__ldcg(args.cos_sin + p), __ldcg(args.cos_sin + half + p))
-                                                  : cos_sin_of(args.turns, p, position);
+        if (p >= args.n_rot / 2) continue;
+        const float2 cs = angles.cos_sin[i];
         const float turned = x * cs.x - y * cs.y;
         y = x * cs.y + y * cs.x;
         x = turned;
@@ -111,8 +154,8 @@ __device__ __forceinline__ void turn_head(const RopeKvArgs& args, uint32_t head,
 }
 
 /// A k or v head to its row of the cache; nothing at or beyond the capacity.
-template <class T>
-__device__ __forceinline__ void store_to_cache(const RopeKvArgs& args, uint32_t head, const TurnedHead& turned, uint32_t position) {
+template <class T, uint32_t PAIRS>
+__device__ __forceinline__ void store_to_cache(const RopeKvArgs& args, uint32_t head, const TurnedHead<PAIRS>& turned, uint32_t position) {
     if (position >= args.capacity) return;
     const bool is_v = head >= args.n_heads + args.n_kv_heads;
     const uint32_t kv_head = head - args.n_heads - (is_v ? args.n_kv_heads : 0);
