@@ -134,10 +134,10 @@ __device__ bool is_last_arrival(uint32_t* counter, uint32_t n) {
 }
 
 /// Adds up the parts of n_heads heads in order of the context, a warp to a head, with many loads in flight. rows: scratch
-/// in shared memory.
+/// in shared memory, HEADS of padded(DIM) values.
 template <uint32_t WARPS, int DIM>
 __device__ void combine(const AttentionArgs& args, const float* parts, uint32_t n_parts, uint32_t n_splits, uint32_t first_head,
-                        uint32_t n_heads, float (*rows)[DIM]) {
+                        uint32_t n_heads, float* rows) {
     constexpr uint32_t ROUNDS = MAX_SPLITS / 32, IN_FLIGHT = 16;
     __shared__ float weights[HEADS][MAX_SPLITS];
     const size_t size = part_values(args.head_dim);
@@ -179,12 +179,12 @@ __device__ void combine(const AttentionArgs& args, const float* parts, uint32_t 
                     total.w = fmaf(weight, part[i].w, total.w);
                 }
             }
-            *reinterpret_cast<float4*>(rows[h] + dim) = make_float4(total.x * factor, total.y * factor, total.z * factor, total.w * factor);
+            *reinterpret_cast<float4*>(rows + h * padded(DIM) + dim) = make_float4(total.x * factor, total.y * factor, total.z * factor, total.w * factor);
         }
         __syncwarp();
         delay_point();
         // 32 dimensions at a time: store() wants whole groups.
-        for (uint32_t dim = lane; dim < args.head_dim; dim += 32) store(args, 0, first_head + h, dim, rows[h][dim]);
+        for (uint32_t dim = lane; dim < args.head_dim; dim += 32) store(args, 0, first_head + h, dim, rows[h * padded(DIM) + dim]);
     }
 }
 
@@ -264,7 +264,7 @@ __global__ void __launch_bounds__(warps_for(DIM) * 32, DIM <= 128 ? 2 : 1) atten
         for (uint32_t dim = lane; dim < args.head_dim; dim += 32) {
             float value = 0;
 #pragma unroll
-            for (uint32_t w = 0; w < WARPS; ++w) value = fmaf(weights[w], results[w].out[h][dim], value);
+            for (uint32_t w = 0; w < WARPS; ++w) value = fmaf(weights[w], results[w].at(h, dim), value);
             delay_point();
             if (n_parts == 1) {
                 store(args, row, first_head + h, dim, value * factor);
@@ -278,7 +278,7 @@ __global__ void __launch_bounds__(warps_for(DIM) * 32, DIM <= 128 ? 2 : 1) atten
         }
     }
     if (n_parts > 1 && is_last_arrival(decode.scratch.arrived + unit, n_parts)) {
-        combine<WARPS, DIM>(args, decode.scratch.parts, n_parts, decode.n_splits, first_head, n_heads, results[0].out);
+        combine<WARPS, DIM>(args, decode.scratch.parts, n_parts, decode.n_splits, first_head, n_heads, memory.turned_q);
     }
     times.pass(Point::END);
 }

@@ -23,7 +23,9 @@ constexpr float LOWEST = -1e30f;
 template <int DIM>
 struct WarpResult {
     float max[HEADS], sum[HEADS];
-    float out[HEADS][DIM];
+    /// Where a dimension lies: apart so that lanes that write different heads and every eighth dimension meet different banks.
+    float out[HEADS][DIM + DIM / 8 + 1];
+    __device__ __forceinline__ float& at(uint32_t head, uint32_t dim) { return out[head][dim + dim / 8]; }
 };
 
 __device__ __forceinline__ uint4 load16(const __half* from, bool valid) {
@@ -222,8 +224,8 @@ struct HalfWarp {
             }
 #pragma unroll
             for (int i = 0; i < TILES; ++i) {
-                result.out[2 * t + j][g * TILES + i] = out[i][j];
-                result.out[2 * t + j][(g + 8) * TILES + i] = out[i][j + 2];
+                result.at(2 * t + j, g * TILES + i) = out[i][j];
+                result.at(2 * t + j, (g + 8) * TILES + i) = out[i][j + 2];
             }
         }
     }
@@ -307,7 +309,7 @@ struct FloatWarp {
                 result.sum[h] = sum[h];
             }
 #pragma unroll
-            for (int i = 0; i < VALUES; ++i) result.out[h][lane + i * 32] = out[h][i];
+            for (int i = 0; i < VALUES; ++i) result.at(h, lane + i * 32) = out[h][i];
         }
     }
 };
