@@ -193,7 +193,7 @@ template <template <int> class Warp, int DIM>
 struct BlockMemory {
     WarpResult<DIM> results[warps_for(DIM)];
     typename Warp<DIM>::Queries queries;
-    float turned_q[HEADS * padded(DIM)];
+    alignas(16) float turned_q[HEADS * padded(DIM)];
 };
 
 template <template <int> class Warp, int DIM, bool FUSED>
