@@ -70,7 +70,7 @@ float* floats(size_t n, uint32_t seed, float scale, float offset = 0) {
 }
 
 uint32_t next_seed = 1;
-SlotTurns slots;
+SlotTurns slots(nullptr);
 
 DeviceMatrix random_matrix(TensorType type, uint32_t rows, uint32_t cols) {
     DeviceMatrix m{type, rows, cols, nullptr, device_bytes(type, rows, cols)};
@@ -283,7 +283,10 @@ void time_model(const Shape& s, uint32_t context, cudaStream_t stream) {
     AttentionScratch scratch = {floats(attention_parts(n_heads, n_kv_heads, s.head_dim), 1, 0), nullptr};
     check(cudaMalloc(&scratch.arrived, attention_counters(n_heads, n_kv_heads) * 4), "allocating");
     check(cudaMemset(scratch.arrived, 0, attention_counters(n_heads, n_kv_heads) * 4), "clearing");
-    float* cos_sin = floats(s.head_dim, 8, 0.5f);
+    double* turns;
+    const std::vector<double> some_turns(s.head_dim / 2, 0.01);
+    check(cudaMalloc(&turns, some_turns.size() * sizeof(double)), "allocating");
+    check(cudaMemcpy(turns, some_turns.data(), some_turns.size() * sizeof(double), cudaMemcpyHostToDevice), "copying");
     check(cudaDeviceSynchronize(), "filling");
 
     const auto qkv = [&](const Layer& l) {
@@ -293,7 +296,7 @@ void time_model(const Shape& s, uint32_t context, cudaStream_t stream) {
     const auto attention = [&](const Layer& l) {
         __half* keys = cache + 2 * static_cast<size_t>(&l - layers.data()) * cache_values;
         AttentionArgs args = {q, s.q + 2 * s.kv, keys, keys + cache_values, n_heads, n_kv_heads, s.head_dim, context, 0.1f, state, att, nullptr};
-        RopeKvArgs rope = {q, s.q + 2 * s.kv, nullptr, nullptr, 0, n_heads, n_kv_heads, s.head_dim, RopeStyle::HALVES, s.head_dim, nullptr, cos_sin,
+        RopeKvArgs rope = {q, s.q + 2 * s.kv, nullptr, nullptr, 0, n_heads, n_kv_heads, s.head_dim, RopeStyle::HALVES, s.head_dim, turns,
                            keys, keys + cache_values, TensorType::F16, context, state};
         attention_fused(args, rope, scratch, slots.next(), stream);
     };
@@ -363,6 +366,10 @@ int main(int argc, char** argv) {
     check(cudaMalloc(&timeline_buffer, TIMELINE_BLOCKS * TIMELINE_RECORDS * sizeof(TimelineRecord)), "allocating");
     check(cudaMemcpyToSymbol(timeline, &timeline_buffer, sizeof timeline_buffer), "copying");
 #endif
+    TileCounter* counters;
+    check(cudaMalloc(&counters, SlotTurns::COUNTERS * sizeof(TileCounter)), "allocating");
+    check(cudaMemset(counters, 0, SlotTurns::COUNTERS * sizeof(TileCounter)), "clearing");
+    slots = SlotTurns(counters);
     load_linear_kernels();
     load_fused_kernels();
     load_attention_decode_kernels();

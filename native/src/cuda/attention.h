@@ -38,7 +38,9 @@ size_t attention_counters(uint32_t n_heads, uint32_t n_kv_heads);               
 /// of the context, so that the result does not depend on which that is.
 void attention_decode(const AttentionArgs& args, TensorType kv_type, const AttentionScratch& scratch, cudaStream_t stream);
 /// The decode step's: as rope_kv() and then attention_decode() in one kernel. args.q is not read, rope.qkv is: by each
-/// block what it needs; the block that has the newest key turns it and puts it and its value into the cache.
+/// block what it needs; the block that has the newest key turns it and puts it and its value into the cache. state and the
+/// keys and values before the newest are read while the predecessor runs: they have to be complete before the step's
+/// first kernel begins (launch_first()).
 void attention_fused(const AttentionArgs& args, const RopeKvArgs& rope, const AttentionScratch& scratch, Slot slot,
                      cudaStream_t stream);
 /// n rows. With float16 keys and values, queries and softmax weights are rounded to float16 too.

@@ -1,6 +1,5 @@
 // One row at a time against a long context. blockIdx.x: 8 heads of a KV head, split of the context; blockIdx.z: row.
 #include <algorithm>
-#include <type_traits>
 
 #include "cuda/attention.h"
 #include "cuda/attention_warp.cuh"
@@ -12,10 +11,13 @@ namespace reprise::cuda {
 
 namespace {
 
+#ifndef X_MIN
+#define X_MIN 2
+#endif
+#ifndef X_RELEASE
+#define X_RELEASE 0
+#endif
 constexpr uint32_t MAX_SPLITS = 64;
-
-/// Warps of a block: as many as leave a product's block room for its registers on the same multiprocessor.
-constexpr uint32_t warps_for(int dim) { return dim <= 128 ? 8 : 4; }
 
 constexpr uint32_t ceil_div(uint32_t a, uint32_t b) { return (a + b - 1) / b; }
 uint32_t head_groups(uint32_t n_heads, uint32_t n_kv_heads) { return ceil_div(n_heads / n_kv_heads, HEADS); }
@@ -25,67 +27,53 @@ struct DecodeArgs {
     AttentionScratch scratch;
     uint32_t groups;    // of up to 8 heads, per KV head
     uint32_t n_splits;  // of the context
-    RopeKvArgs rope;    // of the fused kernel
+    RingShape ring;
+    bool early;         // state and all rows of the cache but the newest are complete before the predecessor is
+    RopeKvArgs rope;    // without caches where q is turned already and the cache complete
 };
 
-/// Rows of the turned q heads in shared memory, apart so that lanes of different heads meet different banks.
-constexpr uint32_t padded(uint32_t head_dim) { return head_dim + 8; }
-
-/// The fused kernel's way in: the block's q heads, turned, to shared memory; and the new key and value to the cache, by
-/// the block whose keys they end. Whatever memory it needs it asks for at once: a round trip takes a microsecond and more
-/// while the next kernels stream their weights.
-template <uint32_t WARPS, uint32_t PAIRS>
+/// The way in: the block's q heads, turned, to shared memory; and the new key and value to the cache, by the block whose
+/// keys they end. Whatever memory it needs it asks for at once: a round trip takes a microsecond and more while the next
+/// kernels stream their weights.
+template <class Warp>
 class HeadIntake {
   public:
     /// Before the predecessor has finished.
     __device__ __forceinline__ HeadIntake(const RopeKvArgs& rope, uint32_t first_head, uint32_t n_heads, uint32_t kv_head)
         : rope_(rope), first_head_(first_head), n_heads_(n_heads), kv_head_(kv_head) {
-        for_each_head(n_heads + 2, [&](uint32_t round, uint32_t i) { norms_[round].load(rope, head_of(i)); });
+        norm_.load(rope, head_of(threadIdx.x / 32));
     }
 
-    __device__ __forceinline__ void load() {
-        angles_.load(rope_, 0);
-        for_each_head(n_heads_ + 2, [&](uint32_t round, uint32_t i) {
-            heads_[round] = load_head<PAIRS>(rope_, rope_.qkv + size_t{head_of(i)} * rope_.head_dim);
-        });
-    }
+    __device__ __forceinline__ void compute_angles(uint32_t position) { angles_.compute(rope_, position); }
 
-    template <class Element>
-    __device__ __forceinline__ void finish(float* q, uint32_t position, bool has_newest) {
-        for_each_head(n_heads_ + (has_newest ? 2 : 0), [&](uint32_t round, uint32_t i) {
-            turn_head(rope_, head_of(i), norms_[round], angles_, heads_[round]);
+    __device__ __forceinline__ void take(typename Warp::Shared& shared, float scale, uint32_t row, uint32_t position, bool has_newest) {
+        const uint32_t n = n_heads_ + (has_newest ? 2 : 0);
+        // Few models have more heads than the block has warps.
+#pragma unroll 1
+        for (uint32_t i = threadIdx.x / 32; i < n; i += Warp::WARPS) {
+            TurnedHead<PAIRS> head = load_head<PAIRS>(rope_, rope_.qkv + row * rope_.row_stride + size_t{head_of(i)} * rope_.head_dim);
+            if (i >= Warp::WARPS) norm_.load(rope_, head_of(i));
+            turn_head(rope_, head_of(i), norm_, angles_, head);
             delay_point();
             if (i < n_heads_) {
-                heads_[round].store(rope_, q + i * padded(rope_.head_dim));
+                shared.store_query(rope_, i, head, scale);
             } else {
-                store_to_cache<Element>(rope_, head_of(i), heads_[round], position);
+                shared.store_newest(rope_, i > n_heads_, head);
+                store_to_cache<typename Warp::Element>(rope_, head_of(i), head, position);
             }
-        });
-        __syncthreads();
+        }
     }
 
   private:
-    static constexpr uint32_t ROUNDS = (HEADS + 2 + WARPS - 1) / WARPS;
-    template <class Body>
-    __device__ __forceinline__ void for_each_head(uint32_t n, Body body) {
-#pragma unroll
-        for (uint32_t round = 0; round < ROUNDS; ++round) {
-            const uint32_t i = threadIdx.x / 32 + round * WARPS;
-            if (i < n) body(round, i);
-        }
-    }
+    static constexpr uint32_t PAIRS = Warp::PAIRS;
+    /// The q heads, then the key, then the value.
     __device__ __forceinline__ uint32_t head_of(uint32_t i) const {
         return i < n_heads_ ? first_head_ + i : rope_.n_heads + (i - n_heads_) * rope_.n_kv_heads + kv_head_;
     }
     const RopeKvArgs& rope_;
     uint32_t first_head_, n_heads_, kv_head_;
-    TurnedHead<PAIRS> heads_[ROUNDS];
-    HeadNorm<PAIRS> norms_[ROUNDS];
+    HeadNorm<PAIRS> norm_;
     HeadAngles<PAIRS> angles_;
-};
-/// In its place where q is turned already.
-struct NoIntake {
-    __device__ __forceinline__ NoIntake(const RopeKvArgs&, uint32_t, uint32_t, uint32_t) {}
 };
 
 /// Split number split of a context: keys begin to end - 1; none where split >= n_parts.
@@ -95,22 +83,10 @@ struct Share {
 template <uint32_t BLOCK_KEYS>
 __device__ __forceinline__ Share share_of(uint32_t seq_len, uint32_t n_splits, uint32_t split) {
     // Combining parts takes as long as attending to that many keys more.
-    constexpr uint32_t MIN_KEYS = 2 * BLOCK_KEYS;
+    constexpr uint32_t MIN_KEYS = X_MIN * BLOCK_KEYS;
     const uint32_t even = (seq_len + n_splits * BLOCK_KEYS - 1) / (n_splits * BLOCK_KEYS) * BLOCK_KEYS;
     const uint32_t keys = max(even, MIN_KEYS);
     return {(seq_len + keys - 1) / keys, split * keys, min((split + 1) * keys, seq_len)};
-}
-
-/// Asks for the keys and values of a share before the predecessor has finished: from memory into the L2, which all
-/// kernels share, so that it does not matter if what is there still changes. Nor does an outdated seq_len.
-template <class Element>
-__device__ __forceinline__ void prefetch_share(const AttentionArgs& args, size_t cache, const Share& share) {
-#if __CUDA_ARCH__ >= 900
-    if (threadIdx.x >= 2 || share.begin >= share.end) return;
-    const void* from = static_cast<const Element*>(threadIdx.x == 0 ? args.k : args.v) + cache + size_t{share.begin} * args.head_dim;
-    const uint32_t bytes = (share.end - share.begin) * args.head_dim * static_cast<uint32_t>(sizeof(Element));
-    asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(from), "r"(bytes) : "memory");
-#endif
 }
 
 /// A part: out [head_dim], not divided by sum, then max and sum; a multiple of 16 bytes.
@@ -134,7 +110,7 @@ __device__ bool is_last_arrival(uint32_t* counter, uint32_t n) {
 }
 
 /// Adds up the parts of n_heads heads in order of the context, a warp to a head, with many loads in flight. rows: scratch
-/// in shared memory, HEADS of padded(DIM) values.
+/// in shared memory, HEADS of DIM values.
 template <uint32_t WARPS, int DIM>
 __device__ void combine(const AttentionArgs& args, const float* parts, uint32_t n_parts, uint32_t n_splits, uint32_t first_head,
                         uint32_t n_heads, float* rows) {
@@ -179,30 +155,21 @@ __device__ void combine(const AttentionArgs& args, const float* parts, uint32_t 
                     total.w = fmaf(weight, part[i].w, total.w);
                 }
             }
-            *reinterpret_cast<float4*>(rows + h * padded(DIM) + dim) = make_float4(total.x * factor, total.y * factor, total.z * factor, total.w * factor);
+            *reinterpret_cast<float4*>(rows + h * DIM + dim) = make_float4(total.x * factor, total.y * factor, total.z * factor, total.w * factor);
         }
         __syncwarp();
         delay_point();
         // 32 dimensions at a time: store() wants whole groups.
-        for (uint32_t dim = lane; dim < args.head_dim; dim += 32) store(args, 0, first_head + h, dim, rows[h * padded(DIM) + dim]);
+        for (uint32_t dim = lane; dim < args.head_dim; dim += 32) store(args, 0, first_head + h, dim, rows[h * DIM + dim]);
     }
 }
 
-/// A block's shared memory.
-template <template <int> class Warp, int DIM>
-struct BlockMemory {
-    WarpResult<DIM> results[warps_for(DIM)];
-    typename Warp<DIM>::Queries queries;
-    alignas(16) float turned_q[HEADS * padded(DIM)];
-};
-
-template <template <int> class Warp, int DIM, bool FUSED>
-__global__ void __launch_bounds__(warps_for(DIM) * 32, DIM <= 128 ? 2 : 1) attention_decode_kernel(const __grid_constant__ DecodeArgs decode) {
-    using Element = typename Warp<DIM>::Element;
-    constexpr uint32_t WARPS = warps_for(DIM), BLOCK_KEYS = WARPS * TILE_KEYS;
-    extern __shared__ __align__(16) uint8_t dynamic[];
-    auto& memory = *reinterpret_cast<BlockMemory<Warp, DIM>*>(dynamic);
-    WarpResult<DIM>* const results = memory.results;
+template <class Warp, int DIM>
+__global__ void __launch_bounds__(Warp::WARPS * 32, DIM <= 128 ? 2 : 1) attention_decode_kernel(const __grid_constant__ DecodeArgs decode) {
+    using Element = typename Warp::Element;
+    constexpr uint32_t WARPS = Warp::WARPS, BLOCK_KEYS = WARPS * TILE_KEYS;
+    extern __shared__ __align__(128) uint8_t dynamic[];  // what each warp has for itself, then what all share
+    auto& shared = *reinterpret_cast<typename Warp::Shared*>(dynamic + WARPS * decode.ring.warp_bytes);
     const AttentionArgs& args = decode.common;
     Timeline times(args.k);
     const uint32_t warp = threadIdx.x / 32, row = blockIdx.z;
@@ -212,59 +179,51 @@ __global__ void __launch_bounds__(warps_for(DIM) * 32, DIM <= 128 ? 2 : 1) atten
     const uint32_t first_head = kv_head * per_kv_head + first_in_group;
     const uint32_t n_heads = min(HEADS, per_kv_head - first_in_group);
     const size_t cache = size_t{kv_head} * args.capacity * args.head_dim;
-    release_successor();
-    std::conditional_t<FUSED, HeadIntake<WARPS, DIM / 64>, NoIntake> intake(decode.rope, first_head, n_heads, kv_head);
-    if constexpr (FUSED) {
-        if (split < decode.n_splits) {
-            const uint32_t likely = min(*static_cast<const volatile uint32_t*>(&args.state->seq_len), args.capacity);
-            prefetch_share<Element>(args, cache, share_of<BLOCK_KEYS>(likely, decode.n_splits, split));
-        }
-    }
-    wait_for_predecessor();
-    times.pass(Point::RELEASED);
-    if (split >= decode.n_splits) return;
-
-    if constexpr (FUSED) intake.load();
-    const uint32_t seq_len = min(__ldcg(&args.state->seq_len) + row, args.capacity), position = __ldcg(&args.state->position);
+    const auto result_of = [&](uint32_t w) -> WarpResult<DIM>& { return *reinterpret_cast<WarpResult<DIM>*>(dynamic + w * decode.ring.warp_bytes); };
+    if (X_RELEASE == 0) release_successor();
+    HeadIntake<Warp> intake(decode.rope, first_head, n_heads, kv_head);
+    Warp state(static_cast<const Element*>(args.k) + cache, static_cast<const Element*>(args.v) + cache, args.head_dim,
+               dynamic + warp * decode.ring.warp_bytes, decode.ring, shared);
+    if (!decode.early) wait_for_predecessor();
+    const uint32_t position = __ldcg(&args.state->position), seq_len = min(__ldcg(&args.state->seq_len) + row, args.capacity);
     const auto [n_parts, begin, end] = share_of<BLOCK_KEYS>(seq_len, decode.n_splits, split);
-    if (split >= n_parts) return;
-
-    {
-        const float* q = args.q + row * args.q_stride + size_t{first_head} * args.head_dim;
-        uint32_t q_stride = args.head_dim;
-        if constexpr (FUSED) {
-            intake.template finish<Element>(memory.turned_q, position, end == seq_len);
-            q = memory.turned_q;
-            q_stride = padded(args.head_dim);
-        }
-        Warp<DIM> state;
-        state.begin(q, q_stride, n_heads, args.head_dim, args.scale, memory.queries);
-        __syncthreads();
-        times.pass(Point::INPUT_READY);
-        state.attend(static_cast<const Element*>(args.k) + cache, static_cast<const Element*>(args.v) + cache,
-                     begin + warp * TILE_KEYS, BLOCK_KEYS, end);
-        state.finish(results[warp]);
+    const bool has_part = split < min(n_parts, decode.n_splits);
+    const bool has_newest = decode.rope.k_cache != nullptr && end == seq_len && position < args.capacity;
+    if (has_part) {
+        state.begin(begin + warp * TILE_KEYS, BLOCK_KEYS, end);
+        intake.compute_angles(position);
     }
+    if (decode.early) wait_for_predecessor();
+    times.pass(Point::RELEASED);
+    if (!has_part) return;
+
+    intake.take(shared, args.scale, row, position, has_newest);
+    __syncthreads();
+    if (X_RELEASE == 1) release_successor();
+    times.pass(Point::INPUT_READY);
+    state.attend(has_newest ? position : NO_KEY);
+    __syncwarp();
+    state.finish(result_of(warp));
     __syncthreads();
     times.pass(Point::COMPUTED);
 
     const uint32_t lane = threadIdx.x % 32;
     for (uint32_t h = warp; h < n_heads; h += WARPS) {
         float weights[WARPS];
-        float largest = results[0].max[h], sum = 0;
+        float largest = result_of(0).max[h], sum = 0;
 #pragma unroll
-        for (uint32_t w = 1; w < WARPS; ++w) largest = fmaxf(largest, results[w].max[h]);
+        for (uint32_t w = 1; w < WARPS; ++w) largest = fmaxf(largest, result_of(w).max[h]);
 #pragma unroll
         for (uint32_t w = 0; w < WARPS; ++w) {
-            weights[w] = exp2f(results[w].max[h] - largest);
-            sum = fmaf(weights[w], results[w].sum[h], sum);
+            weights[w] = exp2f(result_of(w).max[h] - largest);
+            sum = fmaf(weights[w], result_of(w).sum[h], sum);
         }
         const float factor = n_parts == 1 ? 1.f / sum : 1.f;
         float* part = decode.scratch.parts + (size_t{first_head + h} * decode.n_splits + split) * part_values(args.head_dim);
         for (uint32_t dim = lane; dim < args.head_dim; dim += 32) {
             float value = 0;
 #pragma unroll
-            for (uint32_t w = 0; w < WARPS; ++w) value = fmaf(weights[w], results[w].at(h, dim), value);
+            for (uint32_t w = 0; w < WARPS; ++w) value = fmaf(weights[w], result_of(w).out[h][dim], value);
             delay_point();
             if (n_parts == 1) {
                 store(args, row, first_head + h, dim, value * factor);
@@ -278,33 +237,60 @@ __global__ void __launch_bounds__(warps_for(DIM) * 32, DIM <= 128 ? 2 : 1) atten
         }
     }
     if (n_parts > 1 && is_last_arrival(decode.scratch.arrived + unit, n_parts)) {
-        combine<WARPS, DIM>(args, decode.scratch.parts, n_parts, decode.n_splits, first_head, n_heads, memory.turned_q);
+        combine<WARPS, DIM>(args, decode.scratch.parts, n_parts, decode.n_splits, first_head, n_heads, reinterpret_cast<float*>(dynamic));
     }
     times.pass(Point::END);
 }
 
 struct KernelEntry {
     void (*kernel)(DecodeArgs);
-    uint32_t threads, shared_bytes;
+    uint32_t warps, stage_bytes;
+    uint32_t result_bytes, common_bytes;  // of shared memory, per warp and per block
 };
-template <template <int> class Warp, int DIM, bool FUSED>
-constexpr KernelEntry entry() {
-    return {attention_decode_kernel<Warp, DIM, FUSED>, warps_for(DIM) * 32, sizeof(BlockMemory<Warp, DIM>)};
+template <template <int> class Warp, int DIM>
+KernelEntry entry(uint32_t head_dim) {
+    using W = Warp<DIM>;
+    return {attention_decode_kernel<W, DIM>, W::WARPS, W::stage_bytes(head_dim), sizeof(WarpResult<DIM>), sizeof(typename W::Shared)};
 }
 
-template <bool FUSED>
 KernelEntry kernel_of(TensorType kv_type, uint32_t head_dim) {
     const bool half = kv_type == TensorType::F16;
     if (head_dim % 8 != 0 || head_dim > MAX_HEAD_DIM) fail(REPRISE_INTERNAL, "attention: heads of %u", head_dim);
-    if (head_dim <= 64) return half ? entry<HalfWarp, 64, FUSED>() : entry<FloatWarp, 64, FUSED>();
-    if (head_dim <= 128) return half ? entry<HalfWarp, 128, FUSED>() : entry<FloatWarp, 128, FUSED>();
-    return half ? entry<HalfWarp, 256, FUSED>() : entry<FloatWarp, 256, FUSED>();
+    if (head_dim <= 64) return half ? entry<HalfWarp, 64>(head_dim) : entry<FloatWarp, 64>(head_dim);
+    if (head_dim <= 128) return half ? entry<HalfWarp, 128>(head_dim) : entry<FloatWarp, 128>(head_dim);
+    return half ? entry<HalfWarp, 256>(head_dim) : entry<FloatWarp, 256>(head_dim);
 }
 
-DecodeArgs decode_args(const AttentionArgs& args, const AttentionScratch& scratch, uint32_t max_splits) {
-    DecodeArgs decode = {args, scratch, head_groups(args.n_heads, args.n_kv_heads), 1, {}};
+/// As deep as a slot's shared memory allows.
+RingShape ring_shape(const KernelEntry& entry, uint32_t most_shared_bytes) {
+    RingShape ring = {0, entry.stage_bytes, entry.result_bytes};
+    if (entry.stage_bytes > 0) {
+        ring.n_stages = std::clamp((most_shared_bytes - entry.common_bytes) / entry.warps / entry.stage_bytes, 1u, MAX_STAGES);
+        ring.warp_bytes = std::max(ring.warp_bytes, ring.n_stages * ring.stage_bytes);
+    }
+    ring.warp_bytes = (ring.warp_bytes + CopyRing::LINE - 1) / CopyRing::LINE * CopyRing::LINE;
+    return ring;
+}
+uint32_t shared_bytes(const KernelEntry& entry, const RingShape& ring) { return entry.warps * ring.warp_bytes + entry.common_bytes; }
+
+/// Of q that is turned already.
+RopeKvArgs no_rope(const AttentionArgs& args) {
+    RopeKvArgs rope = {};
+    rope.qkv = const_cast<float*>(args.q);  // only the caches are written, and there are none
+    rope.row_stride = args.q_stride;
+    rope.n_heads = args.n_heads;
+    rope.n_kv_heads = args.n_kv_heads;
+    rope.head_dim = args.head_dim;
+    rope.state = args.state;
+    return rope;
+}
+
+DecodeArgs decode_args(const AttentionArgs& args, const RopeKvArgs& rope, const AttentionScratch& scratch, const KernelEntry& entry,
+                       const DeviceTraits& traits, uint32_t max_splits) {
+    DecodeArgs decode = {args, scratch, head_groups(args.n_heads, args.n_kv_heads), 1, {}, false, rope};
     const uint32_t n_units = args.n_kv_heads * decode.groups;
-    decode.n_splits = std::clamp(static_cast<uint32_t>(device_traits().n_sms) / n_units, 1u, max_splits);
+    decode.n_splits = std::clamp(static_cast<uint32_t>(traits.n_sms) / n_units, 1u, max_splits);
+    decode.ring = ring_shape(entry, slot_size(SlotSize::SMALL, traits).most);
     return decode;
 }
 
@@ -316,34 +302,34 @@ size_t attention_counters(uint32_t n_heads, uint32_t n_kv_heads) { return size_t
 
 void attention_decode(const AttentionArgs& args, TensorType kv_type, const AttentionScratch& scratch, cudaStream_t stream) {
     if (args.int8 != nullptr && args.head_dim % 32 != 0) fail(REPRISE_INTERNAL, "attention: no 8-bit output of heads of %u", args.head_dim);
-    const KernelEntry entry = kernel_of<false>(kv_type, args.head_dim);
-    const DecodeArgs decode = decode_args(args, scratch, MAX_SPLITS);
-    launch(entry.kernel, args.n_kv_heads * decode.groups * decode.n_splits, entry.threads, entry.shared_bytes, stream, decode);
+    const KernelEntry entry = kernel_of(kv_type, args.head_dim);
+    const DecodeArgs decode = decode_args(args, no_rope(args), scratch, entry, device_traits(), MAX_SPLITS);
+    launch(entry.kernel, args.n_kv_heads * decode.groups * decode.n_splits, entry.warps * 32, shared_bytes(entry, decode.ring), stream, decode);
 }
 
 void attention_fused(const AttentionArgs& args, const RopeKvArgs& rope, const AttentionScratch& scratch, Slot slot,
                      cudaStream_t stream) {
-    const KernelEntry entry = kernel_of<true>(rope.kv_type, args.head_dim);
-    DecodeArgs decode = decode_args(args, scratch, MAX_SPLITS);
-    decode.rope = rope;
-    // A block on every multiprocessor, of a slot's size: see slot_size().
+    const KernelEntry entry = kernel_of(rope.kv_type, args.head_dim);
     const DeviceTraits traits = device_traits();
+    DecodeArgs decode = decode_args(args, rope, scratch, entry, traits, MAX_SPLITS);
+    decode.early = true;
+    // A block on every multiprocessor, of a slot's size: see slot_size().
     const uint32_t grid = std::max(args.n_kv_heads * decode.groups * decode.n_splits, static_cast<uint32_t>(traits.n_sms));
-    launch(entry.kernel, grid, entry.threads, std::max(entry.shared_bytes, slot_size(slot, traits).least), stream, decode);
+    const uint32_t bytes = std::max(shared_bytes(entry, decode.ring), slot_size(slot.size, traits).least);
+    launch(entry.kernel, grid, entry.warps * 32, bytes, stream, decode);
 }
 
 /// One row per block, the context in one piece.
 void attention_prefill_by_row(const AttentionArgs& args, TensorType kv_type, uint32_t n, cudaStream_t stream) {
-    const KernelEntry entry = kernel_of<false>(kv_type, args.head_dim);
-    const DecodeArgs decode = decode_args(args, {}, 1);
-    launch(entry.kernel, dim3(args.n_kv_heads * decode.groups, 1, n), entry.threads, entry.shared_bytes, stream, decode);
+    const KernelEntry entry = kernel_of(kv_type, args.head_dim);
+    const DecodeArgs decode = decode_args(args, no_rope(args), {}, entry, device_traits(), 1);
+    launch(entry.kernel, dim3(args.n_kv_heads * decode.groups, 1, n), entry.warps * 32, shared_bytes(entry, decode.ring), stream, decode);
 }
 
 void load_attention_decode_kernels() {
     for (const TensorType type : {TensorType::F16, TensorType::F32}) {
         for (const uint32_t head_dim : {64u, 128u, 256u}) {
-            load_kernel_with_shared_memory(kernel_of<false>(type, head_dim).kernel);
-            load_kernel_with_shared_memory(kernel_of<true>(type, head_dim).kernel);
+            load_kernel_with_shared_memory(kernel_of(type, head_dim).kernel);
         }
     }
 }

@@ -1,6 +1,7 @@
 // Many rows against float16 keys and values on tensor cores, tile by tile with online softmax (FlashAttention-2, Dao,
 // https://arxiv.org/abs/2307.08691). A block takes 64 rows of one head, each of its warps 16 of them.
 #include "cuda/attention.h"
+#include "cuda/kv_layout.cuh"
 #include "cuda/launch.cuh"
 #include "cuda/tensor_core.cuh"
 
@@ -34,7 +35,8 @@ struct Shape {
         for (uint32_t i = threadIdx.x; i < KEYS * CHUNKS; i += THREADS) {
             const uint32_t row = i / CHUNKS, chunk = i % CHUNKS;
             const bool valid = first + row < end && chunk * 8 < head_dim;
-            copy16(to + offset(row, chunk), valid ? from + size_t{first + row} * head_dim + chunk * 8 : from, valid);
+            const uint32_t at = kv_chunk(first + row, chunk, head_dim) * 8;
+            copy16(to + offset(row, chunk), valid ? from + size_t{first + row} * head_dim + at : from, valid);
         }
     }
 };

@@ -1,7 +1,8 @@
 // How one warp attends to a share of the context for up to 8 heads that have their keys and values in common: online
 // softmax (Milakov and Gimelshein, https://arxiv.org/abs/1805.02867) over tiles of 16 keys.
 //
-// A warp type keeps its queries, maxima, sums and outputs in registers and finally writes them to WarpResult.
+// A warp type says what of the queries and the newest key and value the block shares (Shared) and how large a tile is in
+// shared memory (stage_bytes()), keeps maxima, sums and outputs in registers and finally writes them to WarpResult.
 #pragma once
 
 #include <cuda_fp16.h>
@@ -9,6 +10,9 @@
 #include <cstdint>
 
 #include "cuda/attention.h"
+#include "cuda/copy_ring.cuh"
+#include "cuda/kv_layout.cuh"
+#include "cuda/rope_head.cuh"
 #include "cuda/tensor_core.cuh"
 
 namespace reprise::cuda {
@@ -19,159 +23,200 @@ constexpr uint32_t TILE_KEYS = 16;  // of a warp: its rows
 /// exp2 of what follows never sees (-inf) - (-inf).
 constexpr float LOWEST = -1e30f;
 
+/// No key is the newest.
+constexpr uint32_t NO_KEY = ~0u;
+
+/// Of a warp's shared memory: stages that tiles are fetched into ahead of their use, and its size in all.
+struct RingShape {
+    uint32_t n_stages, stage_bytes, warp_bytes;
+};
+constexpr uint32_t MAX_STAGES = 6;
+
+/// Warps of a block: as many as leave a product's block room for its registers on the same multiprocessor.
+constexpr uint32_t warps_for(int dim) { return dim <= 128 ? 8 : 4; }
+
 /// In shared memory. out is not yet divided by sum; a warp without keys leaves max = LOWEST, sum = 0, out = 0.
 template <int DIM>
 struct WarpResult {
     float max[HEADS], sum[HEADS];
-    /// Where a dimension lies: apart so that lanes that write different heads and every eighth dimension meet different banks.
-    float out[HEADS][DIM + DIM / 8 + 1];
-    __device__ __forceinline__ float& at(uint32_t head, uint32_t dim) { return out[head][dim + dim / 8]; }
+    float out[HEADS][DIM + 4];  // apart so that lanes with eight dimensions of every second head meet different banks
 };
 
-__device__ __forceinline__ uint4 load16(const __half* from, bool valid) {
-    return valid ? *reinterpret_cast<const uint4*>(from) : make_uint4(0, 0, 0, 0);
-}
-
-/// float16 keys and values straight from global memory into the fragments of tensor-core products, no shared memory.
-///
-/// Scores are K Q^T (16 keys by 8 heads). The order in which the products sum the dimensions is free as long as both
-/// operands share it: a lane's 16 bytes of a row, dimensions 32 s + 8 t to + 7, are what it needs of two products.
-/// Outputs are V^T P^T (dimensions by heads): row r of tile i is dimension r * (DIM / 16) + i, so that a lane loads
-/// contiguous pieces of a row there too, and pairs up those of two keys.
+/// float16 keys and values, tile by tile into shared memory by bulk copies that begin before the queries are at hand, and
+/// from there into tensor-core products: scores are K Q^T (16 keys by 8 heads), outputs V^T P^T (dimensions by heads).
 template <int DIM>
-struct HalfWarp {
-    static constexpr int SLABS = DIM / 32;
-    static constexpr int TILES = DIM / 16;
+class HalfWarp {
+  public:
     using Element = __half;
+    static constexpr uint32_t WARPS = warps_for(DIM);
+    static constexpr uint32_t PAIRS = DIM / 64;
 
-    /// q / q_scale in two halves, whose sum it is: its rounding would show in the scores. A lane's operands of each slab.
-    struct Queries {
-        uint4 high[SLABS][32], low[SLABS][32];
+    struct Shared {
+        // q / q_scale in two halves, whose sum it is: its rounding would show in the scores. Rows apart so that the eight
+        // of a matrix lie in different banks.
+        alignas(16) __half high[HEADS][DIM + 8];
+        alignas(16) __half low[HEADS][DIM + 8];
+        float score_scale[HEADS];            // q_scale * scale * log2(e)
+        alignas(16) __half newest[2][DIM];   // key, value
+        uint64_t barriers[WARPS][MAX_STAGES];
+
+        /// Head number head, by a whole warp.
+        __device__ __forceinline__ void store_query(const RopeKvArgs& rope, uint32_t head, const TurnedHead<PAIRS>& q, float scale) {
+            float largest = 0;
+            q.for_each(rope, [&](uint32_t, float x) { largest = fmaxf(largest, fabsf(x)); });
+            largest = __uint_as_float(__reduce_max_sync(~0u, __float_as_uint(largest)));
+            const float q_scale = power_of_two_above(largest), inverse = 1.f / q_scale;  // exact both
+            q.for_each(rope, [&](uint32_t dim, float x) {
+                const __half rounded = __float2half_rn(x * inverse);
+                high[head][dim] = rounded;
+                low[head][dim] = __float2half_rn(x * inverse - __half2float(rounded));
+            });
+            const uint32_t lane = threadIdx.x % 32;
+            for (uint32_t dim = rope.head_dim + lane; dim < DIM; dim += 32) high[head][dim] = low[head][dim] = __float2half_rn(0.f);
+            if (lane == 0) score_scale[head] = q_scale * scale * 1.44269504f;
+        }
+        __device__ __forceinline__ void store_newest(const RopeKvArgs& rope, bool is_value, const TurnedHead<PAIRS>& x) {
+            x.store(rope, newest[is_value]);
+        }
     };
-    const Queries* queries;                      // in shared memory, all warps' own
-    float score_scale[2];                        // of heads 2t and 2t + 1: q_scale * scale * log2(e)
-    float max[2], sum[2];                        // sum: of this lane's keys alone
-    float out[TILES][4];
-    uint32_t head_dim, lane;
 
-    /// q: the first head's; n_heads of them, stride values apart. Every warp of the block writes some of shared, and the
-    /// block meets at a barrier before attend().
-    __device__ void begin(const float* q, uint32_t stride, uint32_t n_heads, uint32_t dim, float scale, Queries& shared) {
-        head_dim = dim;
-        lane = threadIdx.x % 32;
-        queries = &shared;
-        const uint32_t g = lane / 4, t = lane % 4;
-        float values[SLABS][8];
-        float largest = 0;
-#pragma unroll
-        for (int s = 0; s < SLABS; ++s) {
-            const uint32_t first = s * 32 + t * 8;
-            const bool valid = g < n_heads && first < dim;
-#pragma unroll
-            for (int i = 0; i < 8; i += 4) {
-                const float4 four = valid ? *reinterpret_cast<const float4*>(q + g * stride + first + i) : make_float4(0, 0, 0, 0);
-                *reinterpret_cast<float4*>(values[s] + i) = four;
-            }
-#pragma unroll
-            for (int i = 0; i < 8; ++i) largest = fmaxf(largest, fabsf(values[s][i]));
-        }
-        largest = fmaxf(largest, __shfl_xor_sync(~0u, largest, 1));
-        largest = fmaxf(largest, __shfl_xor_sync(~0u, largest, 2));
-        const float q_scale = power_of_two_above(largest), inverse = 1.f / q_scale;  // exact both
-#pragma unroll
-        for (int s = 0; s < SLABS; ++s) {
-            if (s % (blockDim.x / 32) != threadIdx.x / 32) continue;
-            uint32_t high_words[4], low_words[4];
-#pragma unroll
-            for (int i = 0; i < 4; ++i) {
-                const float x = values[s][2 * i] * inverse, y = values[s][2 * i + 1] * inverse;
-                const __half2 high = __floats2half2_rn(x, y);
-                high_words[i] = *reinterpret_cast<const uint32_t*>(&high);
-                low_words[i] = pack_half2(x - __low2float(high), y - __high2float(high));
-            }
-            shared.high[s][lane] = make_uint4(high_words[0], high_words[1], high_words[2], high_words[3]);
-            shared.low[s][lane] = make_uint4(low_words[0], low_words[1], low_words[2], low_words[3]);
-        }
-        const float own = q_scale * scale * 1.44269504f;
-        score_scale[0] = __shfl_sync(~0u, own, 2 * t * 4);
-        score_scale[1] = __shfl_sync(~0u, own, (2 * t + 1) * 4);
-        max[0] = max[1] = LOWEST;
-        sum[0] = sum[1] = 0;
-#pragma unroll
-        for (int i = 0; i < TILES; ++i) {
-#pragma unroll
-            for (int j = 0; j < 4; ++j) out[i][j] = 0;
+    /// Tiles of keys and of values take stages in turns.
+    static uint32_t stage_bytes(uint32_t head_dim) { return TILE_KEYS * head_dim * 2 + (head_dim % 64 == 0 ? 0 : CopyRing::LINE); }
+
+    /// k, v: the KV head's rows of head_dim values in memory. own: shared memory of this warp, ring.n_stages stages.
+    __device__ HalfWarp(const void* k, const void* v, uint32_t head_dim, uint8_t* own, const RingShape& ring, Shared& shared)
+        : k_(static_cast<const __half*>(k)),
+          v_(static_cast<const __half*>(v)),
+          head_dim_(head_dim),
+          lane_(threadIdx.x % 32),
+          n_stages_(ring.n_stages),
+          shared_(shared),
+          ring_(own, shared.barriers[threadIdx.x / 32], ring.n_stages, ring.stage_bytes, threadIdx.x % 32) {}
+
+    /// Starts to fetch the first of the tiles first, first + stride, ... that begin before end.
+    __device__ __forceinline__ void begin(uint32_t first, uint32_t stride, uint32_t end) {
+        taking_ = fetching_ = first;
+        stride_ = stride;
+        end_ = end;
+#pragma unroll 1
+        for (uint32_t i = 0; i < n_stages_; ++i) fetch_next();
+    }
+
+    /// Attends to the tiles, once the block has met at a barrier behind its store_query()s. The newest key and value come
+    /// from shared memory.
+    __device__ __forceinline__ void attend(uint32_t newest) {
+        const uint32_t t = lane_ % 4;
+        const float score_scale[2] = {shared_.score_scale[2 * t], shared_.score_scale[2 * t + 1]};
+#pragma unroll 1
+        for (; taking_ < end_; taking_ += stride_) {
+            uint8_t* tile = ring_.take();
+            const bool has_newest = newest - taking_ < TILE_KEYS;
+            if (has_newest) put_newest(tile, newest, 0);
+            float scores[4];
+            multiply_keys(tile, scores);
+            __syncwarp();
+            fetch_next();
+
+            const uint32_t valid = min(end_ - taking_, TILE_KEYS);
+            uint32_t weights[2];
+            weigh(scores, score_scale, valid, weights);
+
+            tile = ring_.take();
+            if (has_newest) put_newest(tile, newest, 1);
+            if (valid < TILE_KEYS) clear_rows(tile, valid);
+            add_values(tile, weights);
+            __syncwarp();
+            fetch_next();
         }
     }
 
-    struct Keys {
-        uint4 rows[SLABS][2];
+    __device__ void finish(WarpResult<DIM>& result) {
+        const uint32_t g = lane_ / 4, t = lane_ % 4;
+#pragma unroll
+        for (int j = 0; j < 2; ++j) {
+#pragma unroll
+            for (int offset = 4; offset < 32; offset *= 2) sum_[j] += __shfl_xor_sync(~0u, sum_[j], offset);
+            if (g == 0) {
+                result.max[2 * t + j] = max_[j];
+                result.sum[2 * t + j] = sum_[j];
+            }
+#pragma unroll
+            for (int i = 0; i < SLICES; ++i) {
+                result.out[2 * t + j][i * 16 + g] = out_[i][j];
+                result.out[2 * t + j][i * 16 + g + 8] = out_[i][j + 2];
+            }
+        }
+    }
+
+  private:
+    static constexpr int SLICES = DIM / 16;  // of a row: what one product takes of it
+
+    __device__ __forceinline__ void fetch_next() {
+        if (fetching_ >= end_) return;
+        const uint32_t rows = min(end_ - fetching_, TILE_KEYS);
+        const __half* from = (fetches_values_ ? v_ : k_) + size_t{fetching_} * head_dim_;
+        ring_.fetch(reinterpret_cast<const uint8_t*>(from), 1, rows * head_dim_ * 2, 0);
+        if (fetches_values_) fetching_ += stride_;
+        fetches_values_ = !fetches_values_;
+    }
+
+    /// Where chunks 2 slice and 2 slice + odd of a tile's row lie in it. Dimensions behind the head are any that are there:
+    /// queries have zeros for them, and nobody reads outputs of them.
+    class RowOfTile {
+      public:
+        __device__ __forceinline__ RowOfTile(const uint8_t* tile, uint32_t row, uint32_t odd, uint32_t head_dim)
+            : begin_(shared_address(tile) + row * head_dim * 2), swizzle_(kv_chunk(row, odd, head_dim) * 16), odd_(odd), head_dim_(head_dim) {}
+        __device__ __forceinline__ uint32_t operator[](uint32_t slice) const {
+            if (slice * 16 + odd_ * 8 >= head_dim_) slice = 0;
+            return begin_ + (slice * 32 ^ swizzle_);
+        }
+
+      private:
+        uint32_t begin_, swizzle_, odd_, head_dim_;
     };
-    __device__ Keys load_keys(const __half* k, uint32_t first, uint32_t end) const {
-        Keys keys;
-        const uint32_t g = lane / 4, t = lane % 4;
-#pragma unroll
-        for (int s = 0; s < SLABS; ++s) {
-#pragma unroll
-            for (int half = 0; half < 2; ++half) {
-                const uint32_t key = first + g + half * 8, dim = s * 32 + t * 8;
-                keys.rows[s][half] = load16(k + size_t{key} * head_dim + dim, key < end && dim < head_dim);
-            }
+
+    /// All lanes; tiles begin at multiples of 16, so a key has its place in the tile by its low bits.
+    __device__ __forceinline__ void put_newest(uint8_t* tile, uint32_t key, uint32_t is_value) {
+        for (uint32_t chunk = lane_; chunk * 8 < head_dim_; chunk += 32) {
+            uint8_t* to = tile + key % TILE_KEYS * head_dim_ * 2 + kv_chunk(key, chunk, head_dim_) * 16;
+            *reinterpret_cast<uint4*>(to) = reinterpret_cast<const uint4*>(shared_.newest[is_value])[chunk];
         }
-        return keys;
+        __syncwarp();
     }
 
-    /// Words of 2 dimensions each of TILES consecutive dimensions of a row of v.
-    __device__ void load_value_piece(uint32_t* words, const __half* v, uint32_t key, uint32_t piece, uint32_t end) const {
-        const uint32_t dim = piece * TILES;
-        const __half* from = v + size_t{key} * head_dim + dim;
-        if constexpr (TILES == 4) {
-            uint2 x = make_uint2(0, 0);
-            if (key < end && dim < head_dim) x = *reinterpret_cast<const uint2*>(from);
-            words[0] = x.x;
-            words[1] = x.y;
-        } else {
-#pragma unroll
-            for (int i = 0; i < TILES / 8; ++i) {
-                const uint4 x = load16(from + i * 8, key < end && dim + i * 8 < head_dim);
-                words[i * 4] = x.x;
-                words[i * 4 + 1] = x.y;
-                words[i * 4 + 2] = x.z;
-                words[i * 4 + 3] = x.w;
-            }
-        }
+    /// What lies there by chance could be infinite, which a weight of zero does not undo.
+    __device__ __forceinline__ void clear_rows(uint8_t* tile, uint32_t first) {
+        for (uint32_t i = first * head_dim_ / 8 + lane_; i < TILE_KEYS * head_dim_ / 8; i += 32) reinterpret_cast<uint4*>(tile)[i] = make_uint4(0, 0, 0, 0);
+        __syncwarp();
     }
 
-    /// Attends to keys first to first + 15 (those before end), which lie in keys.
-    __device__ void step(const Keys& keys, const __half* v, uint32_t first, uint32_t end) {
-        const uint32_t g = lane / 4, t = lane % 4;
-        uint32_t values[4][TILES / 2];  // keys 2t, 2t + 1, 2t + 8, 2t + 9; pieces g (first two below) and g + 8
-        uint32_t values_behind[4][TILES / 2];
-#pragma unroll
-        for (int i = 0; i < 4; ++i) {
-            const uint32_t key = first + 2 * t + i % 2 + i / 2 * 8;
-            load_value_piece(values[i], v, key, g, end);
-            load_value_piece(values_behind[i], v, key, g + 8, end);
-        }
-
+    __device__ __forceinline__ void multiply_keys(const uint8_t* tile, float* scores) const {
+        const RowOfTile row(tile, lane_ % 16, lane_ / 16, head_dim_);
+        const uint32_t query = shared_address(&shared_.high[lane_ % 8][lane_ / 8 * 8]);
+        constexpr uint32_t TO_LOW = sizeof(shared_.high);
         // Four sums, so that no product waits for the one before it.
         float sums[4][4] = {};
 #pragma unroll
-        for (int s = 0; s < SLABS; ++s) {
-            const uint4 &a = keys.rows[s][0], &b = keys.rows[s][1];
-            const uint32_t even[4] = {a.x, b.x, a.y, b.y}, odd[4] = {a.z, b.z, a.w, b.w};
-            const uint4 high = queries->high[s][lane], low = queries->low[s][lane];
-            const uint32_t high_even[2] = {high.x, high.y}, high_odd[2] = {high.z, high.w};
-            const uint32_t low_even[2] = {low.x, low.y}, low_odd[2] = {low.z, low.w};
-            multiply(sums[0], even, high_even);
-            multiply(sums[1], odd, high_odd);
-            multiply(sums[2], even, low_even);
-            multiply(sums[3], odd, low_odd);
+        for (int s = 0; s < SLICES; s += 2) {
+            uint32_t high[4], low[4], keys[2][4];
+            load_matrices(high, query + s * 32);
+            load_matrices(low, query + TO_LOW + s * 32);
+#pragma unroll
+            for (int i = 0; i < 2; ++i) load_matrices(keys[i], row[s + i]);
+#pragma unroll
+            for (int i = 0; i < 2; ++i) {
+                multiply(sums[i], keys[i], high + 2 * i);
+                multiply(sums[2 + i], keys[i], low + 2 * i);
+            }
         }
-        float scores[4];
 #pragma unroll
         for (int i = 0; i < 4; ++i) scores[i] = (sums[0][i] + sums[1][i]) + (sums[2][i] + sums[3][i]);
-        const bool low_valid = first + g < end, high_valid = first + g + 8 < end;
+    }
+
+    /// Scores of valid keys to weights, as the operand of add_values().
+    __device__ __forceinline__ void weigh(const float* scores, const float* score_scale, uint32_t valid, uint32_t* weights) {
+        const uint32_t g = lane_ / 4;
+        const bool low_valid = g < valid, high_valid = g + 8 < valid;
         float p[4];
 #pragma unroll
         for (int j = 0; j < 2; ++j) {
@@ -180,53 +225,29 @@ struct HalfWarp {
             float largest = fmaxf(low, high);
 #pragma unroll
             for (int offset = 4; offset < 32; offset *= 2) largest = fmaxf(largest, __shfl_xor_sync(~0u, largest, offset));
-            largest = fmaxf(largest, max[j]);
-            const float decay = exp2f(max[j] - largest);
-            max[j] = largest;
+            largest = fmaxf(largest, max_[j]);
+            const float decay = exp2f(max_[j] - largest);
+            max_[j] = largest;
             p[j] = low_valid ? exp2f(low - largest) : 0.f;
             p[j + 2] = high_valid ? exp2f(high - largest) : 0.f;
-            sum[j] = sum[j] * decay + p[j] + p[j + 2];
+            sum_[j] = sum_[j] * decay + p[j] + p[j + 2];
 #pragma unroll
-            for (int i = 0; i < TILES; ++i) {
-                out[i][j] *= decay;
-                out[i][j + 2] *= decay;
+            for (int i = 0; i < SLICES; ++i) {
+                out_[i][j] *= decay;
+                out_[i][j + 2] *= decay;
             }
         }
-        const uint32_t weights[2] = {transpose_matrix(pack_half2(p[0], p[1])), transpose_matrix(pack_half2(p[2], p[3]))};
-#pragma unroll
-        for (int w = 0; w < TILES / 2; ++w) {
-#pragma unroll
-            for (int odd = 0; odd < 2; ++odd) {
-                const uint32_t select = odd ? 0x7632 : 0x5410;
-                const uint32_t a[4] = {__byte_perm(values[0][w], values[1][w], select),
-                                       __byte_perm(values_behind[0][w], values_behind[1][w], select),
-                                       __byte_perm(values[2][w], values[3][w], select),
-                                       __byte_perm(values_behind[2][w], values_behind[3][w], select)};
-                multiply(out[2 * w + odd], a, weights);
-            }
-        }
+        weights[0] = transpose_matrix(pack_half2(p[0], p[1]));
+        weights[1] = transpose_matrix(pack_half2(p[2], p[3]));
     }
 
-    /// Attends to the tiles first, first + stride, ... that begin before end.
-    __device__ void attend(const __half* k, const __half* v, uint32_t first, uint32_t stride, uint32_t end) {
-        for (; first < end; first += stride) step(load_keys(k, first, end), v, first, end);
-    }
-
-    __device__ void finish(WarpResult<DIM>& result) {
-        const uint32_t g = lane / 4, t = lane % 4;
+    __device__ __forceinline__ void add_values(const uint8_t* tile, const uint32_t* weights) {
+        const RowOfTile row(tile, lane_ % 8 + lane_ / 16 * 8, lane_ / 8 % 2, head_dim_);
 #pragma unroll
-        for (int j = 0; j < 2; ++j) {
-#pragma unroll
-            for (int offset = 4; offset < 32; offset *= 2) sum[j] += __shfl_xor_sync(~0u, sum[j], offset);
-            if (g == 0) {
-                result.max[2 * t + j] = max[j];
-                result.sum[2 * t + j] = sum[j];
-            }
-#pragma unroll
-            for (int i = 0; i < TILES; ++i) {
-                result.at(2 * t + j, g * TILES + i) = out[i][j];
-                result.at(2 * t + j, (g + 8) * TILES + i) = out[i][j + 2];
-            }
+        for (int s = 0; s < SLICES; ++s) {
+            uint32_t values[4];
+            load_matrices_transposed(values, row[s]);
+            multiply(out_[s], values, weights);
         }
     }
 
@@ -236,82 +257,111 @@ struct HalfWarp {
         if (exponent == 0 || exponent >= 0xfe) return 1.f;
         return __uint_as_float((exponent + 1) << 23);
     }
+
+    const __half *k_, *v_;
+    uint32_t head_dim_, lane_, n_stages_;
+    Shared& shared_;
+    CopyRing ring_;
+    uint32_t taking_ = 0, fetching_ = 0, stride_ = 0, end_ = 0;  // first keys of tiles
+    bool fetches_values_ = false;
+    float max_[2] = {LOWEST, LOWEST}, sum_[2] = {};              // of heads 2t and 2t + 1; sum: of this lane's keys alone
+    float out_[SLICES][4] = {};
 };
 
 /// float32 keys and values, float32 arithmetic: the reference, and sessions that ask for it.
 template <int DIM>
-struct FloatWarp {
-    static constexpr int VALUES = DIM / 32;  // of a lane: dimensions lane, lane + 32, ...
+class FloatWarp {
+  public:
     using Element = float;
+    static constexpr uint32_t WARPS = warps_for(DIM);
+    static constexpr uint32_t PAIRS = DIM / 64;
 
-    struct Queries {};
-    float q[HEADS][VALUES], out[HEADS][VALUES];
-    float max[HEADS], sum[HEADS];
-    float score_scale;
-    uint32_t n_heads, head_dim, lane;
+    struct Shared {
+        alignas(16) float q[HEADS][DIM];
+        float scale;
 
-    __device__ void begin(const float* first_q, uint32_t stride, uint32_t heads, uint32_t dim, float scale, Queries&) {
-        n_heads = heads;
-        head_dim = dim;
-        lane = threadIdx.x % 32;
-        score_scale = scale * 1.44269504f;
+        __device__ __forceinline__ void store_query(const RopeKvArgs& rope, uint32_t head, const TurnedHead<PAIRS>& turned, float scale) {
+            turned.store(rope, q[head]);
+            for (uint32_t dim = rope.head_dim + threadIdx.x % 32; dim < DIM; dim += 32) q[head][dim] = 0;
+            this->scale = scale;
+        }
+        /// Read from the cache, where the block has just put it.
+        __device__ __forceinline__ void store_newest(const RopeKvArgs&, bool, const TurnedHead<PAIRS>&) {}
+    };
+
+    static uint32_t stage_bytes(uint32_t) { return 0; }  // it reads the cache as it goes
+
+    __device__ FloatWarp(const void* k, const void* v, uint32_t head_dim, uint8_t*, const RingShape&, Shared& shared)
+        : k_(static_cast<const float*>(k)), v_(static_cast<const float*>(v)), head_dim_(head_dim), lane_(threadIdx.x % 32), shared_(shared) {
+#pragma unroll
+        for (int h = 0; h < HEADS; ++h) max_[h] = LOWEST;
+    }
+
+    __device__ void begin(uint32_t first, uint32_t stride, uint32_t end) {
+        first_ = first;
+        stride_ = stride;
+        end_ = end;
+    }
+    __device__ void attend(uint32_t) {
 #pragma unroll
         for (int h = 0; h < HEADS; ++h) {
-            max[h] = LOWEST;
-            sum[h] = 0;
 #pragma unroll
-            for (int i = 0; i < VALUES; ++i) {
-                const uint32_t d = lane + i * 32;
-                q[h][i] = h < n_heads && d < dim ? first_q[h * stride + d] : 0.f;
-                out[h][i] = 0;
+            for (int i = 0; i < VALUES; ++i) q_[h][i] = shared_.q[h][lane_ + i * 32];
+        }
+        const float score_scale = shared_.scale * 1.44269504f;
+        for (; first_ < end_; first_ += stride_) {
+            for (uint32_t key = first_; key < min(first_ + TILE_KEYS, end_); ++key) {
+                step(k_ + size_t{key} * head_dim_, v_ + size_t{key} * head_dim_, score_scale);
             }
-        }
-    }
-
-    __device__ void attend(const float* k, const float* v, uint32_t first, uint32_t stride, uint32_t end) {
-        for (; first < end; first += stride) {
-            const uint32_t tile_end = first + TILE_KEYS < end ? first + TILE_KEYS : end;
-            for (uint32_t key = first; key < tile_end; ++key) step(k + size_t{key} * head_dim, v + size_t{key} * head_dim);
-        }
-    }
-
-    __device__ void step(const float* k, const float* v) {
-        float key[VALUES], value[VALUES];
-#pragma unroll
-        for (int i = 0; i < VALUES; ++i) {
-            const uint32_t d = lane + i * 32;
-            key[i] = d < head_dim ? k[d] : 0.f;
-            value[i] = d < head_dim ? v[d] : 0.f;
-        }
-#pragma unroll
-        for (int h = 0; h < HEADS; ++h) {
-            if (h >= n_heads) break;
-            float score = 0;
-#pragma unroll
-            for (int i = 0; i < VALUES; ++i) score = fmaf(q[h][i], key[i], score);
-#pragma unroll
-            for (int offset = 16; offset > 0; offset /= 2) score += __shfl_xor_sync(~0u, score, offset);
-            score *= score_scale;
-            const float largest = fmaxf(max[h], score);
-            const float decay = exp2f(max[h] - largest), p = exp2f(score - largest);
-            max[h] = largest;
-            sum[h] = fmaf(sum[h], decay, p);
-#pragma unroll
-            for (int i = 0; i < VALUES; ++i) out[h][i] = fmaf(out[h][i], decay, p * value[i]);
         }
     }
 
     __device__ void finish(WarpResult<DIM>& result) {
 #pragma unroll
         for (int h = 0; h < HEADS; ++h) {
-            if (lane == 0) {
-                result.max[h] = max[h];
-                result.sum[h] = sum[h];
+            if (lane_ == 0) {
+                result.max[h] = max_[h];
+                result.sum[h] = sum_[h];
             }
 #pragma unroll
-            for (int i = 0; i < VALUES; ++i) result.at(h, lane + i * 32) = out[h][i];
+            for (int i = 0; i < VALUES; ++i) result.out[h][lane_ + i * 32] = out_[h][i];
         }
     }
+
+  private:
+    static constexpr int VALUES = DIM / 32;  // of a lane: dimensions lane, lane + 32, ...
+
+    __device__ void step(const float* k, const float* v, float score_scale) {
+        float key[VALUES], value[VALUES];
+#pragma unroll
+        for (int i = 0; i < VALUES; ++i) {
+            const uint32_t d = lane_ + i * 32;
+            key[i] = d < head_dim_ ? k[d] : 0.f;
+            value[i] = d < head_dim_ ? v[d] : 0.f;
+        }
+#pragma unroll
+        for (int h = 0; h < HEADS; ++h) {
+            float score = 0;
+#pragma unroll
+            for (int i = 0; i < VALUES; ++i) score = fmaf(q_[h][i], key[i], score);
+#pragma unroll
+            for (int offset = 16; offset > 0; offset /= 2) score += __shfl_xor_sync(~0u, score, offset);
+            score *= score_scale;
+            const float largest = fmaxf(max_[h], score);
+            const float decay = exp2f(max_[h] - largest), p = exp2f(score - largest);
+            max_[h] = largest;
+            sum_[h] = fmaf(sum_[h], decay, p);
+#pragma unroll
+            for (int i = 0; i < VALUES; ++i) out_[h][i] = fmaf(out_[h][i], decay, p * value[i]);
+        }
+    }
+
+    const float *k_, *v_;
+    uint32_t head_dim_, lane_;
+    Shared& shared_;
+    uint32_t first_ = 0, stride_ = 0, end_ = 0;
+    float q_[HEADS][VALUES], out_[HEADS][VALUES] = {};
+    float max_[HEADS], sum_[HEADS] = {};
 };
 
 }  // namespace reprise::cuda

@@ -212,7 +212,7 @@ void Forward::prefill_logits(uint32_t row, cudaStream_t stream) const {
 }
 
 uint32_t Forward::decode_launches(uint32_t sampling_kind) const {
-    if (fused_) return static_cast<uint32_t>(plan_.steps.size()) + 1 + sampler_launches(sampling_kind);
+    if (fused_) return static_cast<uint32_t>(plan_.steps.size()) + sampler_launches(sampling_kind);
     uint32_t n = 0;
     const auto products = [&](std::initializer_list<const Weight*> weights) {
         std::array<MatvecPart, 3> parts;

@@ -1,6 +1,5 @@
 // The fused decode step: five kernels a layer, each of which streams its weights while its predecessor still runs.
 //
-//   rope_table                               cosines and sines of the position
 //   embed                                    x = table[token]
 //   fused_project        norm, q k v, bias   -> qkv
 //   attention_fused      q/k norm, RoPE, KV scatter, attention -> attention
@@ -46,13 +45,12 @@ bool Forward::can_decode_fused() const {
 
 void Forward::decode_fused(cudaStream_t stream) const {
     const SessionBuffers& b = buffers_;
-    SlotTurns slots;
+    SlotTurns slots(b.tile_counters);
     const QkvStep* qkv = nullptr;
     bool feed_forward_is_bf16 = false;
     for (const Step& step : plan_.steps) {
         std::visit(Overloaded{
                        [&](const EmbedStep& s) {
-                           rope_table(weights_.rope_turns(), plan_.rope.n_rot, b.state, b.cos_sin, stream);
                            embed_rows(*weights_.matrix(s.table), &b.state->token, 1, b.x, stream);
                        },
                        [&](const QkvStep& s) {
@@ -64,9 +62,7 @@ void Forward::decode_fused(cudaStream_t stream) const {
                            qkv = &s;
                        },
                        [&](const AttentionStep& s) {
-                           RopeKvArgs rope = rope_args(*qkv);
-                           rope.cos_sin = b.cos_sin;
-                           attention_fused(attention_args(s), rope, b.attention_scratch, slots.next(), stream);
+                           attention_fused(attention_args(s), rope_args(*qkv), b.attention_scratch, slots.next(), stream);
                        },
                        [&](const GatedFeedForwardStep& s) {
                            const DeviceMatrix& gate = *weights_.matrix(s.gate);

@@ -11,11 +11,11 @@
 #include <algorithm>
 #include <array>
 
+#include "cuda/copy_ring.cuh"
 #include "cuda/fused_project.h"
 #include "cuda/launch.cuh"
 #include "cuda/linear_internal.h"
 #include "cuda/quant_dot.cuh"
-#include "cuda/weight_ring.cuh"
 
 namespace reprise::cuda {
 
@@ -49,6 +49,7 @@ struct FusedArgs {
     uint32_t n_stages, stage_bytes;
     uint32_t n_pieces;                  // of a block, at most
     uint32_t input_bytes, fixed_bytes;  // of shared memory: the input; input and partial sums
+    uint32_t x_trigger, x_delay;
 };
 
 enum class Epilogue {
@@ -113,7 +114,10 @@ struct Eight {
 
 /// Eights that a thread loads at once, and those among them whose norm weights it has before the input exists.
 constexpr uint32_t UNROLL = 2;
-constexpr uint32_t EARLY_NORMS = 1;
+#ifndef X_NORMS
+#define X_NORMS 2
+#endif
+constexpr uint32_t EARLY_NORMS = X_NORMS;
 
 struct NormEights {
     float4 weights[EARLY_NORMS][2];
@@ -134,6 +138,7 @@ struct NormEights {
 template <bool QUANTIZED>
 __device__ __forceinline__ float take_input(const FusedInput& input, const NormEights& early, uint32_t cols, uint8_t* out) {
     float squares = 0;
+#pragma unroll 1
     for (uint32_t base = 0; base < cols; base += UNROLL * blockDim.x * 8) {
         Eight x[UNROLL];
 #pragma unroll
@@ -178,11 +183,30 @@ __device__ __forceinline__ float take_input(const FusedInput& input, const NormE
     return squares;
 }
 
+/// Adds units first_unit to first_unit + n_units - 1 of the four rows of a tile, which lie in a stage.
+template <TensorType T>
+__device__ __forceinline__ void multiply_piece(const uint8_t* input, uint32_t cols, uint32_t units, uint32_t first_unit, uint32_t n_units,
+                                               const uint8_t* stage, uint32_t brick_bytes, uint32_t lane, float* acc) {
+    constexpr uint32_t STEP = is_quantized(T) ? BRICK_GROUPS : FLOAT_BRICK_WORDS;
+    // Float rows lie whole in the stage, bricks of quantised ones behind each other.
+#pragma unroll 1
+    for (uint32_t unit = lane; unit < n_units; unit += STEP) {
+        const auto x = Dot<T>::load_input(input, cols, units, first_unit + unit);
+        uint4 raw[Dot<T>::WORDS];
+        if constexpr (is_quantized(T)) {
+            Dot<T>::template load<SharedSource>(raw, stage, min(n_units - (unit - lane), STEP), lane);
+            stage += brick_bytes;
+        } else {
+            Dot<T>::template load<SharedSource>(raw, stage, n_units, unit);
+        }
+        Dot<T>::add(raw, x, acc);
+    }
+}
+
 /// A and B: the types of the parts (B is A where all are of one type).
 template <TensorType A, TensorType B, Epilogue E>
 __global__ void __launch_bounds__(MAX_THREADS, 2) fused_kernel(const __grid_constant__ FusedArgs args) {
     constexpr bool QUANTIZED = is_quantized(A);
-    constexpr int WORDS = std::max(Dot<A>::WORDS, Dot<B>::WORDS);
     constexpr uint32_t UNITS_PER_BRICK = QUANTIZED ? BRICK_GROUPS : FLOAT_BRICK_WORDS;
     extern __shared__ __align__(128) uint8_t shared[];
     __shared__ uint64_t barriers[MAX_WARPS][MAX_STAGES];
@@ -229,8 +253,13 @@ __global__ void __launch_bounds__(MAX_THREADS, 2) fused_kernel(const __grid_cons
     Cursor fetching = {warp, warp / args.pieces_per_tile, warp % args.pieces_per_tile};
     Cursor taking = fetching;
 
-    WeightRing ring(rings + warp * args.n_stages * args.stage_bytes, barriers[warp], args.n_stages, args.stage_bytes, lane);
-    release_successor();
+    CopyRing ring(rings + warp * args.n_stages * args.stage_bytes, barriers[warp], args.n_stages, args.stage_bytes, lane);
+    if (args.x_trigger == 0) release_successor();
+    if (args.x_delay > 0) {
+        const uint32_t start = clock();
+        while (clock() - start < args.x_delay) {
+        }
+    }
 
     const auto fetch_next = [&] {
         const Place place = place_tile(fetching.tile);
@@ -240,14 +269,15 @@ __global__ void __launch_bounds__(MAX_THREADS, 2) fused_kernel(const __grid_cons
         const uint32_t first_brick = fetching.piece_of_tile * args.piece_bricks;
         if constexpr (QUANTIZED) {
             const uint32_t offset = first_brick * layout.brick_bytes;
-            ring.fetch(tile + offset, 1, min(layout.bytes - offset, args.piece_bricks * layout.brick_bytes), 0);
+            ring.fetch(tile + offset, 1, min(layout.bytes - offset, args.piece_bricks * layout.brick_bytes), 0, second);
         } else {
             const uint32_t first_word = first_brick * UNITS_PER_BRICK;
             const uint32_t n = min(units - first_word, args.piece_bricks * UNITS_PER_BRICK);
-            ring.fetch(tile + first_word * 16, TILE_ROWS, n * 16, units * 16);
+            ring.fetch(tile + first_word * 16, TILE_ROWS, n * 16, units * 16, second);
         }
         advance(fetching);
     };
+#pragma unroll 1
     for (uint32_t i = 0; i < args.n_stages && fetching.piece < n_pieces; ++i) fetch_next();
     NormEights early;
     early.load(args.input, args.cols);
@@ -255,12 +285,7 @@ __global__ void __launch_bounds__(MAX_THREADS, 2) fused_kernel(const __grid_cons
     times.pass(Point::FETCHING);
     wait_for_predecessor();
     times.pass(Point::RELEASED);
-    float squares = take_input<QUANTIZED>(args.input, early, args.cols, input);
-    if (args.input.norm != nullptr) {
-#pragma unroll
-        for (int offset = 16; offset > 0; offset /= 2) squares += __shfl_xor_sync(~0u, squares, offset);
-        if (lane == 0) squares_of_warp[warp] = squares;
-    }
+    if (args.x_trigger == 1) release_successor();
     // The epilogue's first row of this thread, read now so that nobody waits for it then.
     const auto addend = [&](uint32_t i) {
         float sum = 0;
@@ -274,29 +299,27 @@ __global__ void __launch_bounds__(MAX_THREADS, 2) fused_kernel(const __grid_cons
         return sum;
     };
     const float first_addend = addend(threadIdx.x);
+    float squares = take_input<QUANTIZED>(args.input, early, args.cols, input);
+    if (args.input.norm != nullptr) {
+#pragma unroll
+        for (int offset = 16; offset > 0; offset /= 2) squares += __shfl_xor_sync(~0u, squares, offset);
+        if (lane == 0) squares_of_warp[warp] = squares;
+    }
     __syncthreads();
+    if (args.x_trigger == 2) release_successor();
     times.pass(Point::INPUT_READY);
 
+#pragma unroll 1
     for (; taking.piece < n_pieces; advance(taking)) {
+        const bool second = A != B && ring.tag();
         const uint8_t* stage = ring.take();
-        const bool second = is_second(place_tile(taking.tile));
         const uint32_t first_unit = taking.piece_of_tile * args.piece_bricks * UNITS_PER_BRICK;
         const uint32_t n_units = min(units - first_unit, args.piece_bricks * UNITS_PER_BRICK);
         float acc[TILE_ROWS] = {};
-        // Float rows lie whole in the stage, bricks of quantised ones behind each other.
-        for (uint32_t unit = lane; unit < n_units; unit += UNITS_PER_BRICK) {
-            const auto x = Dot<A>::load_input(input, args.cols, units, first_unit + unit);
-            uint4 raw[WORDS];
-            const uint32_t brick_units = QUANTIZED ? min(n_units - (unit - lane), UNITS_PER_BRICK) : n_units;
-            const uint32_t index = QUANTIZED ? lane : unit;
-            if (A != B && second) {
-                Dot<B>::template load<SharedSource>(raw, stage, brick_units, index);
-                Dot<B>::add(raw, x, acc);
-            } else {
-                Dot<A>::template load<SharedSource>(raw, stage, brick_units, index);
-                Dot<A>::add(raw, x, acc);
-            }
-            if constexpr (QUANTIZED) stage += args.layouts[second].brick_bytes;
+        if (second) {
+            multiply_piece<B>(input, args.cols, units, first_unit, n_units, stage, args.layouts[1].brick_bytes, lane, acc);
+        } else {
+            multiply_piece<A>(input, args.cols, units, first_unit, n_units, stage, args.layouts[0].brick_bytes, lane, acc);
         }
         __syncwarp();
         if (fetching.piece < n_pieces) fetch_next();
@@ -309,7 +332,8 @@ __global__ void __launch_bounds__(MAX_THREADS, 2) fused_kernel(const __grid_cons
     float factor = 1;
     if (args.input.norm != nullptr) {
         float sum = 0;
-        for (uint32_t w = 0; w < warps; ++w) sum += squares_of_warp[w];
+#pragma unroll
+        for (uint32_t w = 0; w < MAX_WARPS; ++w) sum += w < warps ? squares_of_warp[w] : 0.f;
         factor = rsqrtf(sum / static_cast<float>(args.cols) + args.input.eps);
     }
     const auto row_sum = [&](uint32_t local, uint32_t row) {
@@ -318,6 +342,7 @@ __global__ void __launch_bounds__(MAX_THREADS, 2) fused_kernel(const __grid_cons
         for (uint32_t i = 0; i < args.pieces_per_tile; ++i) sum += p[i * TILE_ROWS];
         return sum * factor;
     };
+#pragma unroll 1
     for (uint32_t i = threadIdx.x; i < n_tiles * TILE_ROWS; i += blockDim.x) {
         const uint32_t local = i / TILE_ROWS;
         if constexpr (E == Epilogue::SWIGLU) {
@@ -348,38 +373,46 @@ using Kernel = void (*)(FusedArgs);
 
 struct KernelEntry {
     TensorType a, b;
-    Kernel store, swiglu;
+    Epilogue epilogue;
+    Kernel kernel;
 };
 
-template <TensorType A, TensorType B = A>
+template <Epilogue E, TensorType A, TensorType B = A>
 constexpr KernelEntry entry() {
-    return {A, B, fused_kernel<A, B, Epilogue::STORE>, fused_kernel<A, B, Epilogue::SWIGLU>};
+    return {A, B, E, fused_kernel<A, B, E>};
 }
 
+// The types of a mix have their products in one kernel, also where a product has one of them alone: a step whose kernels
+// exceed the instruction cache together fetches all of them again and again, which costs more than the choice of type.
 const KernelEntry KERNELS[] = {
-    entry<TensorType::F32>(),
-    entry<TensorType::F16>(),
-    entry<TensorType::BF16>(),
-    entry<TensorType::Q4_0>(),
-    entry<TensorType::Q4_1>(),
-    entry<TensorType::Q8_0>(),
-    entry<TensorType::Q4_K>(),
-    entry<TensorType::Q5_K>(),
-    entry<TensorType::Q6_K>(),
-    entry<TensorType::Q4_K, TensorType::Q6_K>(),
-    entry<TensorType::Q5_K, TensorType::Q6_K>(),
+    entry<Epilogue::STORE, TensorType::F32>(),
+    entry<Epilogue::STORE, TensorType::F16>(),
+    entry<Epilogue::STORE, TensorType::BF16>(),
+    entry<Epilogue::STORE, TensorType::Q4_0>(),
+    entry<Epilogue::STORE, TensorType::Q4_1>(),
+    entry<Epilogue::STORE, TensorType::Q8_0>(),
+    entry<Epilogue::STORE, TensorType::Q4_K, TensorType::Q6_K>(),
+    entry<Epilogue::STORE, TensorType::Q5_K, TensorType::Q6_K>(),
+    entry<Epilogue::SWIGLU, TensorType::F32>(),
+    entry<Epilogue::SWIGLU, TensorType::F16>(),
+    entry<Epilogue::SWIGLU, TensorType::BF16>(),
+    entry<Epilogue::SWIGLU, TensorType::Q4_0>(),
+    entry<Epilogue::SWIGLU, TensorType::Q4_1>(),
+    entry<Epilogue::SWIGLU, TensorType::Q8_0>(),
+    entry<Epilogue::SWIGLU, TensorType::Q4_K>(),
+    entry<Epilogue::SWIGLU, TensorType::Q5_K>(),
+    entry<Epilogue::SWIGLU, TensorType::Q6_K>(),
+    entry<Epilogue::SWIGLU, TensorType::Q4_K, TensorType::Q6_K>(),
+    entry<Epilogue::SWIGLU, TensorType::Q5_K, TensorType::Q6_K>(),
 };
 
-const KernelEntry* find_entry(std::span<const MatvecPart> parts) {
-    const TensorType a = parts[0].matrix->type;
-    TensorType b = a;
+const KernelEntry* find_entry(std::span<const MatvecPart> parts, Epilogue epilogue) {
     for (const MatvecPart& part : parts) {
-        const TensorType type = part.matrix->type;
-        if (part.matrix->cols != parts[0].matrix->cols || (type != a && b != a && type != b)) return nullptr;
-        if (type != a) b = type;
+        if (part.matrix->cols != parts[0].matrix->cols) return nullptr;
     }
     for (const KernelEntry& e : KERNELS) {
-        if ((e.a == a && e.b == b) || (e.a == b && e.b == a)) return &e;
+        const auto takes = [&](const MatvecPart& part) { return part.matrix->type == e.a || part.matrix->type == e.b; };
+        if (e.epilogue == epilogue && std::ranges::all_of(parts, takes)) return &e;
     }
     return nullptr;
 }
@@ -392,7 +425,7 @@ uint32_t brick_bytes(TensorType type, const TileLayout& layout) {
 }
 
 void launch_fused(std::span<const MatvecPart> parts, Epilogue epilogue, const FusedInput& input, Slot slot, cudaStream_t stream) {
-    const KernelEntry* entry = find_entry(parts);
+    const KernelEntry* entry = find_entry(parts, epilogue);
     if (entry == nullptr || parts.size() > MAX_PARTS) fail(REPRISE_INTERNAL, "a fused product of matrices that do not go together");
     FusedArgs args = {};
     args.cols = parts[0].matrix->cols;
@@ -407,15 +440,21 @@ void launch_fused(std::span<const MatvecPart> parts, Epilogue epilogue, const Fu
     }
     if (epilogue == Epilogue::SWIGLU) args.n_tiles = tile_count(parts[0].matrix->rows);
 
+    static const char* xt = getenv("XT");
+    args.x_trigger = xt ? atoi(xt) : 0;
+    static const char* xd = getenv("XD");
+    args.x_delay = xd ? atoi(xd) : 0;
+    static const char* xs = getenv("XS");
+    const uint32_t max_stages = xs ? atoi(xs) : MAX_STAGES;
     const bool quantized = is_quantized(entry->a);
     const DeviceTraits traits = device_traits();
-    const SlotSize size = slot_size(slot, traits);
+    const SlotBytes size = slot_size(slot.size, traits);
     // A block without tiles only keeps its slot.
     const uint32_t grid = static_cast<uint32_t>(traits.n_sms);
     const uint32_t local = (args.n_tiles + grid - 1) / grid * (epilogue == Epilogue::SWIGLU ? 2 : 1);
     const uint32_t units_per_brick = quantized ? BRICK_GROUPS : FLOAT_BRICK_WORDS;
     const uint32_t bricks = (args.layouts[0].groups + units_per_brick - 1) / units_per_brick;
-    args.input_bytes = round_up((quantized ? args.cols / 32 * 40 : args.cols * 4), WeightRing::LINE);
+    args.input_bytes = round_up((quantized ? args.cols / 32 * 40 : args.cols * 4), CopyRing::LINE);
     const uint32_t brick = std::max(brick_bytes(entry->a, args.layouts[0]), brick_bytes(entry->b, args.layouts[1]));
     // Larger pieces mean fewer reductions, smaller ones an even share for every warp and room for two stages.
     uint32_t fixed, warps = MAX_WARPS;
@@ -424,8 +463,8 @@ void launch_fused(std::span<const MatvecPart> parts, Epilogue epilogue, const Fu
     for (;;) {
         args.pieces_per_tile = (bricks + args.piece_bricks - 1) / args.piece_bricks;
         args.n_pieces = local * args.pieces_per_tile;
-        fixed = round_up(args.input_bytes + args.n_pieces * TILE_ROWS * 4, WeightRing::LINE);
-        args.stage_bytes = round_up(args.piece_bricks * brick + WeightRing::LINE, WeightRing::LINE);
+        fixed = round_up(args.input_bytes + args.n_pieces * TILE_ROWS * 4, CopyRing::LINE);
+        args.stage_bytes = round_up(args.piece_bricks * brick + CopyRing::LINE, CopyRing::LINE);
         if (needed(2) <= size.most) break;
         if (args.piece_bricks > 1) {
             --args.piece_bricks;
@@ -436,15 +475,17 @@ void launch_fused(std::span<const MatvecPart> parts, Epilogue epilogue, const Fu
         }
     }
     const uint32_t room = fixed < size.most ? size.most - fixed : 0;
-    args.n_stages = std::clamp(room / (warps * args.stage_bytes), 1u, MAX_STAGES);
+    args.n_stages = std::clamp(room / (warps * args.stage_bytes), 1u, max_stages);
     args.fixed_bytes = fixed;
     const uint32_t shared_bytes = std::max(needed(args.n_stages), size.least);
-    launch(epilogue == Epilogue::SWIGLU ? entry->swiglu : entry->store, grid, warps * 32, shared_bytes, stream, args);
+    launch(entry->kernel, grid, warps * 32, shared_bytes, stream, args);
 }
 
 }  // namespace
 
-bool can_fuse(std::span<const MatvecPart> parts) { return parts.size() <= MAX_PARTS && parts[0].matrix->cols % 32 == 0 && find_entry(parts) != nullptr; }
+bool can_fuse(std::span<const MatvecPart> parts) {
+    return parts.size() <= MAX_PARTS && parts[0].matrix->cols % 32 == 0 && find_entry(parts, Epilogue::STORE) != nullptr;
+}
 
 void fused_project(std::span<const MatvecPart> parts, const FusedInput& input, Slot slot, cudaStream_t stream) {
     launch_fused(parts, Epilogue::STORE, input, slot, stream);
@@ -459,9 +500,7 @@ void fused_gated_feed_forward(const DeviceMatrix& gate, const DeviceMatrix& up, 
 bool writes_bf16(const DeviceMatrix& gate) { return is_quantized(gate.type); }
 
 void load_fused_kernels() {
-    for (const KernelEntry& e : KERNELS) {
-        for (const Kernel kernel : {e.store, e.swiglu}) load_kernel_with_shared_memory(kernel);
-    }
+    for (const KernelEntry& e : KERNELS) load_kernel_with_shared_memory(e.kernel);
 }
 
 }  // namespace reprise::cuda

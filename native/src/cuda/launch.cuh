@@ -1,7 +1,8 @@
 // Kernel launches with programmatic dependence (sm_90 and later): a kernel may start while its predecessor in the stream
 // still runs. Every kernel launched this way calls wait_for_predecessor() in all threads before it touches anything
-// that a kernel writes: before that it may read only what never changes after load, and write nothing. Since all of
-// them wait, completion is transitive along the stream.
+// that a kernel of the same step writes: before that it may read only what never changes after load or was complete
+// before the step began (launch_first()), and write nothing. Since all of them wait, completion is transitive along the
+// stream.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -98,33 +99,46 @@ inline DeviceTraits device_traits() {
 /// block per multiprocessor: a large one fits beside a small one, but neither two large ones nor a large one and two
 /// small ones. So a kernel's blocks settle one to a multiprocessor while its predecessor still runs; without that, two of
 /// them land on the multiprocessor that is free first, and the kernel takes twice as long.
-struct SlotSize {
-    uint32_t least, most;  // bytes of dynamic shared memory
+struct SlotBytes {
+    uint32_t least, most;  // of dynamic shared memory
 };
-inline SlotSize slot_size(Slot slot, const DeviceTraits& traits) {
+inline SlotBytes slot_size(SlotSize slot, const DeviceTraits& traits) {
     const uint32_t half = traits.shared_per_sm / 2;
     constexpr uint32_t REST = 10 * 1024;  // what the system takes of both, their static variables, and a margin
     if (half + REST > traits.shared_per_block) return {0, traits.shared_per_block - REST};  // no room for two anyway
-    return slot == Slot::LARGE ? SlotSize{half, half} : SlotSize{half / 2 + 2048, half - REST};
+    return slot == SlotSize::LARGE ? SlotBytes{half, half} : SlotBytes{half / 2 + 2048, half - REST};
 }
 
 /// If not null, gets the functions of the kernels that this thread launches: what a captured graph is checked against.
 inline thread_local std::vector<const void*>* launch_record = nullptr;
 
 template <typename... Params, typename... Args>
-void launch(void (*kernel)(Params...), dim3 grid, dim3 block, size_t shared_bytes, cudaStream_t stream, Args&&... args) {
-    cudaLaunchAttribute programmatic = {};
-    programmatic.id = cudaLaunchAttributeProgrammaticStreamSerialization;
-    programmatic.val.programmaticStreamSerializationAllowed = 1;
+void launch_kernel(bool programmatic, void (*kernel)(Params...), dim3 grid, dim3 block, size_t shared_bytes, cudaStream_t stream, Args&&... args) {
+    cudaLaunchAttribute attribute = {};
+    attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    attribute.val.programmaticStreamSerializationAllowed = 1;
     cudaLaunchConfig_t config = {};
     config.gridDim = grid;
     config.blockDim = block;
     config.dynamicSmemBytes = shared_bytes;
     config.stream = stream;
-    config.attrs = &programmatic;
-    config.numAttrs = device_traits().programmatic_launch ? 1 : 0;
+    config.attrs = &attribute;
+    config.numAttrs = programmatic ? 1 : 0;
     check(cudaLaunchKernelEx(&config, kernel, std::forward<Args>(args)...), "launching a kernel");
     if (launch_record != nullptr) launch_record->push_back(reinterpret_cast<const void*>(kernel));
+}
+
+/// Lets the kernel start while its predecessor runs, where the device can do that.
+template <typename... Params, typename... Args>
+void launch(void (*kernel)(Params...), dim3 grid, dim3 block, size_t shared_bytes, cudaStream_t stream, Args&&... args) {
+    launch_kernel(device_traits().programmatic_launch, kernel, grid, block, shared_bytes, stream, std::forward<Args>(args)...);
+}
+
+/// The first kernel of a step: it starts when everything before it has completed. So what earlier steps have left, and no
+/// kernel of this step writes, is there for all kernels of the step from their first instruction on.
+template <typename... Params, typename... Args>
+void launch_first(void (*kernel)(Params...), dim3 grid, dim3 block, size_t shared_bytes, cudaStream_t stream, Args&&... args) {
+    launch_kernel(false, kernel, grid, block, shared_bytes, stream, std::forward<Args>(args)...);
 }
 
 /// Loads the kernel now, so that a capture does not meet a lazy load.

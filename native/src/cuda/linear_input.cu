@@ -203,7 +203,7 @@ void swiglu(const float* gate, const float* up, size_t stride, uint32_t n, uint3
 void embed_rows(const DeviceMatrix& table, const int32_t* tokens, uint32_t n, float* x, cudaStream_t stream) {
     constexpr uint32_t threads = 256;
     const dim3 grid((table.cols + threads - 1) / threads, n);
-    launch(embed_kernel_of(table.type), grid, threads, 0, stream, table.data, tile_layout(table.type, table.cols),
+    launch_first(embed_kernel_of(table.type), grid, threads, 0, stream, table.data, tile_layout(table.type, table.cols),
            table.cols, tokens, x);
 }
 

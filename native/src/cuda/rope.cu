@@ -26,7 +26,7 @@ __global__ void __launch_bounds__(WARPS * 32) rope_kv_kernel(const __grid_consta
     HeadNorm<MAX_HEAD_PAIRS> norm;
     HeadAngles<MAX_HEAD_PAIRS> angles;
     norm.load(args, head);
-    angles.load(args, row);
+    angles.compute(args, position);
     turn_head(args, head, norm, angles, turned);
     delay_point();
     if (head < args.n_heads) {
@@ -36,23 +36,7 @@ __global__ void __launch_bounds__(WARPS * 32) rope_kv_kernel(const __grid_consta
     }
 }
 
-__global__ void rope_table_kernel(const double* turns, uint32_t n_rot, const DecodeState* state, float* cos_sin) {
-    release_successor();
-    wait_for_predecessor();
-    const uint32_t half = n_rot / 2;
-    for (uint32_t p = threadIdx.x; p < half; p += blockDim.x) {
-        const float2 cs = cos_sin_of(turns, p, state->position);
-        delay_point();
-        cos_sin[p] = cs.x;
-        cos_sin[half + p] = cs.y;
-    }
-}
-
 }  // namespace
-
-void rope_table(const double* turns, uint32_t n_rot, const DecodeState* state, float* cos_sin, cudaStream_t stream) {
-    launch(rope_table_kernel, 1, WARPS * 32, 0, stream, turns, n_rot, state, cos_sin);
-}
 
 void rope_kv(const RopeKvArgs& args, uint32_t n, cudaStream_t stream) {
     if (args.head_dim % 2 != 0 || args.head_dim > MAX_HEAD_PAIRS * 64) fail(REPRISE_INTERNAL, "rope: heads of %u", args.head_dim);
@@ -70,7 +54,6 @@ std::vector<double> rope_turns(const Rope& rope) {
 void load_rope_kernels() {
     load_kernel(rope_kv_kernel<__half>);
     load_kernel(rope_kv_kernel<float>);
-    load_kernel(rope_table_kernel);
 }
 
 }  // namespace reprise::cuda

@@ -21,7 +21,6 @@ struct RopeKvArgs {
     RopeStyle style;
     uint32_t n_rot;
     const double* turns;           // [n_rot / 2]: turns (angle / 2 pi) per position
-    const float* cos_sin;          // [n_rot]: cosines, then sines of state->position from rope_table(); null: from turns
     void *k_cache, *v_cache;       // [n_kv_heads][capacity][head_dim] of the layer, of the cache's type
     TensorType kv_type;            // F16 or F32
     uint32_t capacity;             // positions; nothing is written at or beyond it
@@ -31,9 +30,6 @@ struct RopeKvArgs {
 /// rms_norm of every q and k head where the norms are there, RoPE on q and k, k and v to the cache
 /// (kv_scatter_indirect: the position is read from device memory).
 void rope_kv(const RopeKvArgs& args, uint32_t n, cudaStream_t stream);
-
-/// Cosines and sines of state->position, once for all layers of a decode step. cos_sin: [n_rot].
-void rope_table(const double* turns, uint32_t n_rot, const DecodeState* state, float* cos_sin, cudaStream_t stream);
 
 /// The argument's turns: computed in double, since at position 100,000 a float angle is off by 0.004 radians.
 std::vector<double> rope_turns(const Rope& rope);

@@ -4,7 +4,9 @@
 #include <cuda_fp16.h>
 
 #include <cstdint>
+#include <type_traits>
 
+#include "cuda/kv_layout.cuh"
 #include "cuda/rope.h"
 
 namespace reprise::cuda {
@@ -38,16 +40,22 @@ template <uint32_t PAIRS>
 struct TurnedHead {
     float a[PAIRS], b[PAIRS];
 
-    template <class T>
-    __device__ __forceinline__ void store(const RopeKvArgs& args, T* out) const {
+    /// body(dimension, value) for each of the lane's.
+    template <class Body>
+    __device__ __forceinline__ void for_each(const RopeKvArgs& args, Body body) const {
 #pragma unroll
         for (uint32_t i = 0; i < PAIRS; ++i) {
             const uint32_t p = threadIdx.x % 32 + i * 32;
             if (p >= args.head_dim / 2) break;
             const HeadPair at = pair_of(args, p);
-            out[at.a] = to_cache<T>(a[i]);
-            out[at.b] = to_cache<T>(b[i]);
+            body(at.a, a[i]);
+            body(at.b, b[i]);
         }
+    }
+
+    template <class T>
+    __device__ __forceinline__ void store(const RopeKvArgs& args, T* out) const {
+        for_each(args, [&](uint32_t dim, float value) { out[dim] = to_cache<T>(value); });
     }
 };
 
@@ -100,19 +108,17 @@ struct HeadNorm {
     }
 };
 
-/// Cosines and sines of a lane's pairs at state->position + row.
+/// Cosines and sines of a lane's pairs at one position.
 template <uint32_t PAIRS>
 struct HeadAngles {
     float2 cos_sin[PAIRS];
 
-    __device__ __forceinline__ void load(const RopeKvArgs& args, uint32_t row) {
-        const uint32_t half = args.n_rot / 2;
+    __device__ __forceinline__ void compute(const RopeKvArgs& args, uint32_t position) {
 #pragma unroll
         for (uint32_t i = 0; i < PAIRS; ++i) {
             const uint32_t p = threadIdx.x % 32 + i * 32;
-            if (p >= half) break;
-            cos_sin[i] = args.cos_sin != nullptr ? make_float2(__ldcg(args.cos_sin + p), __ldcg(args.cos_sin + half + p))
-                                                 : cos_sin_of(args.turns, p, __ldcg(&args.state->position) + row);
+            if (p >= args.n_rot / 2) break;
+            cos_sin[i] = cos_sin_of(args.turns, p, position);
         }
     }
 };
@@ -160,7 +166,10 @@ __device__ __forceinline__ void store_to_cache(const RopeKvArgs& args, uint32_t 
     const bool is_v = head >= args.n_heads + args.n_kv_heads;
     const uint32_t kv_head = head - args.n_heads - (is_v ? args.n_kv_heads : 0);
     T* cache = static_cast<T*>(is_v ? args.v_cache : args.k_cache) + (size_t{kv_head} * args.capacity + position) * args.head_dim;
-    turned.store(args, cache);
+    turned.for_each(args, [&](uint32_t dim, float value) {
+        const uint32_t at = std::is_same_v<T, __half> ? kv_chunk(position, dim / 8, args.head_dim) * 8 + dim % 8 : dim;
+        cache[at] = to_cache<T>(value);
+    });
 }
 
 }  // namespace reprise::cuda

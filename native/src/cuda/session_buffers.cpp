@@ -44,7 +44,6 @@ void SessionBuffers::carve(Carver& carver, const Plan& plan, const SessionShape&
     x = carver.take<float>(chunk * h.n_embd);
     qkv = carver.take<float>(chunk * (h.q_dim() + 2 * h.kv_dim()));
     attention = carver.take<float>(chunk * h.q_dim());
-    cos_sin = carver.take<float>(plan.rope.n_rot);
     gate_up = carver.take<float>(chunk * 2 * h.n_ff);
 
     const WantedForms wants(plan, shape.exact);
@@ -58,6 +57,7 @@ void SessionBuffers::carve(Carver& carver, const Plan& plan, const SessionShape&
 
     attention_scratch.parts = carver.take<float>(attention_parts(h.n_heads, h.n_kv_heads, h.head_dim));
     attention_scratch.arrived = carver.take<uint32_t>(attention_counters(h.n_heads, h.n_kv_heads));
+    tile_counters = carver.take<TileCounter>(SlotTurns::COUNTERS);
     size_t scratch = 0;
     for (const auto& w : plan.weights) {
         if (is_multiplied_in_prefill(plan, *w))

@@ -45,10 +45,10 @@ class SessionBuffers {
     float* x;            // [chunk, n_embd]: the residual stream
     float* qkv;          // [chunk, q_dim + 2 kv_dim]
     float* attention;    // [chunk, q_dim]
-    float* cos_sin;      // [n_rot]: of the position that a decode step is at
     float* gate_up;      // [chunk, 2 n_ff]: a row's gates, then its ups
     InputBuffers input;  // rows of up to max(n_embd, q_dim, n_ff) values
     AttentionScratch attention_scratch;
+    TileCounter* tile_counters;  // [SlotTurns::COUNTERS]
     void* matmul_scratch;
     SamplerBuffers sampler;
 
