@@ -7,6 +7,8 @@
 namespace reprise::cpu {
 namespace {
 
+const std::vector<TensorType> kKvTypes = {TensorType::F16, TensorType::F32, TensorType::Q8_0};
+
 /// A KV cache of one head and queries on it.
 struct Fixture {
     size_t head_dim;
@@ -29,6 +31,21 @@ struct Fixture {
             exact_kernels().store_kv(kv_type, random.normals(head_dim).data(), head_dim, &k[p * kv_stride]);
             exact_kernels().store_kv(kv_type, random.normals(head_dim).data(), head_dim, &v[p * kv_stride]);
         }
+    }
+
+    /// The same values in float32.
+    Fixture widened() const {
+        Fixture result = *this;
+        result.kv_type = TensorType::F32;
+        result.kv_stride = 2 * row_bytes(TensorType::F32, head_dim);
+        for (const auto part : {&Fixture::k, &Fixture::v}) {
+            (result.*part).assign(n_keys.back() * result.kv_stride, 0);
+            for (size_t p = 0; p < n_keys.back(); ++p) {
+                auto* row = reinterpret_cast<float*>(&(result.*part)[p * result.kv_stride]);
+                dequantize(kv_type, &(this->*part)[p * kv_stride], row, head_dim);
+            }
+        }
+        return result;
     }
 
     AttentionArgs args(size_t first, size_t n_rows, float* out) const {
@@ -119,6 +136,22 @@ TEST(CpuAttention, MatchesTwoPassSoftmaxInDouble) {
     }
 }
 
+TEST(CpuAttention, RowsOfEveryTypeGiveTheBitsOfTheirValues) {
+    Random random(6);
+    for (const Kernels* kernels : all_kernels()) {
+        for (const TensorType kv_type : kKvTypes) {
+            for (const size_t head_dim : {8, 32, 64, 96, 128, 160, 256}) {
+                if (head_dim % traits(kv_type).block_size != 0) continue;
+                for (const uint32_t before : {0u, 5u, 31u, 100u}) {
+                    const Fixture fixture(head_dim, kv_type, prefill_keys(3, before, 41), 1, random);
+                    ASSERT_EQ(fixture.run(*kernels), fixture.widened().run(*kernels))
+                        << kernels->name << " head_dim=" << head_dim << " " << traits(kv_type).name << " " << before;
+                }
+            }
+        }
+    }
+}
+
 TEST(CpuAttention, ScoresThatSpanTheExponentRange) {
     Random random(2);
     for (const Kernels* kernels : all_kernels()) {
@@ -131,8 +164,8 @@ TEST(CpuAttention, ScoresThatSpanTheExponentRange) {
 TEST(CpuAttention, RowsDoNotDependOnTheirCompany) {
     Random random(3);
     for (const Kernels* kernels : all_kernels()) {
-        for (const TensorType kv_type : {TensorType::F16, TensorType::F32}) {
-            const Fixture fixture(72, kv_type, prefill_keys(3, 20, 90), 1, random);
+        for (const TensorType kv_type : kKvTypes) {
+            const Fixture fixture(kv_type == TensorType::Q8_0 ? 96 : 72, kv_type, prefill_keys(3, 20, 90), 1, random);
             const std::vector<float> together = fixture.run(*kernels);
             std::vector<float> alone(together.size(), -777.0f);
             for (size_t row = 0; row < fixture.n_keys.size(); row += 3) {
@@ -146,7 +179,7 @@ TEST(CpuAttention, RowsDoNotDependOnTheirCompany) {
 TEST(CpuAttention, KeysPastTheLastAreNotRead) {
     Random random(4);
     for (const Kernels* kernels : all_kernels()) {
-        for (const TensorType kv_type : {TensorType::F16, TensorType::F32}) {
+        for (const TensorType kv_type : kKvTypes) {
             Fixture fixture(64, kv_type, prefill_keys(2, 3, 40), 1, random);
             const std::vector<float> expected = fixture.run(*kernels);
             // A cache holds whatever an earlier, longer history left there: here NaN.

@@ -110,5 +110,63 @@ TEST(CpuElementwise, StoreKvRoundsToNearestEven) {
     }
 }
 
+TEST(CpuElementwise, StoreKvInQ8_0HasTheBitsOfTheReference) {
+    Random random(5);
+    std::vector<float> x;
+    // From blocks whose factor is no normal half, or none at all, to those where it overflows.
+    for (const float size : {1.0f, 0.02f, 1e3f, 3e-3f, 1e-5f, 3e-6f, 1e-9f, 1e-41f, 0.0f, 1e6f, 1e8f, 1e37f}) {
+        for (const float v : random.normals(256)) x.push_back(v * size);
+    }
+    for (int i = 0; i < 256; ++i) x.push_back(static_cast<float>(i % 32 - 16) * 0.5f * 127);  // ties
+    for (const Kernels* kernels : all_kernels()) {
+        for (const size_t n : {size_t{32}, size_t{96}, x.size()}) {
+            const float* from = x.data() + x.size() - n;
+            std::vector<uint8_t> expected(n / 32 * 34 + 1, 0x77), stored = expected;
+            quantize(TensorType::Q8_0, from, expected.data(), n);
+            kernels->store_kv(TensorType::Q8_0, from, n, stored.data());
+            ASSERT_EQ(stored, expected) << kernels->name << " n=" << n;
+        }
+    }
+}
+
+TEST(CpuElementwise, StoreKvInQ8_0IsOffByHalfAStep) {
+    Random random(6);
+    for (const Kernels* kernels : all_kernels()) {
+        for (const float size : {1.0f, 1e-2f, 1e-4f, 1e-7f, 1e4f}) {
+            std::vector<float> x = random.normals(1024), back(1024);
+            for (float& v : x) v *= size;
+            std::vector<uint8_t> blocks(row_bytes(TensorType::Q8_0, x.size()));
+            kernels->store_kv(TensorType::Q8_0, x.data(), x.size(), blocks.data());
+            dequantize(TensorType::Q8_0, blocks.data(), back.data(), back.size());
+            for (size_t begin = 0; begin < x.size(); begin += 32) {
+                double largest = 0;
+                for (size_t i = begin; i < begin + 32; ++i) largest = std::max(largest, std::fabs(double{x[i]}));
+                // Half a step of 1/127, the factor rounded to 11 bits; or its absolute error where it is subnormal,
+                // 2^-25, 127 times over.
+                const double bound = largest / 254 * (1 + 0x1p-11) + (largest < 127 * 0x1p-14 ? 127 * 0x1p-25 : 0);
+                for (size_t i = begin; i < begin + 32; ++i) ASSERT_NEAR(x[i], back[i], bound) << kernels->name;
+            }
+        }
+    }
+}
+
+TEST(CpuElementwise, StoreKvInQ8_0HidesNothingThatIsNotFinite) {
+    Random random(7);
+    for (const Kernels* kernels : all_kernels()) {
+        for (const float bad : {std::numeric_limits<float>::quiet_NaN(), INFINITY, -INFINITY}) {
+            for (const size_t at : {0, 17, 31}) {
+                std::vector<float> x = random.normals(96), back(96);
+                x[32 + at] = bad;
+                std::vector<uint8_t> blocks(row_bytes(TensorType::Q8_0, x.size()));
+                kernels->store_kv(TensorType::Q8_0, x.data(), x.size(), blocks.data());
+                dequantize(TensorType::Q8_0, blocks.data(), back.data(), back.size());
+                for (size_t i = 0; i < back.size(); ++i) {
+                    ASSERT_EQ(i / 32 == 1, std::isnan(back[i])) << kernels->name << " " << bad << " at " << i;
+                }
+            }
+        }
+    }
+}
+
 }  // namespace
 }  // namespace reprise::cpu

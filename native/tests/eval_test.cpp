@@ -71,6 +71,9 @@ TEST_F(Eval, WritesTheLogitsAfterEveryToken) {
     EXPECT_EQ(model.open(session_options(70)).score(ids_, REPRISE_SCORE_BATCH), batch);
     EXPECT_LE(max_abs_difference(batch, logits("--device cpu --mode step --threads 1")), 1e-3f);
     EXPECT_LE(max_abs_difference(batch, logits("--device cpu --mode graph --kv f32")), 2e-2f);  // another KV type
+    const std::vector<float> eight_bits = logits("--device cpu --kv q8_0");
+    EXPECT_NE(batch, eight_bits);
+    EXPECT_LE(max_abs_difference(batch, eight_bits), 25 * 2e-2f);  // rounds 25 times as much
     const std::vector<float> exact = logits("--device cpu --exact");
     EXPECT_LE(max_abs_difference(exact, logits("--device cpu --kv f32")), 1e-3f);
     EXPECT_LE(max_abs_difference(exact, logits("--device cpu --exact --mode step")), 1e-4f);
@@ -109,6 +112,7 @@ TEST_F(Eval, RefusesWhatItCannotDo) {
     expect_refused(good + " --perplexity 1", {"--perplexity 1", "whole number"});
     expect_refused(good + " --perplexity 71", {"70 tokens", "71"});
     expect_refused(good + " --perplexity 32 --mode fast", {"--mode fast", "batch, step, graph"});
+    expect_refused(good + " --perplexity 32 --kv q4_0", {"--kv q4_0", "f16, f32, q8_0"});
     expect_refused(good + " --perplexity 32 --nonsense", {"Usage"});
     expect_refused(good + " --logits /nowhere/out", {"/nowhere/out"});
     expect_refused("/nowhere.gguf --tokens " + tokens_ + " --perplexity 32", {"/nowhere.gguf", "IO"});

@@ -139,6 +139,42 @@ TEST(Golden, BatchAndStepAgreeInFloat32OnCuda) {
     expect_batch_and_step_agree(folder, REPRISE_DEVICE_CUDA);
 }
 
+/// Rounding K and V to 8 bits in blocks of 32 is what fast arithmetic does to every activation where weights are Q8_0:
+/// alone, with float32 weights, it may cost no more than a row of Q8_0 is allowed.
+void expect_eight_bit_cache_within_bounds(const std::string& folder, reprise_device device) {
+    const std::vector<GoldenRow> rows = supported_rows(folder);
+    const auto row = std::ranges::find(rows, "F32", &GoldenRow::quantisation);
+    ASSERT_NE(rows.end(), row);
+    const auto rounded = std::ranges::find_if(
+        rows, [&](const GoldenRow& r) { return r.quantisation == "Q8_0" && r.architecture == row->architecture; });
+    ASSERT_NE(rows.end(), rounded);
+    const LoadedModel model(row->model, model_options(device));
+    const std::vector<float> reference = row->exact_logits();
+    for (const reprise_score_mode mode : {REPRISE_SCORE_BATCH, REPRISE_SCORE_STEP}) {
+        reprise_session_options options = session_options(static_cast<int32_t>(row->tokens.size()));
+        const auto kl = [&](reprise_kv_type kv_type) {
+            options.kv_type = kv_type;
+            return mean_kl(reference, at_positions(model.open(options).score(row->tokens, mode), *row), row->n_vocab);
+        };
+        const double half = kl(REPRISE_KV_F16), eight_bits = kl(REPRISE_KV_Q8_0), bound = 1.1 * rounded->peer_kl;
+        std::printf("%-6s KL %.3e with F16, %.3e with Q8_0, bound %.3e\n", mode_name(mode), half, eight_bits, bound);
+        EXPECT_LE(eight_bits, bound);
+        EXPECT_GT(eight_bits, half);
+    }
+}
+
+TEST(EveryIsaGolden, AnEightBitCacheCostsLessThanEightBitActivations) {
+    NEEDS_ISA();
+    TEST_DATA_OR_SKIP(folder, "golden");
+    expect_eight_bit_cache_within_bounds(folder, REPRISE_DEVICE_CPU);
+}
+
+TEST(Golden, AnEightBitCacheCostsLessThanEightBitActivationsOnCuda) {
+    NEEDS_DEVICE(REPRISE_DEVICE_CUDA);
+    TEST_DATA_OR_SKIP(folder, "golden");
+    expect_eight_bit_cache_within_bounds(folder, REPRISE_DEVICE_CUDA);
+}
+
 bool names_one_of(const std::string& message, const std::set<std::string>& names) {
     return std::ranges::any_of(names, [&](const std::string& name) { return message.find(name) != std::string::npos; });
 }

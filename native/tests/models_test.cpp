@@ -105,6 +105,23 @@ TEST_F(EveryIsaStory, IsToldStepByStepAsInBatches) {
     expect_agreement_along(model, real_.continuations, REPRISE_SCORE_STEP, kFastMargin, real_.least_agreement);
 }
 
+/// Rounding K and V to 8 bits may flip what quantised activations may.
+void expect_speaks_from_eight_bits(const RealModel& real, reprise_device device) {
+    reprise_session_options options = session_options(static_cast<int32_t>(context_for(real.continuations)));
+    options.kv_type = REPRISE_KV_Q8_0;
+    expect_stable_beginnings(LoadedModel(real.path, model_options(device)), real.continuations, options);
+}
+
+TEST_F(EveryIsaStory, IsToldFromAnEightBitCache) {
+    NEEDS_ISA();
+    expect_speaks_from_eight_bits(real_, REPRISE_DEVICE_CPU);
+}
+
+TEST_F(Story, IsToldFromAnEightBitCacheOnCuda) {
+    NEEDS_DEVICE(REPRISE_DEVICE_CUDA);
+    expect_speaks_from_eight_bits(real_, REPRISE_DEVICE_CUDA);
+}
+
 TEST_F(Story, IsToldAsExpectedOnCuda) {
     NEEDS_DEVICE(REPRISE_DEVICE_CUDA);
     expect_speaks(real_, REPRISE_DEVICE_CUDA);

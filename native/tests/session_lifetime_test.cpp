@@ -46,7 +46,7 @@ TEST_P(SessionStatistics, MemoryIsWhatWasForetold) {
     const LoadedModel model = load_tiny(1024);
     reprise_model_options load = model_options(GetParam().device);
     reprise_session_options options = session_options(640, 16);
-    for (const reprise_kv_type kv_type : {REPRISE_KV_F16, REPRISE_KV_F32}) {
+    for (const reprise_kv_type kv_type : {REPRISE_KV_F16, REPRISE_KV_F32, REPRISE_KV_Q8_0}) {
         options.kv_type = kv_type;
         reprise_handle gguf;
         ok(reprise_gguf_open(dir_.file("model.gguf").c_str(), 1, &gguf));
@@ -54,8 +54,9 @@ TEST_P(SessionStatistics, MemoryIsWhatWasForetold) {
         ok(reprise_gguf_memory(gguf, &load, &options, &foretold));
         ok(reprise_gguf_close(gguf));
         const reprise_statistics statistics = model.open(options).statistics();
-        // 2 layers, k and v, 2 heads of 64
-        EXPECT_EQ(2u * 2 * 2 * 64 * 640 * (kv_type == REPRISE_KV_F16 ? 2 : 4), statistics.memory_kv);
+        // 2 layers, k and v, 2 heads of 64: two blocks of 32
+        const uint64_t block = kv_type == REPRISE_KV_Q8_0 ? 34 : kv_type == REPRISE_KV_F16 ? 64 : 128;
+        EXPECT_EQ(2u * 2 * 2 * 2 * 640 * block, statistics.memory_kv);
         EXPECT_EQ(foretold.kv_cache, statistics.memory_kv);
         EXPECT_LE(statistics.memory_workspace, foretold.workspace);
         EXPECT_GE(2 * statistics.memory_workspace, foretold.workspace);

@@ -34,7 +34,7 @@ constexpr char USAGE[] =
     "  -r N                repetitions (default: 5)\n"
     "  --graph MODE        auto, eager or graph (default: auto)\n"
     "  --device NAME       auto, cpu or cuda (default: auto)\n"
-    "  --kv TYPE           f16 or f32 (default: f16)\n"
+    "  --kv TYPE           the KV cache: f16, f32 or q8_0 (default: f16)\n"
     "  --threads N         CPU threads (default: all the process may use)\n"
     "  --bench-equivalent  decode as llama-bench does: random ids are fed, and all logits are copied to the host, "
     "which\n"
@@ -98,7 +98,7 @@ Arguments parse(int argc, char** argv) {
                 a.model_options.device = tool::choice("--device", optarg, {"auto", "cpu", "cuda"});
                 break;
             case KV:
-                a.session_options.kv_type = tool::choice("--kv", optarg, {"f16", "f32"});
+                a.session_options.kv_type = tool::choice("--kv", optarg, {"f16", "f32", "q8_0"});
                 break;
             case THREADS:
                 a.model_options.threads = static_cast<int32_t>(tool::number("--threads", optarg, 1, 1024));

@@ -32,7 +32,7 @@ constexpr char USAGE[] =
     "  --mode MODE          batch: prefill; step: one eager decode step per token; graph: one replay of the decode\n"
     "                       graph per token, its ids taken from a queue on the device (default: batch)\n"
     "  --exact              reference arithmetic: weights, activations and KV in float32; slow\n"
-    "  --kv TYPE            f16 or f32 (default: f16)\n"
+    "  --kv TYPE            the KV cache: f16, f32 or q8_0 (default: f16)\n"
     "  --unfused            decode on CUDA with the kernels that the fused ones are tested against\n"
     "  --threads N          CPU threads (default: all the process may use)\n"
     "  --help               this text\n";
@@ -62,7 +62,7 @@ Arguments parse(int argc, char** argv) {
             case DEVICE: a.model_options.device = tool::choice("--device", optarg, {"auto", "cpu", "cuda"}); break;
             case MODE: a.mode = tool::choice("--mode", optarg, {"batch", "step", "graph"}); break;
             case EXACT: a.model_options.exact = 1; break;
-            case KV: a.session_options.kv_type = tool::choice("--kv", optarg, {"f16", "f32"}); break;
+            case KV: a.session_options.kv_type = tool::choice("--kv", optarg, {"f16", "f32", "q8_0"}); break;
             case UNFUSED: a.session_options.unfused = 1; break;
             case THREADS: a.model_options.threads = static_cast<int32_t>(tool::number("--threads", optarg, 1, 1024)); break;
             case HELP: std::fputs(USAGE, stdout); std::exit(0);

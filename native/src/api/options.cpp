@@ -18,6 +18,21 @@ void check_range(const char* option, int64_t value, int64_t min, int64_t max) {
     }
 }
 
+TensorType kv_type_of(int32_t option, const HyperParams& hparams) {
+    switch (static_cast<reprise_kv_type>(option)) {
+        case REPRISE_KV_F16: return TensorType::F16;
+        case REPRISE_KV_F32: return TensorType::F32;
+        case REPRISE_KV_Q8_0: break;
+    }
+    const uint32_t block = traits(TensorType::Q8_0).block_size;
+    if (hparams.head_dim % block != 0) {
+        fail(REPRISE_INVALID_ARGUMENT,
+             "option kv_type is Q8_0, which stores blocks of %u values, but the model's head_dim is %u and no multiple of that: choose F16 or F32",
+             block, hparams.head_dim);
+    }
+    return TensorType::Q8_0;
+}
+
 }  // namespace
 
 LoadOptions load_options(const reprise_model_options* given) {
@@ -37,13 +52,13 @@ EngineOptions engine_options(const reprise_session_options* given, const HyperPa
     reprise_session_options_default(&o);
     if (given != nullptr) o = *given;
     check_range("context_length", o.context_length, 0, hparams.context_length);
-    check_range("kv_type", o.kv_type, REPRISE_KV_F16, REPRISE_KV_F32);
+    check_range("kv_type", o.kv_type, REPRISE_KV_F16, REPRISE_KV_Q8_0);
     check_range("graph_mode", o.graph_mode, REPRISE_GRAPH_AUTO, REPRISE_GRAPH_ALWAYS);
     check_range("prefill_chunk", o.prefill_chunk, 0, 1 << 20);
     check_range("unfused", o.unfused, 0, 1);
     EngineOptions engine{};
     engine.context_length = o.context_length != 0 ? static_cast<uint32_t>(o.context_length) : std::min(hparams.context_length, DEFAULT_CONTEXT_LENGTH);
-    engine.kv_type = o.kv_type == REPRISE_KV_F32 ? TensorType::F32 : TensorType::F16;
+    engine.kv_type = kv_type_of(o.kv_type, hparams);
     engine.graph_mode = static_cast<reprise_graph_mode>(o.graph_mode);
     engine.prefill_chunk = static_cast<uint32_t>(o.prefill_chunk);
     engine.unfused = o.unfused != 0;

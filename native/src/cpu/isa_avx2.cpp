@@ -89,6 +89,15 @@ INLINE void store_half(uint8_t* p, F x) {
     _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm256_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT));
 }
 
+/// kLanes signed bytes.
+INLINE I load_bytes(const uint8_t* p) {
+    return _mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
+}
+INLINE void store_bytes(uint8_t* p, I x) {
+    const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1));
+    _mm_storel_epi64(reinterpret_cast<__m128i*>(p), _mm_packs_epi16(words, words));
+}
+
 INLINE F gather_half(const Rows& rows, size_t offset) {
     __m128i h = _mm_cvtsi32_si128(load_u16(rows.p[0] + offset));
     h = _mm_insert_epi16(h, load_u16(rows.p[1] + offset), 1);
@@ -128,10 +137,7 @@ INLINE void load_words(const Rows& rows, size_t offset, I* out) {
 
 using ActivationValue = int8_t;
 INLINE void store_activations(ActivationValue* out, const I* q, int n) {
-    for (int i = 0; i < n; ++i) {
-        const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(q[i]), _mm256_extracti128_si256(q[i], 1));
-        _mm_storel_epi64(reinterpret_cast<__m128i*>(out + kLanes * i), _mm_packs_epi16(words, words));
-    }
+    for (int i = 0; i < n; ++i) store_bytes(reinterpret_cast<uint8_t*>(out + kLanes * i), q[i]);
 }
 
 /// init + the dot products of 4 * n bytes of every row with activations x: bytes of `bits` bits, unsigned but for 8.

@@ -80,6 +80,14 @@ INLINE void store_half(uint8_t* p, F x) {
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT));
 }
 
+/// kLanes signed bytes.
+INLINE I load_bytes(const uint8_t* p) {
+    return _mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+}
+INLINE void store_bytes(uint8_t* p, I x) {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtsepi32_epi8(x));
+}
+
 INLINE __m128i gather_8_halves(const uint8_t* const* rows, size_t offset) {
     __m128i h = _mm_cvtsi32_si128(load_u16(rows[0] + offset));
     h = _mm_insert_epi16(h, load_u16(rows[1] + offset), 1);
@@ -126,9 +134,7 @@ INLINE void load_words(const Rows& rows, size_t offset, I* out) {
 
 using ActivationValue = int8_t;
 INLINE void store_activations(ActivationValue* out, const I* q, int n) {
-    for (int i = 0; i < n; ++i) {
-        _mm_storeu_si128(reinterpret_cast<__m128i*>(out + kLanes * i), _mm512_cvtsepi32_epi8(q[i]));
-    }
+    for (int i = 0; i < n; ++i) store_bytes(reinterpret_cast<uint8_t*>(out + kLanes * i), q[i]);
 }
 
 /// init + the dot products of 4 * n unsigned bytes of every row with activations x.

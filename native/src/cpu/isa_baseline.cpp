@@ -100,6 +100,17 @@ INLINE void store_half(uint8_t* p, F x) {
     }
 }
 
+/// kLanes signed bytes.
+INLINE I load_bytes(const uint8_t* p) {
+    const I twice = _mm_unpacklo_epi8(_mm_setzero_si128(), _mm_cvtsi32_si128(load_i32(p)));
+    return i_sar<24>(_mm_unpacklo_epi16(_mm_setzero_si128(), twice));
+}
+INLINE void store_bytes(uint8_t* p, I x) {
+    const I words = _mm_packs_epi32(x, x);
+    const int32_t bytes = _mm_cvtsi128_si32(_mm_packs_epi16(words, words));
+    std::memcpy(p, &bytes, sizeof bytes);
+}
+
 INLINE F gather_half(const Rows& rows, size_t offset) {
     return half_low(_mm_setr_epi32(load_u16(rows.p[0] + offset), load_u16(rows.p[1] + offset),
                                    load_u16(rows.p[2] + offset), load_u16(rows.p[3] + offset)));

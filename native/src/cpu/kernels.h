@@ -11,7 +11,8 @@
 
 namespace reprise::cpu {
 
-/// Attention of n_rows queries that share one KV head. K and V rows are head_dim values of kv_type (F16 or F32).
+/// Attention of n_rows queries that share one KV head. K and V rows are head_dim values of kv_type (F16, F32 or
+/// Q8_0).
 struct AttentionArgs {
     const float* q;          // [n_rows] rows of head_dim, q_stride floats apart
     size_t q_stride;
@@ -21,7 +22,7 @@ struct AttentionArgs {
     TensorType kv_type;
     const uint32_t* n_keys;  // [n_rows] row i attends to positions 0 .. n_keys[i] - 1; ascending, at least 1
     size_t n_rows;
-    size_t head_dim;         // a multiple of 8, at most 256
+    size_t head_dim;         // a multiple of 8, of 32 for Q8_0, at most 256
     float scale;             // on q . k
     float* out;              // [n_rows] rows of head_dim, out_stride floats apart
     size_t out_stride;
@@ -46,7 +47,7 @@ struct Kernels {
     void (*add)(const float* a, const float* b, size_t n, float* out);
     /// Scaled dot-product attention with a running softmax; no score matrix.
     void (*attention)(const AttentionArgs& args);
-    /// float32 to the KV type.
+    /// n float32 values to the KV type, with the same bits as quantize(); n a multiple of 32 for Q8_0.
     void (*store_kv)(TensorType kv_type, const float* x, size_t n, uint8_t* out);
 };
 

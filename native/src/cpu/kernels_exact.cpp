@@ -94,16 +94,7 @@ void attention(const AttentionArgs& args) {
     }
 }
 
-void store_kv(TensorType type, const float* x, size_t n, uint8_t* out) {
-    if (type == TensorType::F32) {
-        std::memcpy(out, x, n * sizeof(float));
-        return;
-    }
-    for (size_t i = 0; i < n; ++i) {
-        const uint16_t h = float_to_half(x[i]);
-        std::memcpy(out + i * sizeof h, &h, sizeof h);
-    }
-}
+void store_kv(TensorType type, const float* x, size_t n, uint8_t* out) { quantize(type, x, out, n); }
 
 }  // namespace
 

@@ -1,5 +1,5 @@
-// Reference quantisation for tests, fixtures and reprise-synth. Scales come from the extremes of each group, then
-// every weight rounds to nearest under the scales as they are stored.
+// Reference quantisation for tests, fixtures, reprise-synth and the KV cache. Scales come from the extremes of each
+// group, then every weight rounds to nearest under the scales as they are stored.
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -50,9 +50,11 @@ static void quantize_block(const float* in, BlockQ4_1& block) {
 }
 
 static void quantize_block(const float* in, BlockQ8_0& block) {
-    block.d = float_to_half(std::fabs(signed_extreme(in, 32)) / 127);
+    // A KV cache may be given anything; no integer stands for NaN, so the factor has to show it.
+    const bool finite = std::all_of(in, in + 32, [](float x) { return std::isfinite(x); });
+    block.d = float_to_half(finite ? std::fabs(signed_extreme(in, 32)) / 127 : NAN);
     const float inv = inverse(half_to_float(block.d));
-    for (int i = 0; i < 32; ++i) block.qs[i] = static_cast<int8_t>(nearest(in[i] * inv, -127, 127));
+    for (int i = 0; i < 32; ++i) block.qs[i] = static_cast<int8_t>(finite ? nearest(in[i] * inv, -127, 127) : 0);
 }
 
 /// Scales and minima of a Q4_K or Q5_K block, and its 256 weights as integers 0 to max_q.

@@ -43,8 +43,9 @@ inline size_t row_bytes(TensorType type, size_t n) {
 /// Reference dequantisation of n weights (a multiple of the block size) of a supported type.
 void dequantize(TensorType type, const void* blocks, float* out, size_t n);
 
-/// Reference quantisation, for tests, fixtures and reprise-synth: n a multiple of the block size.
+/// Reference quantisation, for tests, fixtures, reprise-synth and the KV cache: n a multiple of the block size.
 /// Rounds each block to nearest under a straightforward choice of scales; not an importance-weighted search.
+/// What is not finite is for F32, F16, BF16 and Q8_0 alone; a block of Q8_0 that holds any becomes NaN as a whole.
 void quantize(TensorType type, const float* in, void* blocks, size_t n);
 
 float half_to_float(uint16_t h);

@@ -14,7 +14,7 @@ namespace reprise {
 
 struct EngineOptions {
     uint32_t context_length;
-    TensorType kv_type;           // F16 or F32
+    TensorType kv_type;           // F16, F32 or, where head_dim is a multiple of 32, Q8_0; exact arithmetic takes F32
     reprise_graph_mode graph_mode;
     uint32_t prefill_chunk;       // 0: the backend's choice
     bool unfused;                 // CUDA: decode with the reference kernels

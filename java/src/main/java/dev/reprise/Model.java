@@ -71,7 +71,8 @@ public final class Model implements AutoCloseable {
     /**
      * Opens a session: a history of tokens and the memory to continue it.
      *
-     * @throws IllegalArgumentException if the context length exceeds the model's
+     * @throws IllegalArgumentException if the context length exceeds the model's, or its heads do not fit {@link
+     *     KvType#Q8_0}
      * @throws OutOfDeviceMemoryException if the KV cache and workspace do not fit on the device
      * @throws OutOfHostMemoryException if they do not fit in memory
      * @throws IllegalStateException if the model is closed

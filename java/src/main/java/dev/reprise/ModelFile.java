@@ -103,6 +103,7 @@ public final class ModelFile implements AutoCloseable {
     /**
      * The memory that running this model takes.
      *
+     * @throws IllegalArgumentException if {@link Model#newSession(SessionOptions)} would refuse the options
      * @throws UnsupportedModelException if the model cannot be run
      */
     public synchronized MemoryNeeds memoryNeeds(ModelOptions modelOptions, SessionOptions sessionOptions) {

@@ -420,8 +420,12 @@ final class Native {
             case EAGER -> REPRISE_GRAPH_EAGER;
             case GRAPH -> REPRISE_GRAPH_ALWAYS;
         });
-        return target.context_length(options.contextLength())
-                .kv_type(options.kvType() == KvType.F32 ? REPRISE_KV_F32 : REPRISE_KV_F16);
+        target.kv_type(switch (options.kvType()) {
+            case F16 -> REPRISE_KV_F16;
+            case F32 -> REPRISE_KV_F32;
+            case Q8_0 -> REPRISE_KV_Q8_0;
+        });
+        return target.context_length(options.contextLength());
     }
 
     private static void fill(reprise_sampling target, GenerationOptions options, long seed) {

@@ -80,7 +80,10 @@ public final class SessionOptions {
             return this;
         }
 
-        /** The number format of the KV cache. */
+        /**
+         * The number format of the KV cache, {@link KvType#F16} by default. A model with exact arithmetic keeps F32
+         * whatever is asked for.
+         */
         public Builder kvType(KvType kvType) {
             this.kvType = Objects.requireNonNull(kvType, "kvType");
             return this;

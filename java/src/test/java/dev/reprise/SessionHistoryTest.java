@@ -2,14 +2,17 @@ package dev.reprise;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.Iterator;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
 
 class SessionHistoryTest {
     private static final GenerationOptions GREEDY =
@@ -160,16 +163,45 @@ class SessionHistoryTest {
     }
 
     @Test
-    void bothKvTypesGiveTheSameText() {
+    void everyKvTypeGivesTheSameText() {
         StoryModel.Continuation expected = StoryModel.continuations().get(0);
         int[] stable = Arrays.copyOf(expected.ids(), expected.stable());
         GenerationOptions options = GREEDY.toBuilder().maxTokens(stable.length).build();
         try (Model fast = StoryModel.load();
                 Session half = fast.newSession();
-                Session single = fast.newSession(SessionOptions.builder().kvType(KvType.F32).build())) {
+                Session single = fast.newSession(SessionOptions.builder().kvType(KvType.F32).build());
+                Session eightBits = fast.newSession(SessionOptions.builder().kvType(KvType.Q8_0).build())) {
             assertArrayEquals(stable, half.complete(expected.promptIds(), options).ids());
             assertArrayEquals(stable, single.complete(expected.promptIds(), options).ids());
+            assertArrayEquals(stable, eightBits.complete(expected.promptIds(), options).ids());
             assertEquals(2 * half.statistics().kvBytes(), single.statistics().kvBytes());
+            assertEquals(34 * half.statistics().kvBytes(), 64 * eightBits.statistics().kvBytes());
+            half.rewind(1);
+            eightBits.rewind(1);
+            int[] ids = Arrays.copyOfRange(expected.promptIds(), 1, expected.promptIds().length);
+            half.evaluate(ids);
+            eightBits.evaluate(ids);
+            assertFalse(Arrays.equals(half.logits(), eightBits.logits()), "the type has an effect");
+        }
+    }
+
+    @Test
+    void aKvTypeOfBlocksNeedsHeadsOfWholeBlocks(@TempDir Path directory) {
+        SessionOptions eightBits = SessionOptions.builder().kvType(KvType.Q8_0).build();
+        Path path = TinyModel.write(directory, TinyModel.bytesOfNarrowHeads(TinyModel.byteVocabulary()));
+        try (Model narrow = Model.load(path);
+                ModelFile file = ModelFile.open(path)) {
+            IllegalArgumentException e =
+                    assertThrows(IllegalArgumentException.class, () -> narrow.newSession(eightBits));
+            for (String part : new String[] {"kv_type", "Q8_0", "head_dim is 16", "F16 or F32"}) {
+                assertTrue(e.getMessage().contains(part), e.getMessage());
+            }
+            assertThrows(
+                    IllegalArgumentException.class, () -> file.memoryNeeds(ModelOptions.defaults(), eightBits));
+            try (Session session = narrow.newSession()) {
+                assertEquals(16, narrow.info().headDim());
+                assertEquals(5, session.complete(new int[] {7}, GREEDY.toBuilder().maxTokens(5).build()).ids().length);
+            }
         }
     }
 

@@ -31,7 +31,7 @@ final class TinyModel {
     private final Random random;
     private final int type;
 
-    private TinyModel(TestVocabulary vocabulary, int type, int contextLength) {
+    private TinyModel(TestVocabulary vocabulary, int type, int contextLength, int heads) {
         this.type = type;
         random = new Random(42);
         section = vocabulary.setFull("general.architecture", "llama")
@@ -39,10 +39,10 @@ final class TinyModel {
                 .setFull("llama.embedding_length", (long) EMBEDDING)
                 .setFull("llama.block_count", 1L)
                 .setFull("llama.feed_forward_length", (long) FEED_FORWARD)
-                .setFull("llama.attention.head_count", 1L)
-                .setFull("llama.attention.head_count_kv", 1L)
+                .setFull("llama.attention.head_count", (long) heads)
+                .setFull("llama.attention.head_count_kv", (long) heads)
                 .setFull("llama.attention.layer_norm_rms_epsilon", 1e-5f)
-                .setFull("llama.rope.dimension_count", (long) EMBEDDING)
+                .setFull("llama.rope.dimension_count", (long) EMBEDDING / heads)
                 .section();
         matrix("token_embd.weight", EMBEDDING, vocabulary.tokens.size());
         norm("blk.0.attn_norm.weight");
@@ -58,12 +58,17 @@ final class TinyModel {
 
     /** With weights in Q8_0. */
     static byte[] bytes(TestVocabulary vocabulary) {
-        return new TinyModel(vocabulary, Q8_0, 128).toBytes();
+        return new TinyModel(vocabulary, Q8_0, 128, 1).toBytes();
     }
 
     /** With weights in F32 and a long context. */
     static byte[] bytesOfF32(TestVocabulary vocabulary) {
-        return new TinyModel(vocabulary, F32, 1 << 16).toBytes();
+        return new TinyModel(vocabulary, F32, 1 << 16, 1).toBytes();
+    }
+
+    /** With weights in Q8_0 and heads of 16 values. */
+    static byte[] bytesOfNarrowHeads(TestVocabulary vocabulary) {
+        return new TinyModel(vocabulary, Q8_0, 128, EMBEDDING / 16).toBytes();
     }
 
     static Path write(Path directory, byte[] bytes) {

@@ -39,8 +39,8 @@ final class LoadOptions {
 
     @Option(
             names = "--kv-type",
-            paramLabel = "f16|f32",
-            description = "Number format of the KV cache (default: f16).")
+            paramLabel = "f16|f32|q8_0",
+            description = "Number format of the KV cache; q8_0 takes 53 %% of f16's memory (default: f16).")
     private KvType kvType = KvType.F16;
 
     ModelOptions.Builder model() {

@@ -109,4 +109,14 @@ class MainTest {
         }
         assertTrue(Program.run("info", Program.STORIES, "--context", "64").succeeds().out().contains("KV cache 0.3 MB"));
     }
+
+    @Test
+    void theKvTypeDecidesWhatTheCacheTakes() {
+        for (String[] expected : new String[][] {{"f32", "3.1"}, {"f16", "1.6"}, {"q8_0", "0.8"}}) {
+            String info = Program.run("info", Program.STORIES, "--kv-type", expected[0]).succeeds().out();
+            assertTrue(info.contains("KV cache " + expected[1] + " MB"), info);
+        }
+        String error = Program.run("info", Program.STORIES, "--kv-type", "q4_0").fails(ExitCode.USAGE).err();
+        assertTrue(error.contains("--kv-type") && error.contains("q4_0"), error);
+    }
 }
