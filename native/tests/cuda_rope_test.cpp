@@ -4,6 +4,7 @@
 
 #include "cuda/rope.h"
 #include "cuda/sampler.h"
+#include "cuda_kv_support.h"
 #include "cuda_linear_support.h"
 
 namespace reprise::cuda {
@@ -22,11 +23,6 @@ struct Case {
     bool norms;
     uint32_t position, n, capacity;
 };
-
-float cached(const std::vector<uint8_t>& cache, TensorType type, size_t i) {
-    if (type == TensorType::F32) return reinterpret_cast<const float*>(cache.data())[i];
-    return half_to_float(reinterpret_cast<const uint16_t*>(cache.data())[i]);
-}
 
 class CudaRope : public ::testing::Test {
   protected:
@@ -47,8 +43,7 @@ class CudaRope : public ::testing::Test {
         for (uint32_t i = 0; i < n_rot / 2; ++i)
             rope.inv_freq.push_back(static_cast<float>(std::pow(10000.0, -2.0 * i / n_rot)));
 
-        const size_t element = c.kv_type == TensorType::F32 ? 4 : 2,
-                     cache_bytes = size_t{n_kv_heads} * c.capacity * head_dim * element;
+        const size_t head_bytes = kv_rows(c.capacity) * row_bytes(c.kv_type, head_dim), cache_bytes = n_kv_heads * head_bytes;
         Buffer<float> device_qkv(qkv), device_q_norm(q_norm), device_k_norm(k_norm);
         Buffer<double> turns(rope_turns(rope));
         Buffer<uint8_t> keys(cache_bytes), values(cache_bytes);
@@ -78,7 +73,6 @@ class CudaRope : public ::testing::Test {
 
         const std::vector<float> q_out = device_qkv.download();
         std::vector<uint8_t> k_out = keys.download(), v_out = values.download();
-        const double tolerance = c.kv_type == TensorType::F16 ? 1e-3 : 3e-6;
         for (uint32_t row = 0; row < c.n; ++row) {
             const uint32_t position = c.position + row;
             for (uint32_t head = 0; head < n_heads + 2 * n_kv_heads; ++head) {
@@ -88,15 +82,15 @@ class CudaRope : public ::testing::Test {
                 if (c.norms && !is_v) normalize(x, is_q ? q_norm : k_norm);
                 if (!is_v) rotate(x, rope, position);
                 const uint32_t kv_head = is_v ? head - n_heads - n_kv_heads : head - n_heads;
+                if (!is_q && position >= c.capacity) continue;
+                uint8_t* cached = &(is_v ? v_out : k_out)[kv_head * head_bytes * !is_q];
                 for (uint32_t i = 0; i < head_dim; ++i) {
-                    const size_t at = (size_t{kv_head} * c.capacity + position) * head_dim + i;
-                    if (!is_q && position >= c.capacity) continue;
                     const float actual = is_q ? q_out[size_t{row} * width + head * head_dim + i]
-                                              : cached(is_v ? v_out : k_out, c.kv_type, at);
-                    ASSERT_NEAR(x[i], actual, (is_q ? 3e-6 : tolerance) * std::max(1.0, std::fabs(x[i])))
+                                              : kv_value(c.kv_type, head_dim, cached, position, i);
+                    ASSERT_NEAR(x[i], actual, is_q ? 3e-6 * std::max(1.0, std::fabs(x[i])) : tolerance(c.kv_type, x, i))
                         << "position " << position << ", head " << head << ", dimension " << i;
-                    if (!is_q) std::fill_n(&(is_v ? v_out : k_out)[at * element], element, uint8_t{0xff});
                 }
+                if (!is_q) poison(c.kv_type, head_dim, cached, position);
             }
         }
         EXPECT_EQ(untouched, k_out) << "keys of other positions";
@@ -104,6 +98,19 @@ class CudaRope : public ::testing::Test {
     }
 
   private:
+    static double tolerance(TensorType type, const std::vector<double>& x, uint32_t i) {
+        if (type != TensorType::Q8_0) return (type == TensorType::F16 ? 1e-3 : 3e-6) * std::max(1.0, std::fabs(x[i]));
+        double largest = 0;  // of the block: half a step is a 254th of it, and the step is rounded to float16
+        for (uint32_t j = i / 32 * 32; j < i / 32 * 32 + 32; ++j) largest = std::max(largest, std::fabs(x[j]));
+        return largest / 254 * (1 + 256.0 / 2048);
+    }
+    static void poison(TensorType type, uint32_t head_dim, uint8_t* head, uint32_t position) {
+        for (uint32_t i = 0; i < head_dim; ++i) {
+            const size_t size = type == TensorType::F32 ? 4 : type == TensorType::F16 ? 2 : 1;
+            std::memset(head + kv_value_offset(type, head_dim, position, i), 0xff, size);
+            if (type == TensorType::Q8_0) std::memset(head + kv_scale_offset(head_dim, position, i), 0xff, 2);
+        }
+    }
     static void normalize(std::vector<double>& x, const std::vector<float>& weight) {
         double sum = 0;
         for (const double v : x) sum += v * v;
@@ -128,7 +135,8 @@ constexpr Heads kHeads[] = {{4, 2, 64, 64}, {9, 3, 64, 64},   {14, 2, 64, 64}, {
 TEST_F(CudaRope, TurnsHeadsAndStoresKeysAndValues) {
     for (const Heads& heads : kHeads) {
         for (const RopeStyle style : {RopeStyle::ADJACENT, RopeStyle::HALVES}) {
-            for (const TensorType type : {TensorType::F16, TensorType::F32}) {
+            for (const TensorType type : {TensorType::F16, TensorType::F32, TensorType::Q8_0}) {
+                if (type == TensorType::Q8_0 && heads.head_dim % 32 != 0) continue;
                 SCOPED_TRACE(testing::Message()
                              << heads.n_heads << " heads of " << heads.head_dim << ", " << traits(type).name);
                 check_case({heads, style, type, false, 0, 1, 140});
@@ -145,6 +153,7 @@ TEST_F(CudaRope, IsExactFarIntoTheContext) {
 TEST_F(CudaRope, WritesNothingBehindTheLastSlot) {
     check_case({{4, 2, 64, 64}, RopeStyle::ADJACENT, TensorType::F16, false, 30, 4, 32});
     check_case({{4, 2, 64, 64}, RopeStyle::ADJACENT, TensorType::F32, false, 32, 1, 32});
+    check_case({{4, 2, 64, 64}, RopeStyle::ADJACENT, TensorType::Q8_0, false, 30, 4, 32});
 }
 
 }  // namespace

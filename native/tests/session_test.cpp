@@ -71,6 +71,18 @@ TEST_P(SessionHistory, LogitsDoNotDependOnHowItWasFed) {
     EXPECT_EQ(pieces.logits(), pieces.logits());
 }
 
+TEST_P(SessionHistory, ScoringWithoutLogitsGoesOnAsWithThem) {
+    const LoadedModel model = load_tiny();
+    const OpenSession with = open(model), without = open(model);
+    for (const reprise_score_mode mode : {REPRISE_SCORE_BATCH, REPRISE_SCORE_STEP}) {
+        const Ids ids = some_ids(5);
+        with.score(ids, mode);
+        EXPECT_EQ(REPRISE_OK, reprise_session_score(without.handle(), ids.data(), ids.size(), mode, nullptr)) << last_error();
+        EXPECT_EQ(with.position(), without.position());
+    }
+    EXPECT_EQ(with.generate({}, 5).ids, without.generate({}, 5).ids);
+}
+
 TEST_P(SessionHistory, LogitsAreThereAfterEveryKindOfCall) {
     const LoadedModel model = load_tiny();
     const OpenSession session = open(model);

@@ -176,7 +176,6 @@ reprise_status reprise_session_statistics(reprise_handle handle, reprise_statist
 reprise_status reprise_session_score(reprise_handle handle, const int32_t* ids, size_t n, int32_t mode, float* logits) {
     return in_session(handle, [&](Session& s) {
         if (mode < REPRISE_SCORE_BATCH || mode > REPRISE_SCORE_GRAPH) fail(REPRISE_INVALID_ARGUMENT, "score mode %d does not exist", mode);
-        if (n > 0) checked(logits, "logits");
         s.score(ids_of(ids, n, "ids"), static_cast<reprise_score_mode>(mode), logits);
     });
 }

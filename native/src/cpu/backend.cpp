@@ -128,7 +128,7 @@ class CpuEngine : public Engine {
         const size_t chunk = mode == REPRISE_SCORE_BATCH ? executor_.chunk() : 1;
         for (size_t done = 0; done < ids.size();) {
             const size_t n = std::min(chunk, ids.size() - done);
-            float* rows = logits + done * model_->plan().hparams.n_vocab;
+            float* rows = logits == nullptr ? nullptr : logits + done * model_->plan().hparams.n_vocab;
             evaluate(ids.subspan(done, n), position + static_cast<uint32_t>(done), rows, cancel);
             done += n;
         }

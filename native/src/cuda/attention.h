@@ -18,7 +18,7 @@ constexpr uint32_t MAX_HEAD_DIM = 256;
 struct AttentionArgs {
     const float* q;          // [n] rows of n_heads * head_dim values, q_stride apart
     size_t q_stride;
-    const void *k, *v;       // [n_kv_heads][capacity][head_dim] of the layer
+    const void *k, *v;       // of the layer: kv_layout.h
     uint32_t n_heads, n_kv_heads, head_dim, capacity;
     float scale;
     const DecodeState* state;  // row i sees the first state->seq_len + i keys
@@ -26,10 +26,12 @@ struct AttentionArgs {
     uint8_t* int8;           // one row in 8 bits (quant_input.cuh), or null; head_dim a multiple of 32
 };
 
-/// Scratch of decode attention: the parts of the context, and a counter per KV head that is zero between launches.
+/// Of decode: the parts of the context, and a counter per KV head that is zero between launches. Of prefill from Q8_0: a
+/// layer's keys and values in float16.
 struct AttentionScratch {
     float* parts;
     uint32_t* arrived;
+    void *k, *v;  // [n_kv_heads][kv_rows(capacity)][head_dim]
 };
 size_t attention_parts(uint32_t n_heads, uint32_t n_kv_heads, uint32_t head_dim);  // values of parts
 size_t attention_counters(uint32_t n_heads, uint32_t n_kv_heads);                  // words of arrived
@@ -43,10 +45,10 @@ void attention_decode(const AttentionArgs& args, TensorType kv_type, const Atten
 /// first kernel begins (launch_first()).
 void attention_fused(const AttentionArgs& args, const RopeKvArgs& rope, const AttentionScratch& scratch, Slot slot,
                      cudaStream_t stream);
-/// n rows. With float16 keys and values, queries and softmax weights are rounded to float16 too.
-void attention_prefill(const AttentionArgs& args, TensorType kv_type, uint32_t n, cudaStream_t stream);
+/// n rows. But for float32 keys and values, queries and softmax weights are rounded to float16.
+void attention_prefill(const AttentionArgs& args, TensorType kv_type, const AttentionScratch& scratch, uint32_t n, cudaStream_t stream);
 /// The same with the arithmetic of attention_decode(), each row for itself: slower.
-void attention_prefill_by_row(const AttentionArgs& args, TensorType kv_type, uint32_t n, cudaStream_t stream);
+void attention_prefill_by_row(const AttentionArgs& args, TensorType kv_type, const AttentionScratch& scratch, uint32_t n, cudaStream_t stream);
 
 void load_attention_kernels();
 

@@ -58,8 +58,7 @@ class HeadIntake {
             if (i < n_heads_) {
                 shared.store_query(rope_, i, head, scale);
             } else {
-                shared.store_newest(rope_, i > n_heads_, head);
-                store_to_cache<typename Warp::Element>(rope_, head_of(i), head, position);
+                shared.store_newest(rope_, head_of(i), i > n_heads_, head, position);
             }
         }
     }
@@ -92,10 +91,19 @@ __device__ __forceinline__ Share share_of(uint32_t seq_len, uint32_t n_splits, u
 /// A part: out [head_dim], not divided by sum, then max and sum; a multiple of 16 bytes.
 __host__ __device__ __forceinline__ size_t part_values(uint32_t head_dim) { return head_dim + 4; }
 
-__device__ __forceinline__ void store(const AttentionArgs& args, uint32_t row, uint32_t head, uint32_t dim, float value) {
-    const uint32_t width = args.n_heads * args.head_dim, i = head * args.head_dim + dim;
-    if (args.out != nullptr) args.out[size_t{row} * width + i] = value;
-    if (args.int8 != nullptr) store_int8_group(args.int8, width / 32, i / 32, value);
+/// Four dimensions of a head: to out, and to rows for store_int8().
+__device__ __forceinline__ void store(const AttentionArgs& args, uint32_t row, uint32_t head, uint32_t dim, const float4& value, float* rows) {
+    const size_t width = args.n_heads * args.head_dim;
+    if (args.out != nullptr) *reinterpret_cast<float4*>(args.out + row * width + head * args.head_dim + dim) = value;
+    if (args.int8 != nullptr) *reinterpret_cast<float4*>(rows + dim) = value;
+}
+/// By the warp that stored the head.
+__device__ __forceinline__ void store_int8(const AttentionArgs& args, uint32_t head, const float* rows) {
+    if (args.int8 == nullptr) return;
+    __syncwarp();
+    for (uint32_t dim = threadIdx.x % 32; dim < args.head_dim; dim += 32) {
+        store_int8_group(args.int8, args.n_heads * args.head_dim / 32, (head * args.head_dim + dim) / 32, rows[dim]);
+    }
 }
 
 /// Whether this block is the last of n to get here. Counts modulo n, so that the counter ends as it began.
@@ -131,7 +139,7 @@ __device__ void combine(const AttentionArgs& args, const float* parts, uint32_t 
         for (int offset = 16; offset > 0; offset /= 2) largest = fmaxf(largest, __shfl_xor_sync(~0u, largest, offset));
 #pragma unroll
         for (uint32_t round = 0; round < ROUNDS; ++round) {
-            const float weight = exp2f(max_sum[round].x - largest);
+            const float weight = exp2_of(max_sum[round].x - largest);
             weights[h][lane + round * 32] = weight;
             sum = fmaf(weight, max_sum[round].y, sum);
         }
@@ -155,18 +163,15 @@ __device__ void combine(const AttentionArgs& args, const float* parts, uint32_t 
                     total.w = fmaf(weight, part[i].w, total.w);
                 }
             }
-            *reinterpret_cast<float4*>(rows + h * DIM + dim) = make_float4(total.x * factor, total.y * factor, total.z * factor, total.w * factor);
+            delay_point();
+            store(args, 0, first_head + h, dim, make_float4(total.x * factor, total.y * factor, total.z * factor, total.w * factor), rows + h * DIM);
         }
-        __syncwarp();
-        delay_point();
-        // 32 dimensions at a time: store() wants whole groups.
-        for (uint32_t dim = lane; dim < args.head_dim; dim += 32) store(args, 0, first_head + h, dim, rows[h * DIM + dim]);
+        store_int8(args, first_head + h, rows + h * DIM);
     }
 }
 
 template <class Warp, int DIM>
 __global__ void __launch_bounds__(Warp::WARPS * 32, DIM <= 128 ? 2 : 1) attention_decode_kernel(const __grid_constant__ DecodeArgs decode) {
-    using Element = typename Warp::Element;
     constexpr uint32_t WARPS = Warp::WARPS, BLOCK_KEYS = WARPS * TILE_KEYS;
     extern __shared__ __align__(128) uint8_t dynamic[];  // what each warp has for itself, then what all share
     auto& shared = *reinterpret_cast<typename Warp::Shared*>(dynamic + WARPS * decode.ring.warp_bytes);
@@ -178,11 +183,11 @@ __global__ void __launch_bounds__(Warp::WARPS * 32, DIM <= 128 ? 2 : 1) attentio
     const uint32_t first_in_group = unit % decode.groups * HEADS;
     const uint32_t first_head = kv_head * per_kv_head + first_in_group;
     const uint32_t n_heads = min(HEADS, per_kv_head - first_in_group);
-    const size_t cache = size_t{kv_head} * args.capacity * args.head_dim;
+    const size_t cache = kv_head * kv_rows(args.capacity) * kv_row_bytes<typename Warp::Element>(args.head_dim);
     const auto result_of = [&](uint32_t w) -> WarpResult<DIM>& { return *reinterpret_cast<WarpResult<DIM>*>(dynamic + w * decode.ring.warp_bytes); };
     if (X_RELEASE == 0) release_successor();
     HeadIntake<Warp> intake(decode.rope, first_head, n_heads, kv_head);
-    Warp state(static_cast<const Element*>(args.k) + cache, static_cast<const Element*>(args.v) + cache, args.head_dim,
+    Warp state(static_cast<const uint8_t*>(args.k) + cache, static_cast<const uint8_t*>(args.v) + cache, args.head_dim,
                dynamic + warp * decode.ring.warp_bytes, decode.ring, shared);
     if (!decode.early) wait_for_predecessor();
     const uint32_t position = __ldcg(&args.state->position), seq_len = min(__ldcg(&args.state->seq_len) + row, args.capacity);
@@ -208,6 +213,7 @@ __global__ void __launch_bounds__(Warp::WARPS * 32, DIM <= 128 ? 2 : 1) attentio
     times.pass(Point::COMPUTED);
 
     const uint32_t lane = threadIdx.x % 32;
+#pragma unroll 1
     for (uint32_t h = warp; h < n_heads; h += WARPS) {
         float weights[WARPS];
         float largest = result_of(0).max[h], sum = 0;
@@ -215,26 +221,35 @@ __global__ void __launch_bounds__(Warp::WARPS * 32, DIM <= 128 ? 2 : 1) attentio
         for (uint32_t w = 1; w < WARPS; ++w) largest = fmaxf(largest, result_of(w).max[h]);
 #pragma unroll
         for (uint32_t w = 0; w < WARPS; ++w) {
-            weights[w] = exp2f(result_of(w).max[h] - largest);
+            weights[w] = exp2_of(result_of(w).max[h] - largest);
             sum = fmaf(weights[w], result_of(w).sum[h], sum);
         }
         const float factor = n_parts == 1 ? 1.f / sum : 1.f;
         float* part = decode.scratch.parts + (size_t{first_head + h} * decode.n_splits + split) * part_values(args.head_dim);
-        for (uint32_t dim = lane; dim < args.head_dim; dim += 32) {
-            float value = 0;
+#pragma unroll 1
+        for (uint32_t dim = lane * 4; dim < args.head_dim; dim += 128) {
+            float4 value = make_float4(0, 0, 0, 0);
 #pragma unroll
-            for (uint32_t w = 0; w < WARPS; ++w) value = fmaf(weights[w], result_of(w).out[h][dim], value);
+            for (uint32_t w = 0; w < WARPS; ++w) {
+                const float4 of_warp = *reinterpret_cast<const float4*>(&result_of(w).out[h][dim]);
+                value.x = fmaf(weights[w], of_warp.x, value.x);
+                value.y = fmaf(weights[w], of_warp.y, value.y);
+                value.z = fmaf(weights[w], of_warp.z, value.z);
+                value.w = fmaf(weights[w], of_warp.w, value.w);
+            }
+            value = make_float4(value.x * factor, value.y * factor, value.z * factor, value.w * factor);
             delay_point();
             if (n_parts == 1) {
-                store(args, row, first_head + h, dim, value * factor);
+                store(args, row, first_head + h, dim, value, result_of(0).out[h]);
             } else {
-                part[dim] = value;
+                *reinterpret_cast<float4*>(part + dim) = value;
             }
         }
         if (n_parts > 1 && lane == 0) {
             part[args.head_dim] = largest;
             part[args.head_dim + 1] = sum;
         }
+        if (n_parts == 1) store_int8(args, first_head + h, result_of(0).out[h]);
     }
     if (n_parts > 1 && is_last_arrival(decode.scratch.arrived + unit, n_parts)) {
         combine<WARPS, DIM>(args, decode.scratch.parts, n_parts, decode.n_splits, first_head, n_heads, reinterpret_cast<float*>(dynamic));
@@ -244,29 +259,38 @@ __global__ void __launch_bounds__(Warp::WARPS * 32, DIM <= 128 ? 2 : 1) attentio
 
 struct KernelEntry {
     void (*kernel)(DecodeArgs);
-    uint32_t warps, stage_bytes;
+    uint32_t warps, tile_bytes, stage_bytes;
     uint32_t result_bytes, common_bytes;  // of shared memory, per warp and per block
 };
-template <template <int> class Warp, int DIM>
+template <class Warp, int DIM>
 KernelEntry entry(uint32_t head_dim) {
-    using W = Warp<DIM>;
-    return {attention_decode_kernel<W, DIM>, W::WARPS, W::stage_bytes(head_dim), sizeof(WarpResult<DIM>), sizeof(typename W::Shared)};
+    return {attention_decode_kernel<Warp, DIM>, Warp::WARPS, Warp::tile_bytes(head_dim), Warp::stage_bytes(head_dim), sizeof(WarpResult<DIM>),
+            sizeof(typename Warp::Shared)};
+}
+template <int DIM>
+KernelEntry entry_of(TensorType kv_type, uint32_t head_dim) {
+    switch (kv_type) {
+        case TensorType::F16: return entry<TensorWarp<__half, DIM>, DIM>(head_dim);
+        case TensorType::Q8_0: return entry<TensorWarp<KvQ8, DIM>, DIM>(head_dim);
+        case TensorType::F32: return entry<FloatWarp<DIM>, DIM>(head_dim);
+        default: fail(REPRISE_INTERNAL, "attention: keys and values of type %d", static_cast<int>(kv_type));
+    }
 }
 
 KernelEntry kernel_of(TensorType kv_type, uint32_t head_dim) {
-    const bool half = kv_type == TensorType::F16;
-    if (head_dim % 8 != 0 || head_dim > MAX_HEAD_DIM) fail(REPRISE_INTERNAL, "attention: heads of %u", head_dim);
-    if (head_dim <= 64) return half ? entry<HalfWarp, 64>(head_dim) : entry<FloatWarp, 64>(head_dim);
-    if (head_dim <= 128) return half ? entry<HalfWarp, 128>(head_dim) : entry<FloatWarp, 128>(head_dim);
-    return half ? entry<HalfWarp, 256>(head_dim) : entry<FloatWarp, 256>(head_dim);
+    if (head_dim % 8 != 0 || head_dim > MAX_HEAD_DIM || (kv_type == TensorType::Q8_0 && head_dim % KV_BLOCK != 0))
+        fail(REPRISE_INTERNAL, "attention: heads of %u", head_dim);
+    if (head_dim <= 64) return entry_of<64>(kv_type, head_dim);
+    return head_dim <= 128 ? entry_of<128>(kv_type, head_dim) : entry_of<256>(kv_type, head_dim);
 }
 
 /// As deep as a slot's shared memory allows.
 RingShape ring_shape(const KernelEntry& entry, uint32_t most_shared_bytes) {
-    RingShape ring = {0, entry.stage_bytes, entry.result_bytes};
+    RingShape ring = {entry.tile_bytes, 0, entry.stage_bytes, entry.result_bytes};
     if (entry.stage_bytes > 0) {
-        ring.n_stages = std::clamp((most_shared_bytes - entry.common_bytes) / entry.warps / entry.stage_bytes, 1u, MAX_STAGES);
-        ring.warp_bytes = std::max(ring.warp_bytes, ring.n_stages * ring.stage_bytes);
+        const uint32_t room = (most_shared_bytes - entry.common_bytes) / entry.warps - entry.tile_bytes;
+        ring.n_stages = std::clamp(room / entry.stage_bytes, 1u, MAX_STAGES);
+        ring.warp_bytes = std::max(ring.warp_bytes, ring.tile_bytes + ring.n_stages * ring.stage_bytes);
     }
     ring.warp_bytes = (ring.warp_bytes + CopyRing::LINE - 1) / CopyRing::LINE * CopyRing::LINE;
     return ring;
@@ -320,14 +344,14 @@ void attention_fused(const AttentionArgs& args, const RopeKvArgs& rope, const At
 }
 
 /// One row per block, the context in one piece.
-void attention_prefill_by_row(const AttentionArgs& args, TensorType kv_type, uint32_t n, cudaStream_t stream) {
+void attention_prefill_by_row(const AttentionArgs& args, TensorType kv_type, const AttentionScratch& scratch, uint32_t n, cudaStream_t stream) {
     const KernelEntry entry = kernel_of(kv_type, args.head_dim);
-    const DecodeArgs decode = decode_args(args, no_rope(args), {}, entry, device_traits(), 1);
+    const DecodeArgs decode = decode_args(args, no_rope(args), scratch, entry, device_traits(), 1);
     launch(entry.kernel, dim3(args.n_kv_heads * decode.groups, 1, n), entry.warps * 32, shared_bytes(entry, decode.ring), stream, decode);
 }
 
 void load_attention_decode_kernels() {
-    for (const TensorType type : {TensorType::F16, TensorType::F32}) {
+    for (const TensorType type : {TensorType::F16, TensorType::F32, TensorType::Q8_0}) {
         for (const uint32_t head_dim : {64u, 128u, 256u}) {
             load_kernel_with_shared_memory(kernel_of(type, head_dim).kernel);
         }

@@ -1,7 +1,7 @@
 // Many rows against float16 keys and values on tensor cores, tile by tile with online softmax (FlashAttention-2, Dao,
 // https://arxiv.org/abs/2307.08691). A block takes 64 rows of one head, each of its warps 16 of them.
 #include "cuda/attention.h"
-#include "cuda/kv_layout.cuh"
+#include "cuda/kv_q8.cuh"
 #include "cuda/launch.cuh"
 #include "cuda/tensor_core.cuh"
 
@@ -86,7 +86,7 @@ __global__ void __launch_bounds__(THREADS) attention_prefill_kernel(const __grid
     const uint32_t first_len = args.state->seq_len;  // of row 0
     const uint32_t n_keys = min(first_len + last_row, args.capacity);
 
-    const size_t cache = size_t{head / (args.n_heads / args.n_kv_heads)} * args.capacity * args.head_dim;
+    const size_t cache = head / (args.n_heads / args.n_kv_heads) * kv_rows(args.capacity) * args.head_dim;
     const __half* k = static_cast<const __half*>(args.k) + cache;
     const __half* v = static_cast<const __half*>(args.v) + cache;
     const uint32_t q_shared = shared_address(shared), stages = q_shared + S::Q_BYTES;
@@ -205,6 +205,21 @@ __global__ void __launch_bounds__(THREADS) attention_prefill_kernel(const __grid
     }
 }
 
+constexpr uint32_t EXPANDING_THREADS = 64;
+
+/// Keys and values of a layer from Q8_0 to float16, as far as n rows see them. blockIdx: tile, KV head, keys or values.
+__global__ void __launch_bounds__(EXPANDING_THREADS) expand_cache_kernel(const __grid_constant__ PrefillArgs prefill, uint8_t* k, uint8_t* v) {
+    release_successor();
+    wait_for_predecessor();
+    const AttentionArgs& args = prefill.common;
+    if (blockIdx.x * KV_TILE >= min(args.state->seq_len + prefill.n - 1, args.capacity)) return;
+    const size_t tile = blockIdx.y * (kv_rows(args.capacity) / KV_TILE) + blockIdx.x;
+    const auto* from = static_cast<const uint8_t*>(blockIdx.z == 0 ? args.k : args.v) + tile * kv_q8_tile_bytes(args.head_dim);
+    uint8_t* to = (blockIdx.z == 0 ? k : v) + tile * KV_TILE * args.head_dim * sizeof(__half);
+    delay_point();
+    expand_tile(from, to, args.head_dim, threadIdx.x, EXPANDING_THREADS);
+}
+
 struct Variant {
     void (*kernel)(PrefillArgs);
     uint32_t shared_bytes;
@@ -220,15 +235,22 @@ Variant variant_of(uint32_t head_dim) {
 
 }  // namespace
 
-void attention_prefill(const AttentionArgs& args, TensorType kv_type, uint32_t n, cudaStream_t stream) {
-    if (kv_type == TensorType::F32) return attention_prefill_by_row(args, kv_type, n, stream);
+void attention_prefill(const AttentionArgs& args, TensorType kv_type, const AttentionScratch& scratch, uint32_t n, cudaStream_t stream) {
+    if (kv_type == TensorType::F32) return attention_prefill_by_row(args, kv_type, scratch, n, stream);
+    PrefillArgs prefill = {args, n};
+    if (kv_type == TensorType::Q8_0) {
+        const dim3 grid(static_cast<uint32_t>(kv_rows(args.capacity) / KV_TILE), args.n_kv_heads, 2);
+        launch(expand_cache_kernel, grid, EXPANDING_THREADS, 0, stream, prefill, static_cast<uint8_t*>(scratch.k), static_cast<uint8_t*>(scratch.v));
+        prefill.common.k = scratch.k;
+        prefill.common.v = scratch.v;
+    }
     const Variant chosen = variant_of(args.head_dim);
-    launch(chosen.kernel, dim3((n + ROWS - 1) / ROWS, args.n_heads), THREADS, chosen.shared_bytes, stream,
-           PrefillArgs{args, n});
+    launch(chosen.kernel, dim3((n + ROWS - 1) / ROWS, args.n_heads), THREADS, chosen.shared_bytes, stream, prefill);
 }
 
 void load_attention_kernels() {
     load_attention_decode_kernels();
+    load_kernel(expand_cache_kernel);
     for (const uint32_t head_dim : {64u, 128u, 256u}) {
         const Variant v = variant_of(head_dim);
         load_kernel(v.kernel);

@@ -8,10 +8,11 @@
 #include <cuda_fp16.h>
 
 #include <cstdint>
+#include <type_traits>
 
 #include "cuda/attention.h"
 #include "cuda/copy_ring.cuh"
-#include "cuda/kv_layout.cuh"
+#include "cuda/kv_q8.cuh"
 #include "cuda/rope_head.cuh"
 #include "cuda/tensor_core.cuh"
 
@@ -23,12 +24,18 @@ constexpr uint32_t TILE_KEYS = 16;  // of a warp: its rows
 /// exp2 of what follows never sees (-inf) - (-inf).
 constexpr float LOWEST = -1e30f;
 
+/// exp2 of what is not positive; what would be subnormal is zero.
+__device__ __forceinline__ float exp2_of(float x) {
+    asm("ex2.approx.ftz.f32 %0, %0;" : "+f"(x));
+    return x;
+}
+
 /// No key is the newest.
 constexpr uint32_t NO_KEY = ~0u;
 
 /// Of a warp's shared memory: stages that tiles are fetched into ahead of their use, and its size in all.
 struct RingShape {
-    uint32_t n_stages, stage_bytes, warp_bytes;
+    uint32_t tile_bytes, n_stages, stage_bytes, warp_bytes;
 };
 constexpr uint32_t MAX_STAGES = 6;
 
@@ -42,14 +49,16 @@ struct WarpResult {
     float out[HEADS][DIM + 4];  // apart so that lanes with eight dimensions of every second head meet different banks
 };
 
-/// float16 keys and values, tile by tile into shared memory by bulk copies that begin before the queries are at hand, and
-/// from there into tensor-core products: scores are K Q^T (16 keys by 8 heads), outputs V^T P^T (dimensions by heads).
-template <int DIM>
-class HalfWarp {
+/// Keys and values in float16 or Q8_0 (ELEMENT __half, KvQ8), tile by tile into shared memory by bulk copies that begin
+/// before the queries are at hand, and from there into tensor-core products in float16: scores are K Q^T (16 keys by 8
+/// heads), outputs V^T P^T (dimensions by heads).
+template <class ELEMENT, int DIM>
+class TensorWarp {
   public:
-    using Element = __half;
+    using Element = ELEMENT;
     static constexpr uint32_t WARPS = warps_for(DIM);
     static constexpr uint32_t PAIRS = DIM / 64;
+    static constexpr bool IS_Q8 = std::is_same_v<ELEMENT, KvQ8>;
 
     struct Shared {
         // q / q_scale in two halves, whose sum it is: its rounding would show in the scores. Rows apart so that the eight
@@ -75,23 +84,30 @@ class HalfWarp {
             for (uint32_t dim = rope.head_dim + lane; dim < DIM; dim += 32) high[head][dim] = low[head][dim] = __float2half_rn(0.f);
             if (lane == 0) score_scale[head] = q_scale * scale * 1.44269504f;
         }
-        __device__ __forceinline__ void store_newest(const RopeKvArgs& rope, bool is_value, const TurnedHead<PAIRS>& x) {
-            x.store(rope, newest[is_value]);
+        /// The newest key or value, head number head of all, to the cache and, as it will be read from there, to newest.
+        __device__ __forceinline__ void store_newest(const RopeKvArgs& rope, uint32_t head, bool is_value, const TurnedHead<PAIRS>& x, uint32_t position) {
+            store_to_cache<ELEMENT>(rope, head, x, position, row[IS_Q8 ? is_value : 0], [&](uint32_t dim, __half value) { newest[is_value][dim] = value; });
         }
+        float row[IS_Q8 ? 2 : 1][IS_Q8 ? DIM : 1];  // of the newest key and value, on the way to 8 bits
     };
 
     /// Tiles of keys and of values take stages in turns.
-    static uint32_t stage_bytes(uint32_t head_dim) { return TILE_KEYS * head_dim * 2 + (head_dim % 64 == 0 ? 0 : CopyRing::LINE); }
+    static uint32_t stage_bytes(uint32_t head_dim) {
+        return TILE_KEYS * static_cast<uint32_t>(kv_row_bytes<ELEMENT>(head_dim)) + (!IS_Q8 && head_dim % 64 == 0 ? 0 : CopyRing::LINE);
+    }
+    /// Of a warp besides its ring: the tile in float16.
+    static uint32_t tile_bytes(uint32_t head_dim) { return IS_Q8 ? TILE_KEYS * head_dim * 2 : 0; }
 
-    /// k, v: the KV head's rows of head_dim values in memory. own: shared memory of this warp, ring.n_stages stages.
-    __device__ HalfWarp(const void* k, const void* v, uint32_t head_dim, uint8_t* own, const RingShape& ring, Shared& shared)
-        : k_(static_cast<const __half*>(k)),
-          v_(static_cast<const __half*>(v)),
+    /// k, v: the KV head's rows in memory. own: shared memory of this warp, tile_bytes() and ring.n_stages stages.
+    __device__ __forceinline__ TensorWarp(const void* k, const void* v, uint32_t head_dim, uint8_t* own, const RingShape& ring, Shared& shared)
+        : k_(static_cast<const uint8_t*>(k)),
+          v_(static_cast<const uint8_t*>(v)),
+          tile_(own),
           head_dim_(head_dim),
           lane_(threadIdx.x % 32),
           n_stages_(ring.n_stages),
           shared_(shared),
-          ring_(own, shared.barriers[threadIdx.x / 32], ring.n_stages, ring.stage_bytes, threadIdx.x % 32) {}
+          ring_(own + ring.tile_bytes, shared.barriers[threadIdx.x / 32], ring.n_stages, ring.stage_bytes, threadIdx.x % 32) {}
 
     /// Starts to fetch the first of the tiles first, first + stride, ... that begin before end.
     __device__ __forceinline__ void begin(uint32_t first, uint32_t stride, uint32_t end) {
@@ -109,7 +125,7 @@ class HalfWarp {
         const float score_scale[2] = {shared_.score_scale[2 * t], shared_.score_scale[2 * t + 1]};
 #pragma unroll 1
         for (; taking_ < end_; taking_ += stride_) {
-            uint8_t* tile = ring_.take();
+            uint8_t* tile = take_tile();
             const bool has_newest = newest - taking_ < TILE_KEYS;
             if (has_newest) put_newest(tile, newest, 0);
             float scores[4];
@@ -121,7 +137,7 @@ class HalfWarp {
             uint32_t weights[2];
             weigh(scores, score_scale, valid, weights);
 
-            tile = ring_.take();
+            tile = take_tile();
             if (has_newest) put_newest(tile, newest, 1);
             if (valid < TILE_KEYS) clear_rows(tile, valid);
             add_values(tile, weights);
@@ -153,11 +169,19 @@ class HalfWarp {
 
     __device__ __forceinline__ void fetch_next() {
         if (fetching_ >= end_) return;
-        const uint32_t rows = min(end_ - fetching_, TILE_KEYS);
-        const __half* from = (fetches_values_ ? v_ : k_) + size_t{fetching_} * head_dim_;
-        ring_.fetch(reinterpret_cast<const uint8_t*>(from), 1, rows * head_dim_ * 2, 0);
+        const uint32_t row_bytes = static_cast<uint32_t>(kv_row_bytes<ELEMENT>(head_dim_));
+        const uint32_t rows = IS_Q8 ? TILE_KEYS : min(end_ - fetching_, TILE_KEYS);
+        ring_.fetch((fetches_values_ ? v_ : k_) + size_t{fetching_} * row_bytes, 1, rows * row_bytes, 0);
         if (fetches_values_) fetching_ += stride_;
         fetches_values_ = !fetches_values_;
+    }
+
+    __device__ __forceinline__ uint8_t* take_tile() {
+        uint8_t* taken = ring_.take();
+        if constexpr (!IS_Q8) return taken;
+        expand_tile(taken, tile_, head_dim_, lane_, 32);
+        __syncwarp();
+        return tile_;
     }
 
     /// Where chunks 2 slice and 2 slice + odd of a tile's row lie in it. Dimensions behind the head are any that are there:
@@ -226,10 +250,10 @@ class HalfWarp {
 #pragma unroll
             for (int offset = 4; offset < 32; offset *= 2) largest = fmaxf(largest, __shfl_xor_sync(~0u, largest, offset));
             largest = fmaxf(largest, max_[j]);
-            const float decay = exp2f(max_[j] - largest);
+            const float decay = exp2_of(max_[j] - largest);
             max_[j] = largest;
-            p[j] = low_valid ? exp2f(low - largest) : 0.f;
-            p[j + 2] = high_valid ? exp2f(high - largest) : 0.f;
+            p[j] = low_valid ? exp2_of(low - largest) : 0.f;
+            p[j + 2] = high_valid ? exp2_of(high - largest) : 0.f;
             sum_[j] = sum_[j] * decay + p[j] + p[j + 2];
 #pragma unroll
             for (int i = 0; i < SLICES; ++i) {
@@ -258,7 +282,8 @@ class HalfWarp {
         return __uint_as_float((exponent + 1) << 23);
     }
 
-    const __half *k_, *v_;
+    const uint8_t *k_, *v_;
+    uint8_t* tile_;
     uint32_t head_dim_, lane_, n_stages_;
     Shared& shared_;
     CopyRing ring_;
@@ -285,11 +310,15 @@ class FloatWarp {
             for (uint32_t dim = rope.head_dim + threadIdx.x % 32; dim < DIM; dim += 32) q[head][dim] = 0;
             this->scale = scale;
         }
-        /// Read from the cache, where the block has just put it.
-        __device__ __forceinline__ void store_newest(const RopeKvArgs&, bool, const TurnedHead<PAIRS>&) {}
+        /// To the cache, from where it is read.
+        __device__ __forceinline__ void store_newest(const RopeKvArgs& rope, uint32_t head, bool, const TurnedHead<PAIRS>& x, uint32_t position) {
+            store_to_cache<float>(rope, head, x, position, nullptr, [](uint32_t, __half) {});
+        }
     };
 
-    static uint32_t stage_bytes(uint32_t) { return 0; }  // it reads the cache as it goes
+    // It reads the cache as it goes.
+    static uint32_t stage_bytes(uint32_t) { return 0; }
+    static uint32_t tile_bytes(uint32_t) { return 0; }
 
     __device__ FloatWarp(const void* k, const void* v, uint32_t head_dim, uint8_t*, const RingShape&, Shared& shared)
         : k_(static_cast<const float*>(k)), v_(static_cast<const float*>(v)), head_dim_(head_dim), lane_(threadIdx.x % 32), shared_(shared) {
@@ -348,7 +377,7 @@ class FloatWarp {
             for (int offset = 16; offset > 0; offset /= 2) score += __shfl_xor_sync(~0u, score, offset);
             score *= score_scale;
             const float largest = fmaxf(max_[h], score);
-            const float decay = exp2f(max_[h] - largest), p = exp2f(score - largest);
+            const float decay = exp2_of(max_[h] - largest), p = exp2_of(score - largest);
             max_[h] = largest;
             sum_[h] = fmaf(sum_[h], decay, p);
 #pragma unroll

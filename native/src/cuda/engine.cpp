@@ -101,7 +101,11 @@ void CudaEngine::copy_logits(float* to) {
     check(cudaMemcpyAsync(logits_.as<float>(), buffers_.sampler.logits, bytes, cudaMemcpyDeviceToHost, stream_),
           "copying logits");
     stream_.synchronize("copying logits");
-    std::memcpy(to, logits_.as<float>(), bytes);
+    if (to != nullptr) std::memcpy(to, logits_.as<float>(), bytes);
+}
+
+float* CudaEngine::row_of(float* logits, size_t row) const {
+    return logits == nullptr ? nullptr : logits + row * model_->plan().hparams.n_vocab;
 }
 
 void CudaEngine::read_logits(float* logits) {
@@ -207,7 +211,7 @@ void CudaEngine::score(std::span<const int32_t> ids, uint32_t position, reprise_
             prefill_chunk(ids.subspan(done, n), position + static_cast<uint32_t>(done));
             for (size_t row = 0; row < n; ++row, ++done) {
                 forward_.prefill_logits(static_cast<uint32_t>(row), stream_);
-                copy_logits(logits + done * model_->plan().hparams.n_vocab);
+                copy_logits(row_of(logits, done));
             }
         }
         place(buffers_.state, 0, position + static_cast<uint32_t>(ids.size()), 0, 0, stream_);
@@ -229,7 +233,7 @@ void CudaEngine::score_steps(std::span<const int32_t> ids, uint32_t position, bo
             graph_.launch_eagerly(kind, stream_);
         }
         ++n_launched_;
-        copy_logits(logits + i * model_->plan().hparams.n_vocab);
+        copy_logits(row_of(logits, i));
     }
 }
 

@@ -38,6 +38,7 @@ class CudaEngine : public Engine {
     void score_steps(std::span<const int32_t> ids, uint32_t position, bool replay, float* logits,
                      const std::atomic<bool>& cancel);
     void copy_logits(float* to);
+    float* row_of(float* logits, size_t row) const;  // null if logits is
     void set_counts(std::span<const int32_t> history);
     void launch_ahead();
     const RingEntry& wait_for(uint32_t number, const std::atomic<bool>& cancel);

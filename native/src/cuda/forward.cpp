@@ -77,7 +77,7 @@ struct Forward::Prefill {
     }
     bool attend(const AttentionArgs& args, const Activations&) const {
         const auto attention = forward.prefills_by_row_ ? attention_prefill_by_row : attention_prefill;
-        attention(args, forward.shape_.kv_type, n, stream);
+        attention(args, forward.shape_.kv_type, forward.buffers_.attention_scratch, n, stream);
         return false;
     }
 };

@@ -32,8 +32,14 @@ __global__ void __launch_bounds__(WARPS * 32) rope_kv_kernel(const __grid_consta
     if (head < args.n_heads) {
         turned.store(args, values);
     } else {
-        store_to_cache<T>(args, head, turned, position);
+        __shared__ float rows[std::is_same_v<T, KvQ8> ? WARPS : 1][MAX_HEAD_PAIRS * 64];
+        store_to_cache<T>(args, head, turned, position, rows[std::is_same_v<T, KvQ8> ? threadIdx.x / 32 : 0], [](uint32_t, __half) {});
     }
+}
+
+void (*kernel_of(TensorType kv_type))(RopeKvArgs) {
+    if (kv_type == TensorType::Q8_0) return rope_kv_kernel<KvQ8>;
+    return kv_type == TensorType::F16 ? rope_kv_kernel<__half> : rope_kv_kernel<float>;
 }
 
 }  // namespace
@@ -41,8 +47,7 @@ __global__ void __launch_bounds__(WARPS * 32) rope_kv_kernel(const __grid_consta
 void rope_kv(const RopeKvArgs& args, uint32_t n, cudaStream_t stream) {
     if (args.head_dim % 2 != 0 || args.head_dim > MAX_HEAD_PAIRS * 64) fail(REPRISE_INTERNAL, "rope: heads of %u", args.head_dim);
     const uint32_t heads = args.n_heads + 2 * args.n_kv_heads;
-    const auto kernel = args.kv_type == TensorType::F16 ? rope_kv_kernel<__half> : rope_kv_kernel<float>;
-    launch(kernel, dim3((heads + WARPS - 1) / WARPS, n), WARPS * 32, 0, stream, args);
+    launch(kernel_of(args.kv_type), dim3((heads + WARPS - 1) / WARPS, n), WARPS * 32, 0, stream, args);
 }
 
 std::vector<double> rope_turns(const Rope& rope) {
@@ -52,8 +57,7 @@ std::vector<double> rope_turns(const Rope& rope) {
 }
 
 void load_rope_kernels() {
-    load_kernel(rope_kv_kernel<__half>);
-    load_kernel(rope_kv_kernel<float>);
+    for (const TensorType type : {TensorType::F16, TensorType::F32, TensorType::Q8_0}) load_kernel(kernel_of(type));
 }
 
 }  // namespace reprise::cuda

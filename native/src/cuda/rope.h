@@ -21,8 +21,8 @@ struct RopeKvArgs {
     RopeStyle style;
     uint32_t n_rot;
     const double* turns;           // [n_rot / 2]: turns (angle / 2 pi) per position
-    void *k_cache, *v_cache;       // [n_kv_heads][capacity][head_dim] of the layer, of the cache's type
-    TensorType kv_type;            // F16 or F32
+    void *k_cache, *v_cache;       // of the layer: kv_layout.h
+    TensorType kv_type;            // F16, F32 or Q8_0
     uint32_t capacity;             // positions; nothing is written at or beyond it
     const DecodeState* state;      // row i is at state->position + i
 };

@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <type_traits>
 
-#include "cuda/kv_layout.cuh"
+#include "cuda/kv_q8.cuh"
 #include "cuda/rope.h"
 
 namespace reprise::cuda {
@@ -159,17 +159,40 @@ __device__ __forceinline__ void turn_head(const RopeKvArgs& args, uint32_t head,
     }
 }
 
-/// A k or v head to its row of the cache; nothing at or beyond the capacity.
-template <class T, uint32_t PAIRS>
-__device__ __forceinline__ void store_to_cache(const RopeKvArgs& args, uint32_t head, const TurnedHead<PAIRS>& turned, uint32_t position) {
+/// A k or v head to its row of the cache, of elements T; nothing at or beyond the capacity. row: shared memory of the warp,
+/// head_dim values, for KvQ8 alone. also(dimension, value) gets the values that float16 arithmetic will find there, unless T
+/// is float.
+template <class T, uint32_t PAIRS, class Also>
+__device__ __forceinline__ void store_to_cache(const RopeKvArgs& args, uint32_t head, const TurnedHead<PAIRS>& turned, uint32_t position,
+                                               float* row, Also also) {
     if (position >= args.capacity) return;
     const bool is_v = head >= args.n_heads + args.n_kv_heads;
     const uint32_t kv_head = head - args.n_heads - (is_v ? args.n_kv_heads : 0);
-    T* cache = static_cast<T*>(is_v ? args.v_cache : args.k_cache) + (size_t{kv_head} * args.capacity + position) * args.head_dim;
-    turned.for_each(args, [&](uint32_t dim, float value) {
-        const uint32_t at = std::is_same_v<T, __half> ? kv_chunk(position, dim / 8, args.head_dim) * 8 + dim % 8 : dim;
-        cache[at] = to_cache<T>(value);
-    });
+    uint8_t* of_head = static_cast<uint8_t*>(is_v ? args.v_cache : args.k_cache) +
+                       kv_head * kv_rows(args.capacity) * kv_row_bytes<T>(args.head_dim);
+    if constexpr (std::is_same_v<T, KvQ8>) {
+        turned.store(args, row);
+        __syncwarp();
+        auto* quants = reinterpret_cast<int8_t*>(of_head + kv_q8_quants(position, args.head_dim));
+        auto* scales = reinterpret_cast<__half*>(of_head + kv_q8_scales(position, args.head_dim));
+        quantize_kv_row(row, args.head_dim, [&](uint32_t dim, int8_t q, __half scale) {
+            quants[dim] = q;
+            if (dim % KV_BLOCK == 0) scales[dim / KV_BLOCK] = scale;
+            also(dim, kv_value(q, scale));
+        });
+        __syncwarp();
+    } else {
+        T* cache = reinterpret_cast<T*>(of_head) + size_t{position} * args.head_dim;
+        turned.for_each(args, [&](uint32_t dim, float value) {
+            const T stored = to_cache<T>(value);
+            if constexpr (std::is_same_v<T, __half>) {
+                cache[kv_chunk(position, dim / 8, args.head_dim) * 8 + dim % 8] = stored;
+                also(dim, stored);
+            } else {
+                cache[dim] = stored;
+            }
+        });
+    }
 }
 
 }  // namespace reprise::cuda

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "cuda/check.h"
+#include "cuda/kv_layout.h"
 #include "cuda/weights.h"
 
 namespace reprise::cuda {
@@ -10,7 +11,7 @@ namespace reprise::cuda {
 namespace {
 
 size_t layer_bytes(const HyperParams& h, const SessionShape& shape) {
-    return size_t{h.n_kv_heads} * shape.context_length * row_bytes(shape.kv_type, h.head_dim);
+    return h.n_kv_heads * kv_rows(shape.context_length) * row_bytes(shape.kv_type, h.head_dim);
 }
 
 /// Whether prefill multiplies many rows with it: not the embedding, and the head sees one row.
@@ -57,6 +58,11 @@ void SessionBuffers::carve(Carver& carver, const Plan& plan, const SessionShape&
 
     attention_scratch.parts = carver.take<float>(attention_parts(h.n_heads, h.n_kv_heads, h.head_dim));
     attention_scratch.arrived = carver.take<uint32_t>(attention_counters(h.n_heads, h.n_kv_heads));
+    if (shape.kv_type == TensorType::Q8_0) {
+        const size_t values = kv_rows(shape.context_length) * h.kv_dim();
+        attention_scratch.k = carver.take<__half>(values);
+        attention_scratch.v = carver.take<__half>(values);
+    }
     tile_counters = carver.take<TileCounter>(SlotTurns::COUNTERS);
     size_t scratch = 0;
     for (const auto& w : plan.weights) {

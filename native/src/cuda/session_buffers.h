@@ -13,7 +13,7 @@ namespace reprise::cuda {
 struct SessionShape {
     uint32_t context_length;
     uint32_t chunk;      // rows that prefill evaluates at once
-    TensorType kv_type;  // F16 or F32
+    TensorType kv_type;  // F16, F32 or Q8_0
     bool exact;
     bool fused;  // decode with the fused kernels where there are some
 };
@@ -36,7 +36,7 @@ class SessionBuffers {
     size_t kv_bytes() const { return kv_memory_.size(); }
     size_t workspace_bytes() const { return memory_.size(); }
 
-    /// Keys or values of a layer: [n_kv_heads][context_length][head_dim].
+    /// Keys or values of a layer: kv_layout.h.
     void* keys(uint32_t layer) const { return kv_memory_.data() + 2 * layer * kv_layer_bytes_; }
     void* values(uint32_t layer) const { return kv_memory_.data() + (2 * layer + 1) * kv_layer_bytes_; }
 
