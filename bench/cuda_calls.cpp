@@ -1,4 +1,4 @@
-// Counts the CUDA driver calls that a process makes between its 32nd and its 250th graph launch: a decoding session
+// Counts the CUDA driver calls that a process makes between its 32nd and its 254th graph launch: a decoding session
 // makes none but those launches. A library that the driver loads (CUDA_INJECTION64_PATH); prints to stderr when the
 // process ends.
 #include <cupti.h>
@@ -10,7 +10,7 @@
 
 namespace {
 
-constexpr int FIRST_LAUNCH = 32, LAST_LAUNCH = 250;
+constexpr int FIRST_LAUNCH = 32, LAST_LAUNCH = 254;
 constexpr uint32_t MAX_FUNCTIONS = 4096;
 
 struct Function {

@@ -14,6 +14,7 @@
 
 #include "cuda/attention.h"
 #include "cuda/fused_project.h"
+#include "cuda/kv_layout.h"
 #include "cuda/launch.cuh"
 #include "cuda/quant_layout.cuh"
 
@@ -70,7 +71,7 @@ float* floats(size_t n, uint32_t seed, float scale, float offset = 0) {
 }
 
 uint32_t next_seed = 1;
-SlotTurns slots(nullptr);
+SlotTurns slots;
 
 DeviceMatrix random_matrix(TensorType type, uint32_t rows, uint32_t cols) {
     DeviceMatrix m{type, rows, cols, nullptr, device_bytes(type, rows, cols)};
@@ -272,7 +273,7 @@ void time_model(const Shape& s, uint32_t context, cudaStream_t stream) {
     float *x = floats(s.embd, 3, 1), *q = floats(s.q + 2 * s.kv, 1, 0), *k = q + s.q, *v = k + s.kv, *att = floats(s.q, 1, 0);
     float *ff = floats(s.ff, 1, 1), *logits = floats(s.vocab, 1, 0);
     const uint32_t n_heads = s.q / s.head_dim, n_kv_heads = s.kv / s.head_dim;
-    const size_t cache_values = size_t{s.kv} * context;
+    const size_t cache_values = s.kv * kv_rows(context);
     __half* cache;
     check(cudaMalloc(&cache, 2 * s.layers * cache_values * sizeof(__half)), "allocating a KV cache");
     fill_half<<<1024, 256>>>(cache, 2 * s.layers * cache_values, 11);
@@ -280,7 +281,7 @@ void time_model(const Shape& s, uint32_t context, cudaStream_t stream) {
     const DecodeState at = {0, context - 1, context, 0, 0, 0};
     check(cudaMalloc(&state, sizeof at), "allocating");
     check(cudaMemcpy(state, &at, sizeof at, cudaMemcpyHostToDevice), "copying");
-    AttentionScratch scratch = {floats(attention_parts(n_heads, n_kv_heads, s.head_dim), 1, 0), nullptr};
+    AttentionScratch scratch = {floats(attention_parts(n_heads, s.head_dim), 1, 0), nullptr};
     check(cudaMalloc(&scratch.arrived, attention_counters(n_heads, n_kv_heads) * 4), "allocating");
     check(cudaMemset(scratch.arrived, 0, attention_counters(n_heads, n_kv_heads) * 4), "clearing");
     double* turns;
@@ -366,10 +367,6 @@ int main(int argc, char** argv) {
     check(cudaMalloc(&timeline_buffer, TIMELINE_BLOCKS * TIMELINE_RECORDS * sizeof(TimelineRecord)), "allocating");
     check(cudaMemcpyToSymbol(timeline, &timeline_buffer, sizeof timeline_buffer), "copying");
 #endif
-    TileCounter* counters;
-    check(cudaMalloc(&counters, SlotTurns::COUNTERS * sizeof(TileCounter)), "allocating");
-    check(cudaMemset(counters, 0, SlotTurns::COUNTERS * sizeof(TileCounter)), "clearing");
-    slots = SlotTurns(counters);
     load_linear_kernels();
     load_fused_kernels();
     load_attention_decode_kernels();

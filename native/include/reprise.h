@@ -167,7 +167,7 @@ typedef struct reprise_memory {
     uint64_t workspace;
 } reprise_memory;
 
-/** Fills in the defaults: device AUTO, all threads, mapped arithmetic, no limit, no callback. */
+/** Fills in the defaults: device AUTO, all threads, fast arithmetic, no limit, no callback. */
 REPRISE_API void reprise_model_options_default(reprise_model_options *options);
 /** Loads the weights of an open file. options may be null. The file handle may be closed afterwards. */
 REPRISE_API reprise_status reprise_model_load(reprise_handle gguf, const reprise_model_options *options, reprise_handle *model);

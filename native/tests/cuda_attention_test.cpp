@@ -144,7 +144,7 @@ class CudaAttention : public ::testing::TestWithParam<TensorType> {
         const Buffer<float> device_q(q), out(width);
         const Buffer<uint8_t> int8(int8_row_bytes(width));
         const Buffer<DecodeState> state(1);
-        const Buffer<float> parts(attention_parts(h.n_heads, h.n_kv_heads, h.head_dim));
+        const Buffer<float> parts(attention_parts(h.n_heads, h.head_dim));
         const Buffer<uint32_t> arrived(std::vector<uint32_t>(attention_counters(h.n_heads, h.n_kv_heads)));
         place(state.get(), 0, seq_len - 1, 0, 0, nullptr);
         AttentionArgs args = args_of(cache, device_q, state, scale);

@@ -5,7 +5,6 @@
 
 #include "cuda/kv_layout.h"
 #include "quant/tensor_type.h"
-#include "quant/tensor_type.h"
 
 namespace reprise::cuda {
 

@@ -33,7 +33,7 @@ struct AttentionScratch {
     uint32_t* arrived;
     void *k, *v;  // [n_kv_heads][kv_rows(capacity)][head_dim]
 };
-size_t attention_parts(uint32_t n_heads, uint32_t n_kv_heads, uint32_t head_dim);  // values of parts
+size_t attention_parts(uint32_t n_heads, uint32_t head_dim);  // values of parts
 size_t attention_counters(uint32_t n_heads, uint32_t n_kv_heads);                  // words of arrived
 
 /// One row. The context is split over a fixed number of blocks, whose parts the last of them to finish adds up in order

@@ -11,12 +11,6 @@ namespace reprise::cuda {
 
 namespace {
 
-#ifndef X_MIN
-#define X_MIN 2
-#endif
-#ifndef X_RELEASE
-#define X_RELEASE 0
-#endif
 constexpr uint32_t MAX_SPLITS = 64;
 
 constexpr uint32_t ceil_div(uint32_t a, uint32_t b) { return (a + b - 1) / b; }
@@ -82,7 +76,7 @@ struct Share {
 template <uint32_t BLOCK_KEYS>
 __device__ __forceinline__ Share share_of(uint32_t seq_len, uint32_t n_splits, uint32_t split) {
     // Combining parts takes as long as attending to that many keys more.
-    constexpr uint32_t MIN_KEYS = X_MIN * BLOCK_KEYS;
+    constexpr uint32_t MIN_KEYS = 2 * BLOCK_KEYS;
     const uint32_t even = (seq_len + n_splits * BLOCK_KEYS - 1) / (n_splits * BLOCK_KEYS) * BLOCK_KEYS;
     const uint32_t keys = max(even, MIN_KEYS);
     return {(seq_len + keys - 1) / keys, split * keys, min((split + 1) * keys, seq_len)};
@@ -101,6 +95,7 @@ __device__ __forceinline__ void store(const AttentionArgs& args, uint32_t row, u
 __device__ __forceinline__ void store_int8(const AttentionArgs& args, uint32_t head, const float* rows) {
     if (args.int8 == nullptr) return;
     __syncwarp();
+#pragma unroll 1
     for (uint32_t dim = threadIdx.x % 32; dim < args.head_dim; dim += 32) {
         store_int8_group(args.int8, args.n_heads * args.head_dim / 32, (head * args.head_dim + dim) / 32, rows[dim]);
     }
@@ -144,7 +139,7 @@ __device__ void combine(const AttentionArgs& args, const float* parts, uint32_t 
             sum = fmaf(weight, max_sum[round].y, sum);
         }
         for (int offset = 16; offset > 0; offset /= 2) sum += __shfl_xor_sync(~0u, sum, offset);
-        const float factor = 1.f / sum;
+        const float factor = __fdividef(1.f, sum);
         __syncwarp();
         for (uint32_t dim = lane * 4; dim < args.head_dim; dim += 128) {
             float4 total = make_float4(0, 0, 0, 0);
@@ -170,12 +165,15 @@ __device__ void combine(const AttentionArgs& args, const float* parts, uint32_t 
     }
 }
 
-template <class Warp, int DIM>
+/// EXACT: heads are of DIM values, which spares much code; else of up to as many.
+template <class Warp, int DIM, bool EXACT>
 __global__ void __launch_bounds__(Warp::WARPS * 32, DIM <= 128 ? 2 : 1) attention_decode_kernel(const __grid_constant__ DecodeArgs decode) {
     constexpr uint32_t WARPS = Warp::WARPS, BLOCK_KEYS = WARPS * TILE_KEYS;
     extern __shared__ __align__(128) uint8_t dynamic[];  // what each warp has for itself, then what all share
     auto& shared = *reinterpret_cast<typename Warp::Shared*>(dynamic + WARPS * decode.ring.warp_bytes);
-    const AttentionArgs& args = decode.common;
+    AttentionArgs args = decode.common;
+    RopeKvArgs rope = decode.rope;
+    if constexpr (EXACT) args.head_dim = rope.head_dim = DIM;
     Timeline times(args.k);
     const uint32_t warp = threadIdx.x / 32, row = blockIdx.z;
     const uint32_t n_units = args.n_kv_heads * decode.groups, unit = blockIdx.x % n_units, split = blockIdx.x / n_units;
@@ -185,15 +183,15 @@ __global__ void __launch_bounds__(Warp::WARPS * 32, DIM <= 128 ? 2 : 1) attentio
     const uint32_t n_heads = min(HEADS, per_kv_head - first_in_group);
     const size_t cache = kv_head * kv_rows(args.capacity) * kv_row_bytes<typename Warp::Element>(args.head_dim);
     const auto result_of = [&](uint32_t w) -> WarpResult<DIM>& { return *reinterpret_cast<WarpResult<DIM>*>(dynamic + w * decode.ring.warp_bytes); };
-    if (X_RELEASE == 0) release_successor();
-    HeadIntake<Warp> intake(decode.rope, first_head, n_heads, kv_head);
+    release_successor();
+    HeadIntake<Warp> intake(rope, first_head, n_heads, kv_head);
     Warp state(static_cast<const uint8_t*>(args.k) + cache, static_cast<const uint8_t*>(args.v) + cache, args.head_dim,
                dynamic + warp * decode.ring.warp_bytes, decode.ring, shared);
     if (!decode.early) wait_for_predecessor();
     const uint32_t position = __ldcg(&args.state->position), seq_len = min(__ldcg(&args.state->seq_len) + row, args.capacity);
     const auto [n_parts, begin, end] = share_of<BLOCK_KEYS>(seq_len, decode.n_splits, split);
     const bool has_part = split < min(n_parts, decode.n_splits);
-    const bool has_newest = decode.rope.k_cache != nullptr && end == seq_len && position < args.capacity;
+    const bool has_newest = rope.k_cache != nullptr && end == seq_len && position < args.capacity;
     if (has_part) {
         state.begin(begin + warp * TILE_KEYS, BLOCK_KEYS, end);
         intake.compute_angles(position);
@@ -204,7 +202,6 @@ __global__ void __launch_bounds__(Warp::WARPS * 32, DIM <= 128 ? 2 : 1) attentio
 
     intake.take(shared, args.scale, row, position, has_newest);
     __syncthreads();
-    if (X_RELEASE == 1) release_successor();
     times.pass(Point::INPUT_READY);
     state.attend(has_newest ? position : NO_KEY);
     __syncwarp();
@@ -224,7 +221,7 @@ __global__ void __launch_bounds__(Warp::WARPS * 32, DIM <= 128 ? 2 : 1) attentio
             weights[w] = exp2_of(result_of(w).max[h] - largest);
             sum = fmaf(weights[w], result_of(w).sum[h], sum);
         }
-        const float factor = n_parts == 1 ? 1.f / sum : 1.f;
+        const float factor = n_parts == 1 ? __fdividef(1.f, sum) : 1.f;
         float* part = decode.scratch.parts + (size_t{first_head + h} * decode.n_splits + split) * part_values(args.head_dim);
 #pragma unroll 1
         for (uint32_t dim = lane * 4; dim < args.head_dim; dim += 128) {
@@ -264,7 +261,7 @@ struct KernelEntry {
 };
 template <class Warp, int DIM>
 KernelEntry entry(uint32_t head_dim) {
-    return {attention_decode_kernel<Warp, DIM>, Warp::WARPS, Warp::tile_bytes(head_dim), Warp::stage_bytes(head_dim), sizeof(WarpResult<DIM>),
+    return {head_dim == DIM ? attention_decode_kernel<Warp, DIM, true> : attention_decode_kernel<Warp, DIM, false>, Warp::WARPS, Warp::tile_bytes(head_dim), Warp::stage_bytes(head_dim), sizeof(WarpResult<DIM>),
             sizeof(typename Warp::Shared)};
 }
 template <int DIM>
@@ -288,7 +285,8 @@ KernelEntry kernel_of(TensorType kv_type, uint32_t head_dim) {
 RingShape ring_shape(const KernelEntry& entry, uint32_t most_shared_bytes) {
     RingShape ring = {entry.tile_bytes, 0, entry.stage_bytes, entry.result_bytes};
     if (entry.stage_bytes > 0) {
-        const uint32_t room = (most_shared_bytes - entry.common_bytes) / entry.warps - entry.tile_bytes;
+        const uint32_t taken = entry.common_bytes + entry.warps * entry.tile_bytes;
+        const uint32_t room = most_shared_bytes > taken ? (most_shared_bytes - taken) / entry.warps : 0;
         ring.n_stages = std::clamp(room / entry.stage_bytes, 1u, MAX_STAGES);
         ring.warp_bytes = std::max(ring.warp_bytes, ring.tile_bytes + ring.n_stages * ring.stage_bytes);
     }
@@ -314,13 +312,13 @@ DecodeArgs decode_args(const AttentionArgs& args, const RopeKvArgs& rope, const 
     DecodeArgs decode = {args, scratch, head_groups(args.n_heads, args.n_kv_heads), 1, {}, false, rope};
     const uint32_t n_units = args.n_kv_heads * decode.groups;
     decode.n_splits = std::clamp(static_cast<uint32_t>(traits.n_sms) / n_units, 1u, max_splits);
-    decode.ring = ring_shape(entry, slot_size(SlotSize::SMALL, traits).most);
+    decode.ring = ring_shape(entry, slot_size(Slot::SMALL, traits).most);
     return decode;
 }
 
 }  // namespace
 
-size_t attention_parts(uint32_t n_heads, uint32_t, uint32_t head_dim) { return size_t{n_heads} * MAX_SPLITS * part_values(head_dim); }
+size_t attention_parts(uint32_t n_heads, uint32_t head_dim) { return size_t{n_heads} * MAX_SPLITS * part_values(head_dim); }
 
 size_t attention_counters(uint32_t n_heads, uint32_t n_kv_heads) { return size_t{n_kv_heads} * head_groups(n_heads, n_kv_heads); }
 
@@ -339,7 +337,7 @@ void attention_fused(const AttentionArgs& args, const RopeKvArgs& rope, const At
     decode.early = true;
     // A block on every multiprocessor, of a slot's size: see slot_size().
     const uint32_t grid = std::max(args.n_kv_heads * decode.groups * decode.n_splits, static_cast<uint32_t>(traits.n_sms));
-    const uint32_t bytes = std::max(shared_bytes(entry, decode.ring), slot_size(slot.size, traits).least);
+    const uint32_t bytes = std::max(shared_bytes(entry, decode.ring), slot_size(slot, traits).least);
     launch(entry.kernel, grid, entry.warps * 32, bytes, stream, decode);
 }
 
@@ -352,7 +350,7 @@ void attention_prefill_by_row(const AttentionArgs& args, TensorType kv_type, con
 
 void load_attention_decode_kernels() {
     for (const TensorType type : {TensorType::F16, TensorType::F32, TensorType::Q8_0}) {
-        for (const uint32_t head_dim : {64u, 128u, 256u}) {
+        for (const uint32_t head_dim : {64u, 32u, 128u, 96u, 256u, 160u}) {
             load_kernel_with_shared_memory(kernel_of(type, head_dim).kernel);
         }
     }

@@ -30,6 +30,13 @@ __device__ __forceinline__ float exp2_of(float x) {
     return x;
 }
 
+/// The exponent, as float32 has it, of a power of two that is at least largest and at most twice it; of 1 for zero, what is
+/// too large for such a power to have an inverse, infinities and NaN.
+__device__ __forceinline__ uint32_t exponent_above(float largest) {
+    const uint32_t exponent = __float_as_uint(largest) >> 23;
+    return exponent == 0 || exponent >= 0xfd ? 127 : exponent + 1;
+}
+
 /// No key is the newest.
 constexpr uint32_t NO_KEY = ~0u;
 
@@ -74,7 +81,8 @@ class TensorWarp {
             float largest = 0;
             q.for_each(rope, [&](uint32_t, float x) { largest = fmaxf(largest, fabsf(x)); });
             largest = __uint_as_float(__reduce_max_sync(~0u, __float_as_uint(largest)));
-            const float q_scale = power_of_two_above(largest), inverse = 1.f / q_scale;  // exact both
+            const uint32_t exponent = exponent_above(largest);
+            const float q_scale = __uint_as_float(exponent << 23), inverse = __uint_as_float((254 - exponent) << 23);
             q.for_each(rope, [&](uint32_t dim, float x) {
                 const __half rounded = __float2half_rn(x * inverse);
                 high[head][dim] = rounded;
@@ -273,13 +281,6 @@ class TensorWarp {
             load_matrices_transposed(values, row[s]);
             multiply(out_[s], values, weights);
         }
-    }
-
-    /// At least largest and at most twice it; 1 for zero, infinities and NaN.
-    static __device__ float power_of_two_above(float largest) {
-        const uint32_t exponent = __float_as_uint(largest) >> 23;
-        if (exponent == 0 || exponent >= 0xfe) return 1.f;
-        return __uint_as_float((exponent + 1) << 23);
     }
 
     const uint8_t *k_, *v_;

@@ -45,7 +45,7 @@ bool Forward::can_decode_fused() const {
 
 void Forward::decode_fused(cudaStream_t stream) const {
     const SessionBuffers& b = buffers_;
-    SlotTurns slots(b.tile_counters);
+    SlotTurns slots;
     const QkvStep* qkv = nullptr;
     bool feed_forward_is_bf16 = false;
     for (const Step& step : plan_.steps) {

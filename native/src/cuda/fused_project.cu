@@ -12,6 +12,7 @@
 #include <array>
 
 #include "cuda/copy_ring.cuh"
+#include "cuda/fused_input.cuh"
 #include "cuda/fused_project.h"
 #include "cuda/launch.cuh"
 #include "cuda/linear_internal.h"
@@ -44,144 +45,18 @@ struct FusedArgs {
     uint32_t n_parts, n_tiles;  // tiles of all parts; of one part where they are paired
     TileLayout layouts[2];
     uint32_t cols;
+    float inverse_cols;
     uint32_t piece_bricks, pieces_per_tile;
     FusedInput input;
     uint32_t n_stages, stage_bytes;
     uint32_t n_pieces;                  // of a block, at most
-    uint32_t input_bytes, fixed_bytes;  // of shared memory: the input; input and partial sums
-    uint32_t x_trigger, x_delay;
+    uint32_t input_bytes;  // of shared memory
 };
 
 enum class Epilogue {
     STORE,   // out = y + bias + residual, parts one after the other
     SWIGLU,  // out = silu(part 0) * part 1, tile by tile
 };
-
-/// Quantises eight consecutive values; four consecutive lanes hold a group of 32. All lanes of the warp come along.
-__device__ __forceinline__ void store_eighth(uint8_t* row, uint32_t groups, uint32_t first, bool active, const float* v) {
-    float max = 0;
-#pragma unroll
-    for (int i = 0; i < 8; ++i) max = fmaxf(max, fabsf(v[i]));
-    max = fmaxf(max, __shfl_xor_sync(~0u, max, 1));
-    max = fmaxf(max, __shfl_xor_sync(~0u, max, 2));
-    const float inverse = max > 0.f ? __fdividef(127.f, max) : 0.f;
-    // Adding 1.5 * 2^23 rounds to an integer in the low bits: cheaper than a conversion.
-    constexpr float ROUND = 12582912.f;
-    uint32_t words[2];
-#pragma unroll
-    for (int w = 0; w < 2; ++w) {
-        uint32_t q[4];
-#pragma unroll
-        for (int i = 0; i < 4; ++i) q[i] = __float_as_uint(fmaf(v[4 * w + i], inverse, ROUND));
-        words[w] = __byte_perm(__byte_perm(q[0], q[1], 0x0040), __byte_perm(q[2], q[3], 0x0040), 0x5410);
-    }
-    int sum = __dp4a(static_cast<int>(words[0]), 0x01010101, __dp4a(static_cast<int>(words[1]), 0x01010101, 0));
-    sum += __shfl_xor_sync(~0u, sum, 1);
-    const int other = __shfl_xor_sync(~0u, sum, 2);
-    if (!active) return;
-    const uint32_t group = first / 32, within = first % 32;
-    *reinterpret_cast<uint2*>(row + (within / 16 * groups + group) * 16 + within % 16) = make_uint2(words[0], words[1]);
-    if (within == 0) {
-        reinterpret_cast<GroupScale*>(row + int8_scales_offset(groups))[group] =
-            GroupScale{max * (1.f / 127.f), {static_cast<int16_t>(sum), static_cast<int16_t>(other)}};
-    }
-}
-
-/// Eight values of the input as they are loaded.
-struct Eight {
-    uint4 words[2];
-    __device__ __forceinline__ void load(const FusedInput& input, uint32_t i) {
-        if (input.bf16) {
-            words[0] = __ldcg(reinterpret_cast<const uint4*>(static_cast<const uint16_t*>(input.x) + i));
-        } else {
-            words[0] = __ldcg(reinterpret_cast<const uint4*>(static_cast<const float*>(input.x) + i));
-            words[1] = __ldcg(reinterpret_cast<const uint4*>(static_cast<const float*>(input.x) + i + 4));
-        }
-    }
-    __device__ __forceinline__ void values(const FusedInput& input, float* v) const {
-#pragma unroll
-        for (int j = 0; j < 4; ++j) {
-            if (input.bf16) {
-                v[2 * j] = __uint_as_float(word_of(words[0], j) << 16);
-                v[2 * j + 1] = __uint_as_float(word_of(words[0], j) & 0xffff0000u);
-            } else {
-                v[j] = __uint_as_float(word_of(words[0], j));
-                v[4 + j] = __uint_as_float(word_of(words[1], j));
-            }
-        }
-    }
-};
-
-/// Eights that a thread loads at once, and those among them whose norm weights it has before the input exists.
-constexpr uint32_t UNROLL = 2;
-#ifndef X_NORMS
-#define X_NORMS 2
-#endif
-constexpr uint32_t EARLY_NORMS = X_NORMS;
-
-struct NormEights {
-    float4 weights[EARLY_NORMS][2];
-    __device__ __forceinline__ void load(const FusedInput& input, uint32_t cols) {
-        if (input.norm == nullptr) return;
-#pragma unroll
-        for (uint32_t u = 0; u < EARLY_NORMS; ++u) {
-            const uint32_t i = (u * blockDim.x + threadIdx.x) * 8;
-            if (i >= cols) continue;
-            weights[u][0] = __ldg(reinterpret_cast<const float4*>(input.norm + i));
-            weights[u][1] = __ldg(reinterpret_cast<const float4*>(input.norm + i + 4));
-        }
-    }
-};
-
-/// Writes the input into shared memory in the form the types want, without the norm's factor. Returns this thread's part
-/// of the sum of squares.
-template <bool QUANTIZED>
-__device__ __forceinline__ float take_input(const FusedInput& input, const NormEights& early, uint32_t cols, uint8_t* out) {
-    float squares = 0;
-#pragma unroll 1
-    for (uint32_t base = 0; base < cols; base += UNROLL * blockDim.x * 8) {
-        Eight x[UNROLL];
-#pragma unroll
-        for (uint32_t u = 0; u < UNROLL; ++u) {
-            const uint32_t i = base + (u * blockDim.x + threadIdx.x) * 8;
-            if (i < cols) x[u].load(input, i);
-        }
-#pragma unroll
-        for (uint32_t u = 0; u < UNROLL; ++u) {
-            // Whole warps only: the shuffles need every lane.
-            if (base + (u * blockDim.x + threadIdx.x / 32 * 32) * 8 >= cols) break;
-            const uint32_t i = base + (u * blockDim.x + threadIdx.x) * 8;
-            const bool active = i < cols;
-            float v[8] = {};
-            if (active) {
-                x[u].values(input, v);
-                if (input.norm != nullptr) {
-                    float4 weights[2];
-                    if (u < EARLY_NORMS && base == 0) {
-                        weights[0] = early.weights[u][0];
-                        weights[1] = early.weights[u][1];
-                    } else {
-                        weights[0] = __ldg(reinterpret_cast<const float4*>(input.norm + i));
-                        weights[1] = __ldg(reinterpret_cast<const float4*>(input.norm + i + 4));
-                    }
-                    const float* weight = reinterpret_cast<const float*>(weights);
-#pragma unroll
-                    for (int j = 0; j < 8; ++j) {
-                        squares = fmaf(v[j], v[j], squares);
-                        v[j] *= weight[j];
-                    }
-                }
-            }
-            if constexpr (QUANTIZED) {
-                store_eighth(out, cols / 32, i, active, v);
-            } else if (active) {
-                *reinterpret_cast<float4*>(out + i * 4) = *reinterpret_cast<const float4*>(v);
-                *reinterpret_cast<float4*>(out + i * 4 + 16) = *reinterpret_cast<const float4*>(v + 4);
-            }
-        }
-    }
-    return squares;
-}
 
 /// Adds units first_unit to first_unit + n_units - 1 of the four rows of a tile, which lie in a stage.
 template <TensorType T>
@@ -210,7 +85,7 @@ __global__ void __launch_bounds__(MAX_THREADS, 2) fused_kernel(const __grid_cons
     constexpr uint32_t UNITS_PER_BRICK = QUANTIZED ? BRICK_GROUPS : FLOAT_BRICK_WORDS;
     extern __shared__ __align__(128) uint8_t shared[];
     __shared__ uint64_t barriers[MAX_WARPS][MAX_STAGES];
-    __shared__ float squares_of_warp[MAX_WARPS];
+    __shared__ alignas(16) float squares_of_warp[MAX_WARPS];
     Timeline times(args.parts[0].tiles);
     uint8_t* const input = shared;
     float* const partial = reinterpret_cast<float*>(shared + args.input_bytes);  // [n_pieces][TILE_ROWS]
@@ -254,12 +129,7 @@ __global__ void __launch_bounds__(MAX_THREADS, 2) fused_kernel(const __grid_cons
     Cursor taking = fetching;
 
     CopyRing ring(rings + warp * args.n_stages * args.stage_bytes, barriers[warp], args.n_stages, args.stage_bytes, lane);
-    if (args.x_trigger == 0) release_successor();
-    if (args.x_delay > 0) {
-        const uint32_t start = clock();
-        while (clock() - start < args.x_delay) {
-        }
-    }
+    release_successor();
 
     const auto fetch_next = [&] {
         const Place place = place_tile(fetching.tile);
@@ -279,13 +149,12 @@ __global__ void __launch_bounds__(MAX_THREADS, 2) fused_kernel(const __grid_cons
     };
 #pragma unroll 1
     for (uint32_t i = 0; i < args.n_stages && fetching.piece < n_pieces; ++i) fetch_next();
-    NormEights early;
+    EarlyNorms early;
     early.load(args.input, args.cols);
 
     times.pass(Point::FETCHING);
     wait_for_predecessor();
     times.pass(Point::RELEASED);
-    if (args.x_trigger == 1) release_successor();
     // The epilogue's first row of this thread, read now so that nobody waits for it then.
     const auto addend = [&](uint32_t i) {
         float sum = 0;
@@ -306,7 +175,6 @@ __global__ void __launch_bounds__(MAX_THREADS, 2) fused_kernel(const __grid_cons
         if (lane == 0) squares_of_warp[warp] = squares;
     }
     __syncthreads();
-    if (args.x_trigger == 2) release_successor();
     times.pass(Point::INPUT_READY);
 
 #pragma unroll 1
@@ -333,15 +201,13 @@ __global__ void __launch_bounds__(MAX_THREADS, 2) fused_kernel(const __grid_cons
     if (args.input.norm != nullptr) {
         float sum = 0;
 #pragma unroll
-        for (uint32_t w = 0; w < MAX_WARPS; ++w) sum += w < warps ? squares_of_warp[w] : 0.f;
-        factor = rsqrtf(sum / static_cast<float>(args.cols) + args.input.eps);
+        for (uint32_t w = 0; w < MAX_WARPS; w += 4) {
+            const float4 of_warps = *reinterpret_cast<const float4*>(squares_of_warp + w);
+            sum += (w < warps ? of_warps.x : 0.f) + (w + 1 < warps ? of_warps.y : 0.f) + (w + 2 < warps ? of_warps.z : 0.f) +
+                   (w + 3 < warps ? of_warps.w : 0.f);
+        }
+        factor = rsqrtf(fmaf(sum, args.inverse_cols, args.input.eps));
     }
-    const auto row_sum = [&](uint32_t local, uint32_t row) {
-        const float* p = partial + local * args.pieces_per_tile * TILE_ROWS + row;
-        float sum = 0;
-        for (uint32_t i = 0; i < args.pieces_per_tile; ++i) sum += p[i * TILE_ROWS];
-        return sum * factor;
-    };
 #pragma unroll 1
     for (uint32_t i = threadIdx.x; i < n_tiles * TILE_ROWS; i += blockDim.x) {
         const uint32_t local = i / TILE_ROWS;
@@ -349,7 +215,15 @@ __global__ void __launch_bounds__(MAX_THREADS, 2) fused_kernel(const __grid_cons
             const FusedPart& part = args.parts[0];
             const uint32_t row = first_tile * TILE_ROWS + i;
             if (row >= part.rows) continue;
-            const float gate = row_sum(2 * local, i % TILE_ROWS), up = row_sum(2 * local + 1, i % TILE_ROWS);
+            const float* p = partial + 2 * local * args.pieces_per_tile * TILE_ROWS + i % TILE_ROWS;
+            float gate = 0, up = 0;
+#pragma unroll 1
+            for (uint32_t piece = 0; piece < args.pieces_per_tile; ++piece) {
+                gate += p[piece * TILE_ROWS];
+                up += p[(args.pieces_per_tile + piece) * TILE_ROWS];
+            }
+            gate *= factor;
+            up *= factor;
             const float y = __fdividef(gate, 1.f + __expf(-gate)) * up;
             delay_point();
             if constexpr (QUANTIZED) {
@@ -362,8 +236,11 @@ __global__ void __launch_bounds__(MAX_THREADS, 2) fused_kernel(const __grid_cons
             const FusedPart& part = args.parts[place.part];
             const uint32_t row = place.tile * TILE_ROWS + i % TILE_ROWS;
             if (row >= part.rows) continue;
+            const float* p = partial + local * args.pieces_per_tile * TILE_ROWS + i % TILE_ROWS;
+            float sum = 0;
+            for (uint32_t piece = 0; piece < args.pieces_per_tile; ++piece) sum += p[piece * TILE_ROWS];
             delay_point();
-            part.out[row] = row_sum(local, i % TILE_ROWS) + (i == threadIdx.x ? first_addend : addend(i));
+            part.out[row] = fmaf(sum, factor, i == threadIdx.x ? first_addend : addend(i));
         }
     }
     times.pass(Point::END);
@@ -429,6 +306,7 @@ void launch_fused(std::span<const MatvecPart> parts, Epilogue epilogue, const Fu
     if (entry == nullptr || parts.size() > MAX_PARTS) fail(REPRISE_INTERNAL, "a fused product of matrices that do not go together");
     FusedArgs args = {};
     args.cols = parts[0].matrix->cols;
+    args.inverse_cols = 1.f / static_cast<float>(args.cols);
     if (args.cols % 32 != 0) fail(REPRISE_INTERNAL, "a fused product over %u columns, which is no multiple of 32", args.cols);
     args.layouts[0] = tile_layout(entry->a, args.cols);
     args.layouts[1] = tile_layout(entry->b, args.cols);
@@ -440,15 +318,9 @@ void launch_fused(std::span<const MatvecPart> parts, Epilogue epilogue, const Fu
     }
     if (epilogue == Epilogue::SWIGLU) args.n_tiles = tile_count(parts[0].matrix->rows);
 
-    static const char* xt = getenv("XT");
-    args.x_trigger = xt ? atoi(xt) : 0;
-    static const char* xd = getenv("XD");
-    args.x_delay = xd ? atoi(xd) : 0;
-    static const char* xs = getenv("XS");
-    const uint32_t max_stages = xs ? atoi(xs) : MAX_STAGES;
     const bool quantized = is_quantized(entry->a);
     const DeviceTraits traits = device_traits();
-    const SlotBytes size = slot_size(slot.size, traits);
+    const SlotSize size = slot_size(slot, traits);
     // A block without tiles only keeps its slot.
     const uint32_t grid = static_cast<uint32_t>(traits.n_sms);
     const uint32_t local = (args.n_tiles + grid - 1) / grid * (epilogue == Epilogue::SWIGLU ? 2 : 1);
@@ -475,8 +347,7 @@ void launch_fused(std::span<const MatvecPart> parts, Epilogue epilogue, const Fu
         }
     }
     const uint32_t room = fixed < size.most ? size.most - fixed : 0;
-    args.n_stages = std::clamp(room / (warps * args.stage_bytes), 1u, max_stages);
-    args.fixed_bytes = fixed;
+    args.n_stages = std::clamp(room / (warps * args.stage_bytes), 1u, MAX_STAGES);
     const uint32_t shared_bytes = std::max(needed(args.n_stages), size.least);
     launch(entry->kernel, grid, warps * 32, shared_bytes, stream, args);
 }

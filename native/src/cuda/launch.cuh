@@ -99,14 +99,14 @@ inline DeviceTraits device_traits() {
 /// block per multiprocessor: a large one fits beside a small one, but neither two large ones nor a large one and two
 /// small ones. So a kernel's blocks settle one to a multiprocessor while its predecessor still runs; without that, two of
 /// them land on the multiprocessor that is free first, and the kernel takes twice as long.
-struct SlotBytes {
+struct SlotSize {
     uint32_t least, most;  // of dynamic shared memory
 };
-inline SlotBytes slot_size(SlotSize slot, const DeviceTraits& traits) {
+inline SlotSize slot_size(Slot slot, const DeviceTraits& traits) {
     const uint32_t half = traits.shared_per_sm / 2;
     constexpr uint32_t REST = 10 * 1024;  // what the system takes of both, their static variables, and a margin
     if (half + REST > traits.shared_per_block) return {0, traits.shared_per_block - REST};  // no room for two anyway
-    return slot == SlotSize::LARGE ? SlotBytes{half, half} : SlotBytes{half / 2 + 2048, half - REST};
+    return slot == Slot::LARGE ? SlotSize{half, half} : SlotSize{half / 2 + 2048, half - REST};
 }
 
 /// If not null, gets the functions of the kernels that this thread launches: what a captured graph is checked against.

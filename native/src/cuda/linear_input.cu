@@ -204,7 +204,7 @@ void embed_rows(const DeviceMatrix& table, const int32_t* tokens, uint32_t n, fl
     constexpr uint32_t threads = 256;
     const dim3 grid((table.cols + threads - 1) / threads, n);
     launch_first(embed_kernel_of(table.type), grid, threads, 0, stream, table.data, tile_layout(table.type, table.cols),
-           table.cols, tokens, x);
+                 table.cols, tokens, x);
 }
 
 void load_input_kernels() {

@@ -40,15 +40,6 @@ Room room_left(int device, uint64_t limit, uint64_t used) {
 }
 
 /// Refuses heads and shapes that no kernel is made for.
-void check_shapes(const Plan& plan) {
-    const HyperParams& h = plan.hparams;
-    if (h.head_dim % 8 != 0 || h.head_dim > MAX_HEAD_DIM) {
-        fail(REPRISE_UNSUPPORTED_MODEL,
-             "heads of %u dimensions are not supported on CUDA: a multiple of 8 up to %u is; load the model on the CPU",
-             h.head_dim, MAX_HEAD_DIM);
-    }
-}
-
 }  // namespace
 
 SessionShape session_shape(const EngineOptions& options, bool exact) {
@@ -62,7 +53,6 @@ CudaModel::CudaModel(std::unique_ptr<Plan> plan, const LoadOptions& options)
       exact_(options.exact),
       limit_(options.device_memory_limit),
       plan_(std::move(plan)) {
-    check_shapes(*plan_);
     use_device(device_);
     load_linear_kernels();
     load_fused_kernels();

@@ -139,7 +139,7 @@ __device__ __forceinline__ void turn_head(const RopeKvArgs& args, uint32_t head,
             sum = fmaf(values.a[i], values.a[i], fmaf(values.b[i], values.b[i], sum));
         }
         for (int offset = 16; offset > 0; offset /= 2) sum += __shfl_xor_sync(~0u, sum, offset);
-        factor = 1.f / sqrtf(sum / static_cast<float>(args.head_dim) + args.rms_eps);
+        factor = rsqrtf(__fdividef(sum, static_cast<float>(args.head_dim)) + args.rms_eps);
     }
 #pragma unroll
     for (uint32_t i = 0; i < PAIRS; ++i) {

@@ -149,14 +149,16 @@ __device__ float log_probability(const SamplerBuffers& b, int32_t token) {
 
 /// The end of a step: the token goes to the state, the counts and the ring. One thread.
 __device__ void publish(const SamplerBuffers& b, int32_t token, uint32_t advance) {
+    const DecodeState before = *b.state;  // all loads at once: the step waits for this thread
     const float logprob = b.sampling->logprobs != 0 ? log_probability(b, token) : __uint_as_float(0x7fc00000u);
-    DecodeState& state = *b.state;
-    b.counts[token] += 1;
-    const uint32_t position = state.position + advance, number = state.n_sampled + 1;
-    const bool queued = state.queue_next < state.queue_end;
+    const uint32_t position = before.position + advance, number = before.n_sampled + 1;
+    const bool queued = before.queue_next < before.queue_end;
+    const int32_t next = queued ? b.queue[before.queue_next] : token;
     delay_point();
-    state.token = queued ? b.queue[state.queue_next] : token;
-    if (queued) ++state.queue_next;
+    atomicAdd(b.counts + token, 1);
+    DecodeState& state = *b.state;
+    state.token = next;
+    if (queued) state.queue_next = before.queue_next + 1;
     state.position = position;
     state.seq_len = position + 1;
     state.n_sampled = number;
@@ -175,7 +177,7 @@ __global__ void __launch_bounds__(THREADS) scan_kernel(SamplerBuffers b, bool gr
     const bool penalties = has_penalties(s);
     const uint32_t first = blockIdx.x * SAMPLER_SPAN;
     delay_point();
-    for (uint32_t i = blockIdx.x * THREADS + threadIdx.x; i < SAMPLER_BUCKETS; i += gridDim.x * THREADS) {
+    for (uint32_t i = blockIdx.x * THREADS + threadIdx.x; i < SAMPLER_BUCKETS && !greedy; i += gridDim.x * THREADS) {
         b.bucket_count[i] = 0;
         b.bucket_mass[i] = 0;
     }
@@ -190,7 +192,7 @@ __global__ void __launch_bounds__(THREADS) scan_kernel(SamplerBuffers b, bool gr
         if (id >= b.n_vocab) continue;
         float l = logits[j];
         if (penalties) l = penalized(l, b.counts[id], s.repeat_penalty, s.presence_penalty, s.frequency_penalty);
-        b.adjusted[id] = l;
+        if (!greedy) b.adjusted[id] = l;
         const u64 key = rank_key(l, id);
         best = key > best ? key : best;
     }
@@ -219,10 +221,11 @@ __global__ void __launch_bounds__(THREADS) scan_kernel(SamplerBuffers b, bool gr
     SamplerWork& work = *b.work;
     const u64 winner = __ldcg(&work.best);
     work.best = 0;
-    work.argmax = static_cast<int32_t>(id_of(winner));
-    work.max = __ldcg(b.adjusted + work.argmax);
+    const auto argmax = static_cast<int32_t>(id_of(winner));
+    if (greedy) return publish(b, argmax, advance);
+    work.argmax = argmax;
+    work.max = __ldcg(b.adjusted + argmax);
     work.keep_from = 0;
-    if (greedy) publish(b, work.argmax, advance);
 }
 
 /// How many ids and how much weight each bucket has; then the bucket of the first threshold.

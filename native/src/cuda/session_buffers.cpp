@@ -56,14 +56,13 @@ void SessionBuffers::carve(Carver& carver, const Plan& plan, const SessionShape&
         input.prefill.half_scale = carver.take<float>(chunk);
     }
 
-    attention_scratch.parts = carver.take<float>(attention_parts(h.n_heads, h.n_kv_heads, h.head_dim));
+    attention_scratch.parts = carver.take<float>(attention_parts(h.n_heads, h.head_dim));
     attention_scratch.arrived = carver.take<uint32_t>(attention_counters(h.n_heads, h.n_kv_heads));
     if (shape.kv_type == TensorType::Q8_0) {
         const size_t values = kv_rows(shape.context_length) * h.kv_dim();
         attention_scratch.k = carver.take<__half>(values);
         attention_scratch.v = carver.take<__half>(values);
     }
-    tile_counters = carver.take<TileCounter>(SlotTurns::COUNTERS);
     size_t scratch = 0;
     for (const auto& w : plan.weights) {
         if (is_multiplied_in_prefill(plan, *w))

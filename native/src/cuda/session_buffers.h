@@ -48,7 +48,6 @@ class SessionBuffers {
     float* gate_up;      // [chunk, 2 n_ff]: a row's gates, then its ups
     InputBuffers input;  // rows of up to max(n_embd, q_dim, n_ff) values
     AttentionScratch attention_scratch;
-    TileCounter* tile_counters;  // [SlotTurns::COUNTERS]
     void* matmul_scratch;
     SamplerBuffers sampler;
 

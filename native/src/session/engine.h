@@ -84,7 +84,7 @@ struct LoadOptions {
 std::shared_ptr<DeviceModel> load_cpu(std::shared_ptr<const GgufFile> file, std::unique_ptr<Plan> plan, const LoadOptions& options);
 reprise_memory memory_cpu(const Plan& plan, const LoadOptions& options, const EngineOptions& engine);
 
-// cuda/backend.cpp, or cuda_absent.cpp in a build without CUDA.
+// cuda/model.cpp, or cuda_absent.cpp in a build without CUDA.
 std::shared_ptr<DeviceModel> load_cuda(std::shared_ptr<const GgufFile> file, std::unique_ptr<Plan> plan, const LoadOptions& options);
 reprise_memory memory_cuda(const Plan& plan, const LoadOptions& options, const EngineOptions& engine);
 /// Why a CUDA device cannot be used (no CUDA in this library, no driver, no device, too old ...); empty if it can.

@@ -1,0 +1,139 @@
+// The way into a fused product: the input, from the predecessor's float32 or bfloat16 to the form that the product's types
+// want, in shared memory. Every block does it for itself.
+#pragma once
+
+#include <cuda_bf16.h>
+
+#include "cuda/fused_project.h"
+#include "cuda/quant_input.cuh"
+#include "cuda/quant_layout.cuh"
+
+namespace reprise::cuda {
+
+/// Quantises eight consecutive values; four consecutive lanes hold a group of 32. All lanes of the warp come along.
+__device__ __forceinline__ void store_eighth(uint8_t* row, uint32_t groups, uint32_t first, bool active, const float* v) {
+    float max = 0;
+#pragma unroll
+    for (int i = 0; i < 8; ++i) max = fmaxf(max, fabsf(v[i]));
+    max = fmaxf(max, __shfl_xor_sync(~0u, max, 1));
+    max = fmaxf(max, __shfl_xor_sync(~0u, max, 2));
+    const float inverse = max > 0.f ? __fdividef(127.f, max) : 0.f;
+    // Adding 1.5 * 2^23 rounds to an integer in the low bits: cheaper than a conversion.
+    constexpr float ROUND = 12582912.f;
+    uint32_t words[2];
+#pragma unroll
+    for (int w = 0; w < 2; ++w) {
+        uint32_t q[4];
+#pragma unroll
+        for (int i = 0; i < 4; ++i) q[i] = __float_as_uint(fmaf(v[4 * w + i], inverse, ROUND));
+        words[w] = __byte_perm(__byte_perm(q[0], q[1], 0x0040), __byte_perm(q[2], q[3], 0x0040), 0x5410);
+    }
+    int sum = __dp4a(static_cast<int>(words[0]), 0x01010101, __dp4a(static_cast<int>(words[1]), 0x01010101, 0));
+    sum += __shfl_xor_sync(~0u, sum, 1);
+    const int other = __shfl_xor_sync(~0u, sum, 2);
+    if (!active) return;
+    const uint32_t group = first / 32, within = first % 32;
+    *reinterpret_cast<uint2*>(row + (within / 16 * groups + group) * 16 + within % 16) = make_uint2(words[0], words[1]);
+    if (within == 0) {
+        reinterpret_cast<GroupScale*>(row + int8_scales_offset(groups))[group] =
+            GroupScale{max * (1.f / 127.f), {static_cast<int16_t>(sum), static_cast<int16_t>(other)}};
+    }
+}
+
+/// The eight values at the front of what was loaded.
+__device__ __forceinline__ void decode_eight(const uint4* raw, bool bf16, float* v) {
+    if (bf16) {
+#pragma unroll
+        for (int j = 0; j < 4; ++j) {
+            v[2 * j] = __uint_as_float(word_of(raw[0], j) << 16);
+            v[2 * j + 1] = __uint_as_float(word_of(raw[0], j) & 0xffff0000u);
+        }
+    } else {
+#pragma unroll
+        for (int j = 0; j < 4; ++j) {
+            v[j] = __uint_as_float(word_of(raw[0], j));
+            v[4 + j] = __uint_as_float(word_of(raw[1], j));
+        }
+    }
+}
+
+/// The norm's weights for the first eights of this thread, which are there before the input is.
+struct EarlyNorms {
+    static constexpr uint32_t EIGHTS = 2;
+    float4 weights[EIGHTS][2];
+
+    __device__ __forceinline__ void load(const FusedInput& input, uint32_t cols) {
+        if (input.norm == nullptr) return;
+#pragma unroll
+        for (uint32_t u = 0; u < EIGHTS; ++u) {
+            const uint32_t i = (u * blockDim.x + threadIdx.x) * 8;
+            if (i < cols) load_one(input, i, weights[u]);
+        }
+    }
+    static __device__ __forceinline__ void load_one(const FusedInput& input, uint32_t i, float4* to) {
+        to[0] = __ldg(reinterpret_cast<const float4*>(input.norm + i));
+        to[1] = __ldg(reinterpret_cast<const float4*>(input.norm + i + 4));
+    }
+    __device__ __forceinline__ void next() {
+#pragma unroll
+        for (uint32_t u = 0; u + 1 < EIGHTS; ++u) {
+            weights[u][0] = weights[u + 1][0];
+            weights[u][1] = weights[u + 1][1];
+        }
+    }
+};
+
+/// Writes the input into shared memory in the form the types want, without the norm's factor. Returns this thread's part
+/// of the sum of squares. Loads as much as registers hold at once, since a round trip takes a microsecond while the next
+/// kernel's weights stream in; the loop over what came is not unrolled, since a kernel's code streams in too.
+template <bool QUANTIZED>
+__device__ __forceinline__ float take_input(const FusedInput& input, EarlyNorms norms, uint32_t cols, uint8_t* out) {
+    constexpr uint32_t LOADS = 5;  // of 16 bytes: five eights of bfloat16, two of float32
+    const bool bf16 = QUANTIZED && input.bf16;
+    const uint32_t eights = bf16 ? LOADS : LOADS / 2;
+    float squares = 0;
+#pragma unroll 1
+    for (uint32_t base = 0; base < cols; base += eights * blockDim.x * 8) {
+        uint4 raw[LOADS];
+#pragma unroll
+        for (uint32_t load = 0; load < LOADS; ++load) {
+            const uint32_t u = bf16 ? load : load / 2, i = base + (u * blockDim.x + threadIdx.x) * 8;
+            if (u < eights && i < cols) {
+                const auto* x = static_cast<const uint8_t*>(input.x) + (bf16 ? i * 2 : i * 4 + load % 2 * 16);
+                raw[load] = __ldcg(reinterpret_cast<const uint4*>(x));
+            }
+        }
+#pragma unroll 1
+        for (uint32_t u = 0; u < eights; ++u) {
+            // Whole warps only: the shuffles need every lane.
+            if (base + (u * blockDim.x + threadIdx.x / 32 * 32) * 8 >= cols) break;
+            const uint32_t i = base + (u * blockDim.x + threadIdx.x) * 8;
+            const bool active = i < cols;
+            float v[8] = {};
+            if (active) {
+                decode_eight(raw, bf16, v);
+                if (input.norm != nullptr) {
+                    if (u >= EarlyNorms::EIGHTS || base > 0) EarlyNorms::load_one(input, i, norms.weights[0]);
+                    const float* weight = reinterpret_cast<const float*>(norms.weights[0]);
+#pragma unroll
+                    for (int j = 0; j < 8; ++j) {
+                        squares = fmaf(v[j], v[j], squares);
+                        v[j] *= weight[j];
+                    }
+                    norms.next();
+                }
+            }
+            if constexpr (QUANTIZED) {
+                store_eighth(out, cols / 32, i, active, v);
+            } else if (active) {
+                *reinterpret_cast<float4*>(out + i * 4) = *reinterpret_cast<const float4*>(v);
+                *reinterpret_cast<float4*>(out + i * 4 + 16) = *reinterpret_cast<const float4*>(v + 4);
+            }
+#pragma unroll
+            for (uint32_t load = 0; load + 1 < LOADS; ++load) raw[load] = bf16 || load + 2 >= LOADS ? raw[load + 1] : raw[load + 2];
+        }
+    }
+    return squares;
+}
+
+}  // namespace reprise::cuda
