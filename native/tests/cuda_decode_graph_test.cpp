@@ -136,6 +136,24 @@ TEST_F(CudaDecodeGraph, CapturedLaunchesDependProgrammatically) {
     check(cudaGraphDestroy(graph), "destroying the graph");
 }
 
+TEST_F(CudaDecodeGraph, AGraphWithAnEdgeThatIsNotProgrammaticIsRefused) {
+    int major = 0;
+    check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, 0), "asking for the compute capability");
+    if (major < 9) GTEST_SKIP() << "programmatic launches begin at compute capability 9.0";
+    load_linear_kernels();
+    cpu::Random random(1);
+    const TestMatrix table(random, TensorType::F32, 4, 32);
+    const Buffer<int32_t> token(std::vector<int32_t>{1});
+    const Buffer<float> row(32);
+    DecodeGraph g({[&](uint32_t, cudaStream_t stream) {
+                       place(memory_->get(), 0, 0, 0, 0, stream);
+                       embed_rows(table.matrix, token.get(), 1, row.get(), stream);  // begins a step: waits for all before
+                   },
+                   [](uint32_t) { return 2u; }, REPRISE_GRAPH_AUTO});
+    g.launch(0, *stream_);
+    test::expect_error(REPRISE_INTERNAL, {"edge", "not programmatic"}, [&] { g.launch(0, *stream_); });
+}
+
 TEST_F(CudaDecodeGraph, AGraphThatIsNotThePlanIsRefused) {
     DecodeGraph missing = graph(REPRISE_GRAPH_AUTO, 3);
     missing.launch(5, *stream_);

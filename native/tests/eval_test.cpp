@@ -103,12 +103,39 @@ TEST_F(Eval, PrintsThePerplexityOfWholeWindows) {
     EXPECT_NEAR(std::exp(total / 62), printed, 1e-3 * printed);
 }
 
+TEST_F(Eval, LeavesOutTheRowsOfAPrompt) {
+    const std::vector<float> all = logits("--device cpu --mode step"), rest = logits("--device cpu --mode step --prefill 60");
+    ASSERT_EQ(10u * 512, rest.size());
+    EXPECT_LE(max_abs_difference({all.end() - 10 * 512, all.end()}, rest), 1e-3f);
+}
+
+TEST_F(Eval, ContinuesGreedilyAsASessionDoes) {
+    const LoadedModel model(model_, model_options(REPRISE_DEVICE_CPU));
+    uint64_t hash = 0xcbf29ce484222325u;  // FNV-1a
+    for (const int32_t id : model.open().generate(ids_, 9).ids) {
+        for (int byte = 0; byte < 4; ++byte) hash = (hash ^ (static_cast<uint32_t>(id) >> (8 * byte) & 255)) * 0x100000001b3u;
+    }
+    char expected[64];
+    std::snprintf(expected, sizeof expected, "greedy %016llx of 9 tokens\n", static_cast<unsigned long long>(hash));
+    EXPECT_EQ(expected, run(model_ + " --tokens " + tokens_ + " --greedy 9 --device cpu --mode step").output);
+}
+
+TEST_F(Eval, FeedsRandomIds) {
+    const Outcome outcome = run(model_ + " --random 40 --perplexity 20 --device cpu");
+    EXPECT_EQ(0, outcome.status) << outcome.output;
+    EXPECT_NE(std::string::npos, outcome.output.find("over 38 tokens in 2 windows")) << outcome.output;
+}
+
 TEST_F(Eval, RefusesWhatItCannotDo) {
     const std::string good = model_ + " --tokens " + tokens_;
     expect_refused("", {"model file", "Usage"});
     expect_refused(model_, {"--tokens", "Usage"});
     expect_refused(good, {"--logits", "--perplexity"});
     expect_refused(good + " --perplexity 32 --logits x", {"one of"});
+    expect_refused(good + " --perplexity 32 --greedy 3", {"one of"});
+    expect_refused(good + " --random 3 --greedy 3", {"one of --tokens and --random"});
+    expect_refused(good + " --perplexity 32 --prefill 3", {"--prefill", "--logits"});
+    expect_refused(good + " --prefill 70 --logits " + dir_.file("none.f32"), {"--prefill 70", "70 ids"});
     expect_refused(good + " --perplexity 1", {"--perplexity 1", "whole number"});
     expect_refused(good + " --perplexity 71", {"70 tokens", "71"});
     expect_refused(good + " --perplexity 32 --mode fast", {"--mode fast", "batch, step, graph"});

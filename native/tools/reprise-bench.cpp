@@ -144,7 +144,7 @@ class Bench {
         reprise_session_options options = arguments.session_options;
         options.context_length = static_cast<int32_t>(longest);
         check(reprise_session_open(model_, &options, &session_));
-        ids_ = random_ids(static_cast<size_t>(longest));
+        ids_ = tool::random_ids(static_cast<size_t>(longest), info_.n_vocab);
     }
     ~Bench() { reprise_model_close(model_); }
 
@@ -187,15 +187,6 @@ class Bench {
     }
 
   private:
-    std::vector<int32_t> random_ids(size_t n) const {
-        std::vector<int32_t> ids(n);
-        uint64_t state = 1;
-        for (int32_t& id : ids) {
-            state = state * 6364136223846793005u + 1442695040888963407u;
-            id = static_cast<int32_t>((state >> 33) % static_cast<uint64_t>(info_.n_vocab));
-        }
-        return ids;
-    }
     reprise_statistics statistics() const {
         reprise_statistics s;
         check(reprise_session_statistics(session_, &s));
@@ -205,7 +196,7 @@ class Bench {
     /// Seconds from the first token, which comes from the prompt's logits, to the n-th behind it.
     double generate(long n, Row& row, bool is_first) {
         check(reprise_session_generate(session_, nullptr, 0, nullptr, static_cast<int32_t>(n) + 1, nullptr, 0));
-        uint64_t hash = 0xcbf29ce484222325u;
+        tool::TokenHash hash;
         double start = 0;
         long delivered = 0;
         int32_t finish = REPRISE_FINISH_NONE;
@@ -215,13 +206,12 @@ class Bench {
             check(reprise_session_next(session_, &token, 1, &count, &finish));
             if (count == 0) break;
             if (delivered++ == 0) start = seconds();
-            for (int byte = 0; byte < 4; ++byte)
-                hash = (hash ^ (static_cast<uint32_t>(token.id) >> (8 * byte) & 255)) * 0x100000001b3u;
+            hash.add(token.id);
         }
         const double elapsed = seconds() - start;
         if (delivered != n + 1) die("%ld tokens came where %ld were asked for", delivered, n + 1);
-        if (!is_first && hash != row.token_hash) die("greedy decoding gave other tokens in another repetition");
-        row.token_hash = hash;
+        if (!is_first && hash.value() != row.token_hash) die("greedy decoding gave other tokens in another repetition");
+        row.token_hash = hash.value();
         return elapsed;
     }
 

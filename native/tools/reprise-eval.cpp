@@ -3,6 +3,7 @@
 #include <getopt.h>
 
 #include <algorithm>
+#include <cinttypes>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
@@ -19,15 +20,20 @@ using tool::check;
 using tool::die;
 
 constexpr char USAGE[] =
-    "Usage: reprise-eval MODEL --tokens IDS.i32 (--logits OUT.f32 | --perplexity WINDOW) [options]\n"
+    "Usage: reprise-eval MODEL (--tokens IDS.i32 | --random N) (--logits OUT.f32 | --perplexity WINDOW | --greedy N)\n"
+    "                    [options]\n"
     "\n"
     "Feeds the token ids (little-endian int32) from position 0 and writes float32 logits, one row of vocabulary size\n"
     "per position; or prints the perplexity of the ids in consecutive windows, each from an empty context, the last\n"
-    "partial window dropped and the first token of each window not scored.\n"
+    "partial window dropped and the first token of each window not scored; or continues them with the likeliest tokens.\n"
     "\n"
     "  --tokens FILE        the ids\n"
+    "  --random N           the N ids that reprise-bench feeds\n"
     "  --logits FILE        where the logits go\n"
     "  --perplexity WINDOW  print the perplexity over windows of this many tokens\n"
+    "  --greedy N           continue by N tokens, each the largest of the logits on the host, and print their hash, which\n"
+    "                       is that of reprise-bench -n N-1\n"
+    "  --prefill N          evaluate the first N ids as a prompt and write the logits after the others alone\n"
     "  --device NAME        auto, cpu or cuda (default: auto)\n"
     "  --mode MODE          batch: prefill; step: one eager decode step per token; graph: one replay of the decode\n"
     "                       graph per token, its ids taken from a queue on the device (default: batch)\n"
@@ -39,7 +45,7 @@ constexpr char USAGE[] =
 
 struct Arguments {
     std::string model, tokens, logits;
-    long window = 0;
+    long window = 0, n_random = 0, n_greedy = 0, n_prefill = 0;
     int32_t mode = REPRISE_SCORE_BATCH;
     reprise_model_options model_options;
     reprise_session_options session_options;
@@ -49,15 +55,19 @@ Arguments parse(int argc, char** argv) {
     Arguments a;
     reprise_model_options_default(&a.model_options);
     reprise_session_options_default(&a.session_options);
-    enum { TOKENS = 1000, LOGITS, PERPLEXITY, DEVICE, MODE, EXACT, KV, UNFUSED, THREADS, HELP };
+    enum { TOKENS = 1000, RANDOM, LOGITS, PERPLEXITY, GREEDY, PREFILL, DEVICE, MODE, EXACT, KV, UNFUSED, THREADS, HELP };
     const option options[] = {{"tokens", 1, nullptr, TOKENS}, {"logits", 1, nullptr, LOGITS}, {"perplexity", 1, nullptr, PERPLEXITY},
+                              {"random", 1, nullptr, RANDOM}, {"greedy", 1, nullptr, GREEDY}, {"prefill", 1, nullptr, PREFILL},
                               {"device", 1, nullptr, DEVICE}, {"mode", 1, nullptr, MODE},     {"exact", 0, nullptr, EXACT},
                               {"kv", 1, nullptr, KV},         {"unfused", 0, nullptr, UNFUSED}, {"threads", 1, nullptr, THREADS}, {"help", 0, nullptr, HELP},
                               {nullptr, 0, nullptr, 0}};
     for (int c; (c = getopt_long(argc, argv, "", options, nullptr)) != -1;) {
         switch (c) {
             case TOKENS: a.tokens = optarg; break;
+            case RANDOM: a.n_random = tool::number("--random", optarg, 1, 1 << 24); break;
             case LOGITS: a.logits = optarg; break;
+            case GREEDY: a.n_greedy = tool::number("--greedy", optarg, 1, 1 << 24); break;
+            case PREFILL: a.n_prefill = tool::number("--prefill", optarg, 1, 1 << 24); break;
             case PERPLEXITY: a.window = tool::number("--perplexity", optarg, 2, 1 << 24); break;
             case DEVICE: a.model_options.device = tool::choice("--device", optarg, {"auto", "cpu", "cuda"}); break;
             case MODE: a.mode = tool::choice("--mode", optarg, {"batch", "step", "graph"}); break;
@@ -71,8 +81,9 @@ Arguments parse(int argc, char** argv) {
     }
     if (argc - optind != 1) die("exactly one model file is wanted\n%s", USAGE);
     a.model = argv[optind];
-    if (a.tokens.empty()) die("--tokens is missing\n%s", USAGE);
-    if (a.logits.empty() == (a.window == 0)) die("one of --logits and --perplexity is wanted\n%s", USAGE);
+    if (a.tokens.empty() == (a.n_random == 0)) die("one of --tokens and --random is wanted\n%s", USAGE);
+    if (!a.logits.empty() + (a.window != 0) + (a.n_greedy != 0) != 1) die("one of --logits, --perplexity and --greedy is wanted\n%s", USAGE);
+    if (a.n_prefill != 0 && a.logits.empty()) die("--prefill goes with --logits\n%s", USAGE);
     return a;
 }
 
@@ -99,7 +110,7 @@ double negative_log_likelihood(const float* logits, size_t n_vocab, int32_t targ
 
 class Evaluation {
   public:
-    Evaluation(const Arguments& arguments, uint32_t context_length) : mode_(arguments.mode) {
+    explicit Evaluation(const Arguments& arguments) : mode_(arguments.mode), session_options_(arguments.session_options) {
         reprise_handle gguf;
         check(reprise_gguf_open(arguments.model.c_str(), 1, &gguf));
         check(reprise_model_load(gguf, &arguments.model_options, &model_));
@@ -107,14 +118,17 @@ class Evaluation {
         reprise_model_info info;
         check(reprise_model_get_info(model_, &info));
         n_vocab_ = static_cast<size_t>(info.n_vocab);
-        reprise_session_options options = arguments.session_options;
-        options.context_length = static_cast<int32_t>(context_length);
-        check(reprise_session_open(model_, &options, &session_));
     }
     ~Evaluation() { reprise_model_close(model_); }
 
     size_t n_vocab() const { return n_vocab_; }
+    void open(size_t context_length) {
+        session_options_.context_length = static_cast<int32_t>(context_length);
+        check(reprise_session_open(model_, &session_options_, &session_));
+    }
     void restart() { check(reprise_session_rewind(session_, 0)); }
+    void prefill(const int32_t* ids, size_t n) { check(reprise_session_evaluate(session_, ids, n)); }
+    void read_logits(std::vector<float>& row) { check(reprise_session_logits(session_, row.data(), row.size())); }
 
     /// Feeds ids and gives sink(index, row) the logits after each.
     template <class Sink>
@@ -130,24 +144,43 @@ class Evaluation {
 
   private:
     int32_t mode_;
+    reprise_session_options session_options_;
     reprise_handle model_ = 0, session_ = 0;
     size_t n_vocab_ = 0;
     std::vector<float> rows_;
 };
 
-void write_logits(const Arguments& arguments, const std::vector<int32_t>& ids) {
-    Evaluation evaluation(arguments, static_cast<uint32_t>(ids.size()));
+void write_logits(const Arguments& arguments, Evaluation& evaluation, const std::vector<int32_t>& ids) {
+    const auto prefill = static_cast<size_t>(arguments.n_prefill);
+    if (prefill >= ids.size()) die("--prefill %zu leaves none of %zu ids", prefill, ids.size());
+    evaluation.open(ids.size());
     tool::File out(arguments.logits, "wb");
-    evaluation.feed(ids.data(), ids.size(), [&](size_t, const float* row) {
+    if (prefill > 0) evaluation.prefill(ids.data(), prefill);
+    evaluation.feed(ids.data() + prefill, ids.size() - prefill, [&](size_t, const float* row) {
         if (std::fwrite(row, sizeof(float), evaluation.n_vocab(), out.get()) != evaluation.n_vocab()) die("%s: cannot write: %s", arguments.logits.c_str(), std::strerror(errno));
     });
     out.close();
 }
 
-void print_perplexity(const Arguments& arguments, const std::vector<int32_t>& ids) {
+void print_greedy(const Arguments& arguments, Evaluation& evaluation, const std::vector<int32_t>& ids) {
+    const auto n = static_cast<size_t>(arguments.n_greedy);
+    evaluation.open(ids.size() + n);
+    evaluation.prefill(ids.data(), ids.size());
+    std::vector<float> logits(evaluation.n_vocab());
+    evaluation.read_logits(logits);
+    tool::TokenHash hash;
+    for (size_t i = 0; i < n; ++i) {
+        const auto token = static_cast<int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
+        hash.add(token);
+        if (i + 1 < n) evaluation.feed(&token, 1, [&](size_t, const float* row) { std::copy_n(row, logits.size(), logits.begin()); });
+    }
+    std::printf("greedy %016" PRIx64 " of %zu tokens\n", hash.value(), n);
+}
+
+void print_perplexity(const Arguments& arguments, Evaluation& evaluation, const std::vector<int32_t>& ids) {
     const size_t window = static_cast<size_t>(arguments.window);
     if (ids.size() < window) die("%zu tokens do not fill one window of %zu", ids.size(), window);
-    Evaluation evaluation(arguments, static_cast<uint32_t>(window));
+    evaluation.open(window);
     double total = 0;
     size_t n_scored = 0;
     for (size_t start = 0; start + window <= ids.size(); start += window) {
@@ -165,11 +198,16 @@ void print_perplexity(const Arguments& arguments, const std::vector<int32_t>& id
 
 int main(int argc, char** argv) {
     const Arguments arguments = parse(argc, argv);
-    const std::vector<int32_t> ids = read_ids(arguments.tokens);
+    Evaluation evaluation(arguments);
+    const std::vector<int32_t> ids = arguments.n_random != 0
+                                         ? tool::random_ids(static_cast<size_t>(arguments.n_random), static_cast<int32_t>(evaluation.n_vocab()))
+                                         : read_ids(arguments.tokens);
     if (arguments.window != 0) {
-        print_perplexity(arguments, ids);
+        print_perplexity(arguments, evaluation, ids);
+    } else if (arguments.n_greedy != 0) {
+        print_greedy(arguments, evaluation, ids);
     } else {
-        write_logits(arguments, ids);
+        write_logits(arguments, evaluation, ids);
     }
     return 0;
 }

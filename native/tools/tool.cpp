@@ -58,4 +58,18 @@ void File::close() {
     if (result != 0) die("%s: cannot write: %s", path_.c_str(), std::strerror(errno));
 }
 
+std::vector<int32_t> random_ids(size_t n, int32_t n_vocab) {
+    std::vector<int32_t> ids(n);
+    uint64_t state = 1;
+    for (int32_t& id : ids) {
+        state = state * 6364136223846793005u + 1442695040888963407u;
+        id = static_cast<int32_t>((state >> 33) % static_cast<uint64_t>(n_vocab));
+    }
+    return ids;
+}
+
+void TokenHash::add(int32_t id) {
+    for (int byte = 0; byte < 4; ++byte) value_ = (value_ ^ (static_cast<uint32_t>(id) >> (8 * byte) & 255)) * 0x100000001b3u;
+}
+
 }  // namespace tool

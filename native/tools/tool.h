@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <initializer_list>
 #include <string>
+#include <vector>
 
 #include "reprise.h"
 
@@ -17,6 +18,19 @@ void check(reprise_status status);
 long number(const char* option, const char* text, long min, long max);
 /// The index of text among names, or exit naming them.
 int choice(const char* option, const char* text, std::initializer_list<const char*> names);
+
+/// n ids below n_vocab, the same in every run and tool.
+std::vector<int32_t> random_ids(size_t n, int32_t n_vocab);
+
+/// FNV-1a of the little-endian bytes of token ids.
+class TokenHash {
+  public:
+    void add(int32_t id);
+    uint64_t value() const { return value_; }
+
+  private:
+    uint64_t value_ = 0xcbf29ce484222325u;
+};
 
 /// A stdio file that exits with the path and the reason if it cannot be opened or written.
 class File {

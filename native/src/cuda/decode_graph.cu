@@ -64,6 +64,26 @@ std::vector<const void*> node_kernels(cudaGraph_t graph) {
     return kernels;
 }
 
+/// Kernels start while their predecessors run, one after the other: else a step is slow, or two of them run side by side.
+void check_edges(cudaGraph_t graph, size_t n_nodes) {
+#if CUDART_VERSION >= 13000
+    const auto get_edges = cudaGraphGetEdges;
+#else
+    const auto get_edges = cudaGraphGetEdges_v2;
+#endif
+    size_t n = 0;
+    check(get_edges(graph, nullptr, nullptr, nullptr, &n), "counting the edges of the decode graph");
+    if (n + 1 != n_nodes) fail(REPRISE_INTERNAL, "the decode graph has %zu edges between %zu kernels, which is no chain", n, n_nodes);
+    std::vector<cudaGraphNode_t> from(n), to(n);
+    std::vector<cudaGraphEdgeData> data(n);
+    check(get_edges(graph, from.data(), to.data(), data.data(), &n), "listing the edges of the decode graph");
+    if (!device_traits().programmatic_launch) return;
+    for (const cudaGraphEdgeData& edge : data) {
+        if (edge.type != cudaGraphDependencyTypeProgrammatic)
+            fail(REPRISE_INTERNAL, "the decode graph has an edge of type %d, which is not programmatic", static_cast<int>(edge.type));
+    }
+}
+
 /// A graph that lost a node once gave another project the same logits for every token.
 void check_graph(cudaGraph_t graph, std::vector<const void*> launched, uint32_t planned) {
     std::vector<const void*> captured = node_kernels(graph);
@@ -77,6 +97,7 @@ void check_graph(cudaGraph_t graph, std::vector<const void*> launched, uint32_t 
         fail(REPRISE_INTERNAL, "the decode graph holds other kernels than were launched: %s; launched were %s",
              kernel_names(captured).c_str(), kernel_names(launched).c_str());
     }
+    check_edges(graph, captured.size());
 }
 
 }  // namespace

@@ -89,11 +89,11 @@ Forward::Forward(const Plan& plan, const DeviceWeights& weights, const SessionBu
       weights_(weights),
       buffers_(buffers),
       shape_(shape),
-      fused_(shape.fused && can_decode_fused()),
+      fused_(shape.fused && fused_launches() > 0),
       prefills_by_row_(std::ranges::any_of(plan.weights, [](const auto& w) { return w->rows > 1 && w->type == TensorType::F32; })) {
     if (shape.fused && !fused_)
-        log(REPRISE_LOG_INFO,
-            "decoding with the unfused kernels: the model mixes tensor types in a way that no fused kernel takes");
+        log(REPRISE_LOG_WARN,
+            "decoding with the unfused kernels, which are slower: the model mixes tensor types in a way that no fused kernel takes");
 }
 
 RopeKvArgs Forward::rope_args(const QkvStep& step) const {
@@ -212,7 +212,7 @@ void Forward::prefill_logits(uint32_t row, cudaStream_t stream) const {
 }
 
 uint32_t Forward::decode_launches(uint32_t sampling_kind) const {
-    if (fused_) return static_cast<uint32_t>(plan_.steps.size()) + sampler_launches(sampling_kind);
+    if (fused_) return fused_launches() + sampler_launches(sampling_kind);
     uint32_t n = 0;
     const auto products = [&](std::initializer_list<const Weight*> weights) {
         std::array<MatvecPart, 3> parts;

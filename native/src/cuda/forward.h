@@ -35,8 +35,8 @@ class Forward {
     AttentionArgs attention_args(const AttentionStep& step) const;
     RopeKvArgs rope_args(const QkvStep& step) const;
     void logits(const float* x, cudaStream_t stream) const;
-    /// Whether there is a fused kernel for every product of the plan.
-    bool can_decode_fused() const;
+    /// Kernels of decode_fused(); 0 if some product of the plan has no fused kernel.
+    uint32_t fused_launches() const;
     /// Everything of a decode step but the drawing.
     void decode_fused(cudaStream_t stream) const;
 

@@ -1,7 +1,7 @@
 // The fused decode step: five kernels a layer, each of which streams its weights while its predecessor still runs.
 //
 //   embed                                    x = table[token]
-//   fused_project        norm, q k v, bias   -> qkv
+//   fused_project        norm, q k v, bias   -> qkv    two where the types of q, k and v have no kernel in common
 //   attention_fused      q/k norm, RoPE, KV scatter, attention -> attention
 //   fused_project        output projection, residual -> x
 //   fused_gated_...      norm, gate, up, activation -> gate_up
@@ -22,25 +22,35 @@ struct Overloaded : Bodies... {
 
 }  // namespace
 
-bool Forward::can_decode_fused() const {
-    const auto goes = [&](std::initializer_list<const Weight*> weights) {
+uint32_t Forward::fused_launches() const {
+    const auto projections = [&](std::initializer_list<const Weight*> weights) {
         MatvecPart parts[3] = {};
         size_t n = 0;
         for (const Weight* w : weights) parts[n++].matrix = weights_.matrix(w);
-        return can_fuse(std::span(parts).first(n));
+        uint32_t launches = 0;
+        for (std::span<const MatvecPart> rest(parts, n); !rest.empty(); ++launches) {
+            const size_t together = fused_together(rest);
+            if (together == 0) return 0u;
+            rest = rest.subspan(together);
+        }
+        return launches;
     };
+    uint32_t total = 0;
     for (const Step& step : plan_.steps) {
-        const bool fits = std::visit(Overloaded{
-                                         [&](const QkvStep& s) { return goes({s.q, s.k, s.v}); },
-                                         [&](const ProjectResidualStep& s) { return goes({s.weight}); },
-                                         [&](const GatedFeedForwardStep& s) { return goes({s.gate, s.up}); },
-                                         [&](const OutputHeadStep& s) { return goes({s.weight}); },
-                                         [](const auto&) { return true; },
-                                     },
-                                     step);
-        if (!fits) return false;
+        const uint32_t n = std::visit(Overloaded{
+                                          [&](const QkvStep& s) { return projections({s.q, s.k, s.v}); },
+                                          [&](const ProjectResidualStep& s) { return projections({s.weight}); },
+                                          [&](const GatedFeedForwardStep& s) {
+                                              return can_fuse_gated(*weights_.matrix(s.gate), *weights_.matrix(s.up)) ? 1u : 0u;
+                                          },
+                                          [&](const OutputHeadStep& s) { return projections({s.weight}); },
+                                          [](const auto&) { return 1u; },
+                                      },
+                                      step);
+        if (n == 0) return 0;
+        total += n;
     }
-    return true;
+    return total;
 }
 
 void Forward::decode_fused(cudaStream_t stream) const {
@@ -58,7 +68,11 @@ void Forward::decode_fused(cudaStream_t stream) const {
                            const MatvecPart parts[] = {{weights_.matrix(s.q), out, weights_.vector(s.q_bias)},
                                                        {weights_.matrix(s.k), out + h_.q_dim(), weights_.vector(s.k_bias)},
                                                        {weights_.matrix(s.v), out + h_.q_dim() + h_.kv_dim(), weights_.vector(s.v_bias)}};
-                           fused_project(parts, {b.x, weights_.vector(s.norm), h_.rms_eps}, slots.next(), stream);
+                           for (std::span<const MatvecPart> rest(parts); !rest.empty();) {
+                               const size_t n = fused_together(rest);
+                               fused_project(rest.first(n), {b.x, weights_.vector(s.norm), h_.rms_eps}, slots.next(), stream);
+                               rest = rest.subspan(n);
+                           }
                            qkv = &s;
                        },
                        [&](const AttentionStep& s) {

@@ -354,8 +354,17 @@ void launch_fused(std::span<const MatvecPart> parts, Epilogue epilogue, const Fu
 
 }  // namespace
 
-bool can_fuse(std::span<const MatvecPart> parts) {
-    return parts.size() <= MAX_PARTS && parts[0].matrix->cols % 32 == 0 && find_entry(parts, Epilogue::STORE) != nullptr;
+size_t fused_together(std::span<const MatvecPart> parts) {
+    if (parts[0].matrix->cols % 32 != 0) return 0;
+    for (size_t n = std::min<size_t>(parts.size(), MAX_PARTS); n > 0; --n) {
+        if (find_entry(parts.first(n), Epilogue::STORE) != nullptr) return n;
+    }
+    return 0;
+}
+
+bool can_fuse_gated(const DeviceMatrix& gate, const DeviceMatrix& up) {
+    const MatvecPart parts[] = {{&gate, nullptr}, {&up, nullptr}};
+    return gate.cols % 32 == 0 && find_entry(parts, Epilogue::SWIGLU) != nullptr;
 }
 
 void fused_project(std::span<const MatvecPart> parts, const FusedInput& input, Slot slot, cudaStream_t stream) {

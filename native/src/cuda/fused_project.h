@@ -20,10 +20,13 @@ struct FusedInput {
     bool bf16 = false;            // x is bfloat16: what fused_gated_feed_forward() writes for quantised types
 };
 
-/// Device matrices that one fused kernel can take together: same columns, one type or a K-quant mix's pair.
-bool can_fuse(std::span<const MatvecPart> parts);
+/// How many of the first matrices one fused_project() can take together: same columns, one type or a K-quant mix's pair.
+/// 0: not even the first alone.
+size_t fused_together(std::span<const MatvecPart> parts);
+/// Whether fused_gated_feed_forward() can take these.
+bool can_fuse_gated(const DeviceMatrix& gate, const DeviceMatrix& up);
 
-/// out = W input (+ bias) (+ residual) for up to 3 matrices that can_fuse(). residual may be out.
+/// out = W input (+ bias) (+ residual) for as many matrices as fused_together() says at most. residual may be out.
 void fused_project(std::span<const MatvecPart> parts, const FusedInput& input, Slot slot, cudaStream_t stream);
 
 /// out = silu(gate input) * (up input), [gate.rows]: bfloat16 for quantised types, whose readers quantise it to 8 bits

@@ -183,7 +183,7 @@ final class JavaSpeed implements Callable<Integer> {
     private Prompt promptThatGoesOn(Session session, int vocabularySize) {
         long state = 1;
         for (int i = 0; i < MAX_PROMPTS; i++) {
-            // As random_ids() in reprise-bench.cpp.
+            // As random_ids() of native/tools/tool.cpp.
             state = state * 6364136223846793005L + 1442695040888963407L;
             Prompt prompt = new Prompt((int) ((state >>> 33) % vocabularySize), i == 0);
             Generation generation = generate(session, prompt.id()).generation();
