@@ -2,7 +2,7 @@
 # Everything that needs a GPU, in one go: build for this machine's card, tests, golden rows, compute-sanitizer, random
 # delays, CUDA calls per token, speed. Results go to bench/results/DATE-COMMIT/.
 #
-#   bench/gpu.sh [PART...]      PART: build tests sanitizer delays calls speed (default: all, in this order)
+#   bench/gpu.sh [PART...]      PART: build tests sanitizer delays calls speed types kernels (default: all, in this order)
 #
 # Needs no network. Environment:
 #   REPRISE_TESTDATA      folder of larger test data (golden/, models/); without it those tests are skipped
@@ -12,6 +12,7 @@
 #   REPRISE_RESULTS       results folder
 #   REPRISE_COMMIT        what was built, where that is no git checkout
 #   REPRISE_BENCH_MODELS  "PRESET:TYPE ..." for reprise-synth (default: what README.md's table has)
+#   REPRISE_BENCH_TYPES   types of the 8B shapes whose share of the bandwidth is measured (default: all)
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
@@ -20,6 +21,7 @@ commit=${REPRISE_COMMIT:-$(git rev-parse --short HEAD 2>/dev/null || echo unknow
 results=${REPRISE_RESULTS:-bench/results/$(date -u +%Y-%m-%d)-$commit}
 card=$(nvidia-smi --query-gpu=name,driver_version --format=csv,noheader | head -1)
 models=${REPRISE_BENCH_MODELS:-qwen2.5-1.5b:Q4_K_M llama-3.2-1b:Q4_K_M qwen2.5-0.5b:Q8_0 qwen2.5-1.5b:Q8_0 qwen2.5-1.5b:F16 llama-3.1-8b:Q4_K_M qwen3-8b:Q4_K_M}
+types=${REPRISE_BENCH_TYPES:-Q4_0 Q4_1 Q8_0 Q4_K_M Q5_K_M Q6_K F16 BF16}
 story=java/cli/src/main/resources/dev/reprise/cli/reprise-stories-7M-Q4_K_M.gguf
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
@@ -29,8 +31,6 @@ failures=()
 # A result file starts with what it is a result of.
 header() { printf '# %s\n# %s, commit %s, %s\n' "$1" "$(date -u +%FT%TZ)" "$commit" "$card"; }
 failed() { failures+=("$1") && echo "FAILED: $1"; }
-# Little-endian int32 ids 1, 2, ... N.
-ids() { for i in $(seq 1 "$1"); do printf "\\x$(printf %02x "$i")\\x00\\x00\\x00"; done; }
 
 part_build() {
   local tests=ON
@@ -61,25 +61,31 @@ part_tests() {
     grep -hB1 -A8 ': Failure' "$scratch"/tests?.log
   } >"$results/tests.txt"
   {
-    header "golden rows on every backend: mean KL divergence from the exact logits"
-    grep -hE '^(architecture|[a-z0-9_]+ +(F32|F16|BF16|Q[0-9]))' "$scratch"/tests?.log
+    header "golden rows: mean KL divergence from the exact logits, its bound, largest difference of a logit"
+    grep -hE '^(\[ RUN +\] .*Golden|architecture|[a-z0-9_]+ +(F32|F16|BF16|Q[0-9]))' "$scratch"/tests?.log |
+      awk '/RUN/ { name = $NF; next } /^architecture/ { print "\n## " name } { print }'
   } >"$results/golden.txt"
   grep -hE '^\[ +(OK|FAILED|SKIPPED) +\] [A-Z]' "$scratch"/tests?.log | grep -v ', listed below' | awk '{ n[$2 == "OK" ? "OK" : $2]++ } END { for (k in n) print k, n[k] }'
 }
 
+# A prompt of 300 ids and 8 steps behind it, whose attention combines two parts of the context.
 part_sanitizer() {
   command -v compute-sanitizer >/dev/null || { failed "compute-sanitizer is not here"; return; }
-  header "compute-sanitizer on prefill of 40 tokens and on 8 decode steps, eager and as a graph" >"$results/sanitizer.txt"
-  ids 40 >"$scratch/prompt.i32" && ids 8 >"$scratch/steps.i32"
-  local tool mode tokens
+  header "compute-sanitizer TOOL reprise-eval STORY --device cuda --random 308 --prefill 300 --mode MODE --kv TYPE" >"$results/sanitizer.txt"
+  local tool run pids=()
   for tool in memcheck racecheck synccheck; do
-    for mode in batch step graph; do
-      tokens=$([[ $mode == batch ]] && echo prompt || echo steps)
-      compute-sanitizer --tool $tool --error-exitcode 9 "$build/bin/reprise-eval" "$story" --device cuda --mode $mode \
-        --tokens "$scratch/$tokens.i32" --logits "$scratch/logits" >"$scratch/sanitizer.log" 2>&1 || failed "$tool, $mode"
-      echo "$tool $mode: $(tail -1 "$scratch/sanitizer.log")" | tee -a "$results/sanitizer.txt"
-      grep -A12 -m1 -E 'Error:|hazard|Invalid|Barrier error' "$scratch/sanitizer.log" | head -20 | tee -a "$results/sanitizer.txt"
+    for run in step:f16 graph:f16 graph:q8_0 graph:f32; do
+      compute-sanitizer --tool $tool --error-exitcode 9 "$build/bin/reprise-eval" "$story" --device cuda --random 308 \
+        --prefill 300 --mode "${run%:*}" --kv "${run#*:}" --logits "$scratch/logits-$tool-$run" >"$scratch/sanitizer-$tool-$run.log" 2>&1 &
+      pids+=("$!:$tool:$run")
     done
+  done
+  for run in "${pids[@]}"; do
+    tool=${run#*:}
+    wait "${run%%:*}" || failed "$tool"
+    tool=${tool/:/-}
+    echo "$tool: $(tail -1 "$scratch/sanitizer-$tool.log")" | tee -a "$results/sanitizer.txt"
+    grep -A12 -m1 -E 'Error:|hazard|Invalid|Barrier error' "$scratch/sanitizer-$tool.log" | head -20 | tee -a "$results/sanitizer.txt"
   done
 }
 
@@ -90,12 +96,12 @@ part_delays() {
       cmake --build "$delayed" --parallel "$(nproc)" --target reprise-eval >"$scratch/build.log" 2>&1 ||
       { tail -20 "$scratch/build.log"; failed "build with delays"; return; }
   fi
-  header "logits with random delays before global stores against those without" >"$results/delays.txt"
-  ids 120 >"$scratch/ids.i32"
-  for mode in batch step graph; do
-    "$build/bin/reprise-eval" "$story" --device cuda --mode $mode --tokens "$scratch/ids.i32" --logits "$scratch/plain" || failed "delays, $mode"
+  header "reprise-eval STORY --random 330 --mode MODE --kv TYPE: logits with random delays before global stores against those without" >"$results/delays.txt"
+  for mode in batch:f16 step:f16 graph:f16 graph:q8_0; do
+    local arguments=("$story" --device cuda --random 330 --mode "${mode%:*}" --kv "${mode#*:}")
+    "$build/bin/reprise-eval" "${arguments[@]}" --logits "$scratch/plain" || failed "delays, $mode"
     for round in 1 2 3; do
-      "$delayed/bin/reprise-eval" "$story" --device cuda --mode $mode --tokens "$scratch/ids.i32" --logits "$scratch/delayed" || failed "delays, $mode"
+      "$delayed/bin/reprise-eval" "${arguments[@]}" --logits "$scratch/delayed" || failed "delays, $mode"
       if cmp -s "$scratch/plain" "$scratch/delayed"; then verdict=equal; else verdict=DIFFERENT && failed "delays, $mode"; fi
       echo "$mode, round $round: $verdict" | tee -a "$results/delays.txt"
     done
@@ -119,37 +125,67 @@ part_calls() {
   grep -q '^nothing but graph launches' "$results/calls.txt" || failed "other CUDA calls than graph launches"
 }
 
-# How far a model's logits are from those of exact arithmetic, by prefill and by replays.
+# How far a model's logits are from those of exact arithmetic, by prefill, by replays of the fused step and by the unfused.
 divergence() {
-  ids 6 >"$scratch/few.i32"
-  "$build/bin/reprise-eval" "$1" --device cuda --exact --tokens "$scratch/few.i32" --logits "$scratch/exact" || { failed "exact $2"; return; }
-  for mode in batch graph; do
-    "$build/bin/reprise-eval" "$1" --device cuda --mode $mode --tokens "$scratch/few.i32" --logits "$scratch/actual" &&
+  local mode arguments=("$1" --device cuda --random 6)
+  "$build/bin/reprise-eval" "${arguments[@]}" --exact --logits "$scratch/exact" || { failed "exact $2"; return; }
+  for mode in batch graph 'graph --unfused'; do
+    # shellcheck disable=SC2086
+    "$build/bin/reprise-eval" "${arguments[@]}" --mode $mode --logits "$scratch/actual" &&
       echo "$2 $mode: $(bench/divergence.py "$scratch/exact" "$scratch/actual" 6)" | tee -a "$results/divergence.txt" || failed "divergence of $2"
   done
 }
 
+synth() { "$build/bin/reprise-synth" --preset "$1" --type "$2" -o "$3" || { failed "synth $1 $2"; return 1; }; }
+bench() { "$build/bin/reprise-bench" "$@"; }
+
 part_speed() {
-  local model name mode
-  header "mean KL divergence from exact arithmetic" >"$results/divergence.txt"
+  local model name file hash
+  header "mean KL divergence from exact arithmetic: reprise-eval --random 6 --mode MODE" >"$results/divergence.txt"
   for model in $models; do
-    name=${model%:*}-${model#*:}
-    "$build/bin/reprise-synth" --preset "${model%:*}" --type "${model#*:}" -o "$scratch/$name.gguf" || { failed "synth $model"; continue; }
+    name=${model%:*}-${model#*:} file=$scratch/$name.gguf
+    synth "${model%:*}" "${model#*:}" "$file" || continue
     {
-      header "reprise-bench -m $name.gguf"
-      "$build/bin/reprise-bench" -m "$scratch/$name.gguf" -p 512,2048 -d 0,4096,16384 --graph graph
-      echo
-      "$build/bin/reprise-bench" -m "$scratch/$name.gguf" -p 0 --graph eager
-      echo
-      "$build/bin/reprise-bench" -m "$scratch/$name.gguf" -p 0 --bench-equivalent
+      header "reprise-bench -m $name.gguf: graph; graph, KV cache in Q8_0; eager; as llama-bench measures; ten runs"
+      bench -m "$file" -p 512,2048 -d 0,4096,16384 --graph graph && echo &&
+        bench -m "$file" -p 0 -d 0,16384 --graph graph --kv q8_0 && echo &&
+        bench -m "$file" -p 0 --graph eager && echo &&
+        bench -m "$file" -p 0 --bench-equivalent && echo &&
+        bench -m "$file" -p 0 -r 10 --graph graph | tee "$scratch/ten"
     } >"$results/speed-$name.md" 2>&1 || failed "speed of $model (see $results/speed-$name.md)"
+    # The same tokens by another way: the host takes the largest of the logits that every step hands it.
+    hash=$("$build/bin/reprise-eval" "$file" --device cuda --random 1 --greedy 257 --mode graph | cut -d' ' -f2)
+    grep -q "$hash" "$scratch/ten" && echo "reprise-eval --random 1 --greedy 257: $hash, the same" >>"$results/speed-$name.md" ||
+      failed "greedy path of $model: reprise-eval has $hash"
     cat "$results/speed-$name.md"
-    divergence "$scratch/$name.gguf" "$name"
-    rm -f "$scratch/$name.gguf"
+    divergence "$file" "$name"
+    rm -f "$file"
   done
 }
 
-for part in "${@:-build tests sanitizer delays calls speed}"; do
+# The share of the bandwidth that every type reaches on the shapes of an 8B model, and a long context.
+part_types() {
+  local type file=$scratch/8b.gguf
+  header "reprise-bench -m llama-3.1-8b-TYPE.gguf -p 0 -r 3 --graph graph; for Q4_K_M behind 65536 tokens too" >"$results/types.md"
+  for type in $types; do
+    synth llama-3.1-8b "$type" "$file" || continue
+    { echo && echo "$type:" && bench -m "$file" -p 0 -r 3 --graph graph; } 2>&1 | tee -a "$results/types.md"
+    [[ $type != Q4_K_M ]] || for kv in f16 q8_0; do bench -m "$file" -p 0 -r 3 -d 65536 --graph graph --kv $kv 2>&1 | tail -1 | tee -a "$results/types.md"; done
+    rm -f "$file"
+  done
+}
+
+# Single kernels, with their versions.
+part_kernels() {
+  local program
+  for program in decode_chain attention_decode sampler; do
+    [[ -x $build/tests/$program ]] || { failed "kernels: $program is not built"; continue; }
+    { header "$program" && "$build/tests/$program"; } >"$results/kernel-$program.txt" 2>&1 || failed "$program (see $results/kernel-$program.txt)"
+    cat "$results/kernel-$program.txt"
+  done
+}
+
+for part in "${@:-build tests sanitizer delays calls speed types kernels}"; do
   for part in $part; do
     echo "== $part ($(date +%T))"
     "part_$part"
