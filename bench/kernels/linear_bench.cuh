@@ -1,53 +1,20 @@
-// What the benchmarks of matrix products share: matrices with random weights, timing by graph replay, model shapes.
+// What the benchmarks of matrix products share: matrices with random weights, model shapes.
 #pragma once
 
 #include <cuda_fp16.h>
-#include <cuda_runtime.h>
 
-#include <algorithm>
 #include <cmath>
 #include <cstdio>
-#include <functional>
 #include <map>
 #include <memory>
-#include <random>
-#include <vector>
 
-#include "cuda/check.h"
+#include "bench.cuh"
 #include "cuda/linear.h"
 
 namespace reprise::cuda::bench {
 
 constexpr TensorType ALL_TYPES[] = {TensorType::Q4_0, TensorType::Q4_1, TensorType::Q8_0, TensorType::Q4_K, TensorType::Q5_K,
                                     TensorType::Q6_K, TensorType::F16,  TensorType::BF16, TensorType::F32};
-
-template <typename T>
-struct Buffer {
-    T* data = nullptr;
-    size_t n;
-    explicit Buffer(size_t count) : n(count) {
-        check(cudaMalloc(reinterpret_cast<void**>(&data), n * sizeof(T)), "allocating");
-        check(cudaMemset(data, 0, n * sizeof(T)), "clearing");
-    }
-    explicit Buffer(const std::vector<T>& v) : Buffer(v.size()) {
-        check(cudaMemcpy(data, v.data(), n * sizeof(T), cudaMemcpyHostToDevice), "uploading");
-    }
-    ~Buffer() { cudaFree(data); }
-    Buffer(const Buffer&) = delete;
-    std::vector<T> download() const {
-        std::vector<T> v(n);
-        check(cudaMemcpy(v.data(), data, n * sizeof(T), cudaMemcpyDeviceToHost), "downloading");
-        return v;
-    }
-};
-
-inline std::vector<float> normals(size_t n, uint32_t seed, float scale = 1.f) {
-    std::mt19937 engine(seed);
-    std::normal_distribution<float> normal(0.f, scale);
-    std::vector<float> v(n);
-    for (float& x : v) x = normal(engine);
-    return v;
-}
 
 /// Random rows that fill a matrix by repetition; quantising fresh ones for each matrix would take minutes.
 struct Band {
@@ -104,40 +71,6 @@ struct Inputs {
         return a;
     }
 };
-
-/// Microseconds per replay of what enqueue() enqueues: the median of several.
-inline double time_graph(const std::function<void(cudaStream_t)>& enqueue, int replays = 20) {
-    cudaStream_t stream;
-    check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "creating a stream");
-    enqueue(stream);
-    check(cudaStreamSynchronize(stream), "running");
-    cudaGraph_t graph;
-    cudaGraphExec_t exec;
-    check(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), "capturing");
-    enqueue(stream);
-    check(cudaStreamEndCapture(stream, &graph), "capturing");
-    check(cudaGraphInstantiate(&exec, graph, 0), "instantiating");
-    cudaEvent_t begin, end;
-    check(cudaEventCreate(&begin), "creating an event");
-    check(cudaEventCreate(&end), "creating an event");
-    std::vector<double> times;
-    for (int i = 0; i < replays + 2; ++i) {
-        check(cudaEventRecord(begin, stream), "timing");
-        check(cudaGraphLaunch(exec, stream), "replaying");
-        check(cudaEventRecord(end, stream), "timing");
-        check(cudaStreamSynchronize(stream), "replaying");
-        float ms;
-        check(cudaEventElapsedTime(&ms, begin, end), "timing");
-        if (i >= 2) times.push_back(ms * 1e3);
-    }
-    cudaEventDestroy(begin);
-    cudaEventDestroy(end);
-    cudaGraphExecDestroy(exec);
-    cudaGraphDestroy(graph);
-    cudaStreamDestroy(stream);
-    std::nth_element(times.begin(), times.begin() + times.size() / 2, times.end());
-    return times[times.size() / 2];
-}
 
 /// Largest difference of out from the band's product with x, over the rms of that product.
 inline double band_error(const Matrix& w, const std::vector<float>& x, const float* out, uint32_t rows) {
