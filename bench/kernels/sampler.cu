@@ -175,7 +175,7 @@ class LibrarySampler {
         sample(buffers, kind_, 1, stream);
     }
     uint32_t launches() const { return sampler_launches(kind_); }
-    int32_t token(uint32_t draw) const { return ring_.as<RingEntry>()[draw % RING_SIZE].token; }
+    int32_t token(uint32_t draw) const { return RingEntry::token_of(ring_.as<RingEntry>()[draw % RING_SIZE].number_and_token); }
 
   private:
     static size_t bytes(uint32_t n_vocab) {

@@ -35,8 +35,8 @@ class DeviceSampler {
         sample(buffers_, sampling_kind(sampling, static_cast<uint32_t>(logits.size())), 0, stream_);
         stream_.synchronize("drawing");
         const RingEntry& entry = ring_.as<RingEntry>()[n_drawn_++ % RING_SIZE];
-        EXPECT_EQ(n_drawn_, entry.number);
-        return {entry.token, entry.logprob};
+        EXPECT_EQ(n_drawn_, RingEntry::number_of(entry.number_and_token));
+        return {RingEntry::token_of(entry.number_and_token), sampling.logprobs != 0 ? entry.logprob : std::numeric_limits<float>::quiet_NaN()};
     }
 
     /// A decode step's end, with ids in the input queue; returns the state.

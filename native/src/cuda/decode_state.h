@@ -18,12 +18,13 @@ struct DecodeState {
     uint32_t queue_end;
 };
 
-/// A drawn token on its way to the host. The device writes number last, the host reads it first.
+/// A drawn token on its way to the host, which waits for its number: one store brings both.
 struct alignas(16) RingEntry {
-    int32_t token;
-    float logprob;
-    uint32_t number;  // n_sampled after this token
+    uint64_t number_and_token;  // number, n_sampled after this token, in the upper half
+    float logprob;              // written before the other, and only if the sampling asks for it
     uint32_t unused;
+    static uint32_t number_of(uint64_t word) { return static_cast<uint32_t>(word >> 32); }
+    static int32_t token_of(uint64_t word) { return static_cast<int32_t>(static_cast<uint32_t>(word)); }
 };
 constexpr uint32_t RING_SIZE = 64;  // a power of two
 

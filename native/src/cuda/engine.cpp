@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstring>
+#include <limits>
 
 #include "core/error.h"
 #include "cuda/check.h"
@@ -127,6 +128,7 @@ void CudaEngine::begin(const GenerationStart& start) {
         bind_thread();
         n_history_ = static_cast<uint32_t>(start.history.size());
         max_tokens_ = start.max_tokens;
+        wants_logprobs_ = start.sampling.logprobs != 0;
         n_steps_ = n_delivered_ = 0;
         kind_ = sampling_kind(start.sampling, model_->plan().hparams.n_vocab);
         if (uses_counts(start.sampling)) set_counts(start.history);
@@ -149,16 +151,20 @@ void CudaEngine::launch_ahead() {
 }
 
 bool CudaEngine::is_there(uint32_t number) const {
-    RingEntry& entry = buffers_.sampler.ring[(number - 1) % RING_SIZE];
-    return std::atomic_ref<uint32_t>(entry.number).load(std::memory_order_acquire) == number;
+    return RingEntry::number_of(load_ring(number)) == number;
 }
 
-const RingEntry& CudaEngine::wait_for(uint32_t number, const std::atomic<bool>& cancel) {
+uint64_t CudaEngine::load_ring(uint32_t number) const {
+    RingEntry& entry = buffers_.sampler.ring[(number - 1) % RING_SIZE];
+    return std::atomic_ref<uint64_t>(entry.number_and_token).load(std::memory_order_acquire);
+}
+
+reprise_token CudaEngine::wait_for(uint32_t number, const std::atomic<bool>& cancel) {
     using Clock = std::chrono::steady_clock;
     constexpr int SPINS = 4000;  // some tens of microseconds
     constexpr auto PATIENCE = std::chrono::milliseconds(100);
     for (int i = 0; i < SPINS; ++i) {
-        if (is_there(number)) return buffers_.sampler.ring[(number - 1) % RING_SIZE];
+        if (is_there(number)) return token_at(number);
     }
     auto ask_at = Clock::now() + PATIENCE;
     while (!is_there(number)) {
@@ -171,16 +177,21 @@ const RingEntry& CudaEngine::wait_for(uint32_t number, const std::atomic<bool>& 
         if (state != cudaErrorNotReady) check(state, "decoding");
         ask_at = Clock::now() + PATIENCE;
     }
-    return buffers_.sampler.ring[(number - 1) % RING_SIZE];
+    return token_at(number);
+}
+
+reprise_token CudaEngine::token_at(uint32_t number) const {
+    const float logprob = wants_logprobs_ ? buffers_.sampler.ring[(number - 1) % RING_SIZE].logprob : std::numeric_limits<float>::quiet_NaN();
+    return {RingEntry::token_of(load_ring(number)), logprob};
 }
 
 reprise_token CudaEngine::next(const std::atomic<bool>& cancel) {
     return guarded([&] {
         if (n_delivered_ >= max_tokens_) fail(REPRISE_INTERNAL, "more tokens were asked for than the generation has");
         launch_ahead();
-        const RingEntry& entry = wait_for(first_number_ + n_delivered_, cancel);
+        const reprise_token token = wait_for(first_number_ + n_delivered_, cancel);
         ++n_delivered_;
-        return reprise_token{entry.token, entry.logprob};
+        return token;
     });
 }
 

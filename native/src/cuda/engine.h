@@ -41,7 +41,9 @@ class CudaEngine : public Engine {
     float* row_of(float* logits, size_t row) const;  // null if logits is
     void set_counts(std::span<const int32_t> history);
     void launch_ahead();
-    const RingEntry& wait_for(uint32_t number, const std::atomic<bool>& cancel);
+    uint64_t load_ring(uint32_t number) const;
+    reprise_token token_at(uint32_t number) const;
+    reprise_token wait_for(uint32_t number, const std::atomic<bool>& cancel);
     bool is_there(uint32_t number) const;
 
     const std::shared_ptr<CudaModel> model_;
@@ -61,6 +63,7 @@ class CudaEngine : public Engine {
     uint32_t first_number_ = 0;
     uint32_t kind_ = 0;
     uint32_t n_history_ = 0, max_tokens_ = 0;
+    bool wants_logprobs_ = false;
     uint32_t n_steps_ = 0, n_delivered_ = 0;
 
     uint64_t tokens_from_prefill_ = 0, discarded_steps_ = 0;

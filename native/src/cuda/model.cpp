@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <limits>
 
 #include "core/error.h"
 #include "cuda/attention.h"
@@ -157,9 +158,9 @@ reprise_token CudaModel::sample(std::span<const float> logits, const int32_t* co
     cuda::sample(d.buffers, sampling_kind(sampling, n_vocab), 0, d.stream);
     d.stream.synchronize("drawing a token");
     const RingEntry& entry = d.buffers.ring[d.n_drawn++ % RING_SIZE];
-    if (entry.number != d.n_drawn)
-        fail(REPRISE_INTERNAL, "the device drew token %u, token %u was asked for", entry.number, d.n_drawn);
-    return {entry.token, entry.logprob};
+    const uint32_t number = RingEntry::number_of(entry.number_and_token);
+    if (number != d.n_drawn) fail(REPRISE_INTERNAL, "the device drew token %u, token %u was asked for", number, d.n_drawn);
+    return {RingEntry::token_of(entry.number_and_token), sampling.logprobs != 0 ? entry.logprob : std::numeric_limits<float>::quiet_NaN()};
 }
 
 }  // namespace cuda

@@ -150,7 +150,8 @@ __device__ float log_probability(const SamplerBuffers& b, int32_t token) {
 /// The end of a step: the token goes to the state, the counts and the ring. One thread.
 __device__ void publish(const SamplerBuffers& b, int32_t token, uint32_t advance) {
     const DecodeState before = *b.state;  // all loads at once: the step waits for this thread
-    const float logprob = b.sampling->logprobs != 0 ? log_probability(b, token) : __uint_as_float(0x7fc00000u);
+    const bool wants_logprob = b.sampling->logprobs != 0;
+    const float logprob = wants_logprob ? log_probability(b, token) : 0.f;
     const uint32_t position = before.position + advance, number = before.n_sampled + 1;
     const bool queued = before.queue_next < before.queue_end;
     const int32_t next = queued ? b.queue[before.queue_next] : token;
@@ -163,15 +164,23 @@ __device__ void publish(const SamplerBuffers& b, int32_t token, uint32_t advance
     state.seq_len = position + 1;
     state.n_sampled = number;
     RingEntry& entry = b.ring[(number - 1) % RING_SIZE];
-    entry.token = token;
-    entry.logprob = logprob;
+    if (wants_logprob) {
+        entry.logprob = logprob;
+        __threadfence_system();  // takes a round trip to the host's memory
+    }
     delay_point();
-    ::cuda::atomic_ref<uint32_t, ::cuda::thread_scope_system>(entry.number).store(number, ::cuda::memory_order_release);
+    const uint64_t word = static_cast<uint64_t>(number) << 32 | static_cast<uint32_t>(token);
+    ::cuda::atomic_ref<uint64_t, ::cuda::thread_scope_system>(entry.number_and_token).store(word, ::cuda::memory_order_relaxed);
 }
 
 /// Penalties and the maximum. Greedy: also the end.
 __global__ void __launch_bounds__(THREADS) scan_kernel(SamplerBuffers b, bool greedy, uint32_t advance) {
     release_successor();
+    // A step's weights have pushed these out of the L2.
+    if (threadIdx.x == 0) {
+        for (const void* p : {static_cast<const void*>(b.sampling), static_cast<const void*>(b.state), static_cast<const void*>(b.work)})
+            asm volatile("prefetch.global.L2 [%0];" ::"l"(p));
+    }
     wait_for_predecessor();
     const reprise_sampling& s = *b.sampling;
     const bool penalties = has_penalties(s);
