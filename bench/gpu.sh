@@ -49,7 +49,7 @@ part_build() {
 part_tests() {
   [[ -x $build/tests/reprise-tests ]] || { failed "tests: none are built"; return; }
   # Straight from the program, so that a build from elsewhere does; several at once, the GPU is mostly idle.
-  local shards=4 pids=() i
+  local shards=8 pids=() i
   for i in $(seq 0 $((shards - 1))); do
     GTEST_TOTAL_SHARDS=$shards GTEST_SHARD_INDEX=$i "$build/tests/reprise-tests" --gtest_brief=0 >"$scratch/tests$i.log" 2>&1 &
     pids+=($!)
@@ -57,15 +57,15 @@ part_tests() {
   for i in "${pids[@]}"; do wait "$i" || failed "tests (see $results/tests.txt)"; done
   {
     header "reprise-tests"
-    grep -hE '^\[ +(OK|FAILED|SKIPPED) +\] [A-Z]' "$scratch"/tests?.log | grep -v ', listed below' | sort -k4
-    grep -hB1 -A8 ': Failure' "$scratch"/tests?.log
+    grep -hE '^\[ +(OK|FAILED|SKIPPED) +\] [A-Z]' "$scratch"/tests*.log | grep -v ', listed below' | sort -k4
+    grep -hB1 -A8 ': Failure' "$scratch"/tests*.log
   } >"$results/tests.txt"
   {
     header "golden rows: mean KL divergence from the exact logits, its bound, largest difference of a logit"
-    grep -hE '^(\[ RUN +\] .*Golden|architecture|[a-z0-9_]+ +(F32|F16|BF16|Q[0-9]))' "$scratch"/tests?.log |
+    grep -hE '^(\[ RUN +\] .*Golden|architecture|[a-z0-9_]+ +(F32|F16|BF16|Q[0-9]))' "$scratch"/tests*.log |
       awk '/RUN/ { name = $NF; next } /^architecture/ { print "\n## " name } { print }'
   } >"$results/golden.txt"
-  grep -hE '^\[ +(OK|FAILED|SKIPPED) +\] [A-Z]' "$scratch"/tests?.log | grep -v ', listed below' | awk '{ n[$2 == "OK" ? "OK" : $2]++ } END { for (k in n) print k, n[k] }'
+  grep -hE '^\[ +(OK|FAILED|SKIPPED) +\] [A-Z]' "$scratch"/tests*.log | grep -v ', listed below' | awk '{ n[$2 == "OK" ? "OK" : $2]++ } END { for (k in n) print k, n[k] }'
 }
 
 # A prompt of 300 ids and 8 steps behind it, whose attention combines two parts of the context.

@@ -281,7 +281,7 @@ void time_model(const Shape& s, uint32_t context, cudaStream_t stream) {
     const DecodeState at = {0, context - 1, context, 0, 0, 0};
     check(cudaMalloc(&state, sizeof at), "allocating");
     check(cudaMemcpy(state, &at, sizeof at, cudaMemcpyHostToDevice), "copying");
-    AttentionScratch scratch = {floats(attention_parts(n_heads, s.head_dim), 1, 0), nullptr};
+    AttentionScratch scratch = {floats(attention_parts(n_heads, s.head_dim), 1, 0), nullptr, nullptr, nullptr};
     check(cudaMalloc(&scratch.arrived, attention_counters(n_heads, n_kv_heads) * 4), "allocating");
     check(cudaMemset(scratch.arrived, 0, attention_counters(n_heads, n_kv_heads) * 4), "clearing");
     double* turns;
