@@ -1,100 +1,12 @@
 // Attention on the device against the CPU's reference kernel.
-#include "cpu/kernels.h"
-#include "cuda/attention.h"
 #include "cuda/linear.h"
 #include "cuda/sampler.h"
-#include "cuda_kv_support.h"
-#include "cuda_linear_support.h"
+#include "cuda_attention_support.h"
 
 namespace reprise::cuda {
 namespace {
 
 using cpu::Random;
-
-struct Heads {
-    uint32_t n_heads, n_kv_heads, head_dim;
-};
-constexpr Heads kHeads[] = {{4, 2, 64}, {9, 3, 64},  {14, 2, 64}, {12, 2, 128}, {32, 8, 128}, {28, 4, 128}, {8, 1, 256},
-                            {3, 3, 80}, {20, 1, 96}, {2, 2, 8},   {6, 2, 40},   {5, 1, 136},  {1, 1, 128}};
-
-/// Rounding of the weights to float16, which tensor cores multiply, and of sums.
-double bound(TensorType kv_type) { return kv_type == TensorType::F32 ? 5e-6 : 1e-3; }
-
-/// A cache of random keys and values, on both sides. Slots from n_keys on are NaN: nothing may read them.
-struct Cache {
-    TensorType type;
-    Heads heads;
-    uint32_t capacity;
-    std::vector<uint8_t> keys, values;
-    Buffer<uint8_t> device_keys, device_values;
-
-    Cache(Random& random, TensorType kv_type, const Heads& h, uint32_t n_keys, uint32_t slots, float scale)
-        : type(kv_type),
-          heads(h),
-          capacity(slots),
-          keys(fill(random, n_keys, scale)),
-          values(fill(random, n_keys, scale)),
-          device_keys(on_device(keys)),
-          device_values(on_device(values)) {}
-
-    /// The rows as kv_layout.h has them.
-    std::vector<uint8_t> on_device(const std::vector<uint8_t>& rows) const {
-        const size_t row = row_bytes(type, heads.head_dim);
-        std::vector<uint8_t> bytes(heads.n_kv_heads * kv_rows(capacity) * row, 0xff);
-        for (uint32_t head = 0; head < heads.n_kv_heads; ++head) {
-            uint8_t* to = &bytes[head * kv_rows(capacity) * row];
-            for (uint32_t key = 0; key < capacity; ++key) place_kv_row(type, heads.head_dim, &rows[(size_t{head} * capacity + key) * row], to, key);
-        }
-        return bytes;
-    }
-
-    std::vector<uint8_t> fill(Random& random, uint32_t n_keys, float scale) const {
-        const size_t row = row_bytes(type, heads.head_dim);
-        std::vector<uint8_t> bytes(size_t{heads.n_kv_heads} * capacity * row, 0xff);
-        for (uint32_t head = 0; head < heads.n_kv_heads; ++head) {
-            for (uint32_t key = 0; key < n_keys; ++key) {
-                std::vector<float> x = random.normals(heads.head_dim);
-                for (float& v : x) v *= scale;
-                cpu::exact_kernels().store_kv(type, x.data(), x.size(), &bytes[(size_t{head} * capacity + key) * row]);
-            }
-        }
-        return bytes;
-    }
-
-    /// Row i of q sees first_len + i keys.
-    std::vector<float> expected(const std::vector<float>& q, uint32_t n, uint32_t first_len, float scale) const {
-        const size_t width = heads.n_heads * heads.head_dim, row = row_bytes(type, heads.head_dim);
-        std::vector<float> out(n * width);
-        std::vector<uint32_t> n_keys(n);
-        for (uint32_t i = 0; i < n; ++i) n_keys[i] = first_len + i;
-        for (uint32_t head = 0; head < heads.n_heads; ++head) {
-            const size_t of_head = head / (heads.n_heads / heads.n_kv_heads) * size_t{capacity} * row;
-            cpu::AttentionArgs args = {};
-            args.q = q.data() + head * heads.head_dim;
-            args.out = out.data() + head * heads.head_dim;
-            args.q_stride = args.out_stride = width;
-            args.k = keys.data() + of_head;
-            args.v = values.data() + of_head;
-            args.kv_stride = row;
-            args.kv_type = type;
-            args.n_keys = n_keys.data();
-            args.n_rows = n;
-            args.head_dim = heads.head_dim;
-            args.scale = scale;
-            cpu::exact_kernels().attention(args);
-        }
-        return out;
-    }
-};
-
-double relative_difference(const std::vector<float>& actual, const std::vector<float>& expected) {
-    double squares = 0, norm = 0;
-    for (size_t i = 0; i < expected.size(); ++i) {
-        squares += (double{actual[i]} - expected[i]) * (double{actual[i]} - expected[i]);
-        norm += double{expected[i]} * expected[i];
-    }
-    return std::sqrt(squares / norm);
-}
 
 /// Values of a row in 8 bits, as quant_input.cuh lays it out.
 std::vector<float> dequantized(const std::vector<uint8_t>& row, uint32_t n) {
@@ -116,17 +28,9 @@ class CudaAttention : public ::testing::TestWithParam<TensorType> {
     }
     static AttentionArgs args_of(const Cache& cache, const Buffer<float>& q, const Buffer<DecodeState>& state,
                                  float scale) {
-        AttentionArgs args = {};
+        AttentionArgs args = cache.args(state.get(), scale);
         args.q = q.get();
         args.q_stride = cache.heads.n_heads * cache.heads.head_dim;
-        args.k = cache.device_keys.get();
-        args.v = cache.device_values.get();
-        args.n_heads = cache.heads.n_heads;
-        args.n_kv_heads = cache.heads.n_kv_heads;
-        args.head_dim = cache.heads.head_dim;
-        args.capacity = cache.capacity;
-        args.scale = scale;
-        args.state = state.get();
         return args;
     }
 
@@ -152,7 +56,7 @@ class CudaAttention : public ::testing::TestWithParam<TensorType> {
         if (h.head_dim % 32 == 0) args.int8 = int8.get();
         attention_decode(args, GetParam(), {parts.get(), arrived.get(), nullptr, nullptr}, nullptr);
         const std::vector<float> first = out.download();
-        EXPECT_LE(relative_difference(first, expected), bound(GetParam()));
+        EXPECT_LE(relative_difference(first, expected), attention_bound(GetParam()));
         if (args.int8 != nullptr) {
             EXPECT_LE(relative_difference(dequantized(int8.download(), width), first), 1e-2);
         }
@@ -178,7 +82,7 @@ class CudaAttention : public ::testing::TestWithParam<TensorType> {
         const size_t values = h.n_kv_heads * kv_rows(cache.capacity) * h.head_dim;
         const Buffer<uint16_t> k(values), v(values);
         attention_prefill(args, GetParam(), {nullptr, nullptr, k.get(), v.get()}, n, nullptr);
-        EXPECT_LE(relative_difference(out.download(), expected), bound(GetParam()));
+        EXPECT_LE(relative_difference(out.download(), expected), attention_bound(GetParam()));
     }
 };
 

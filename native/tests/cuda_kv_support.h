@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstring>
+#include <vector>
 
 #include "cuda/kv_layout.h"
 #include "quant/tensor_type.h"
@@ -32,19 +33,37 @@ inline float kv_value(TensorType type, uint32_t head_dim, const uint8_t* head, u
     return half_to_float(kv_read<uint16_t>(head + kv_scale_offset(head_dim, position, i))) * kv_read<int8_t>(value);
 }
 
-/// A row as GGUF has it, to a head's rows.
-inline void place_kv_row(TensorType type, uint32_t head_dim, const uint8_t* row, uint8_t* head, uint32_t position) {
+/// body(byte of the head's rows, byte of the row as GGUF has it, number of bytes) for all that a row consists of.
+template <class Body>
+void for_each_kv_piece(TensorType type, uint32_t head_dim, uint8_t* head, uint32_t position, Body body) {
     for (uint32_t i = 0; i < head_dim; ++i) {
         uint8_t* value = head + kv_value_offset(type, head_dim, position, i);
         if (type == TensorType::Q8_0) {
-            const uint8_t* block = row + i / KV_BLOCK * 34;
-            *value = block[2 + i % KV_BLOCK];
-            std::memcpy(head + kv_scale_offset(head_dim, position, i), block, 2);
+            const size_t block = i / KV_BLOCK * 34;
+            body(value, block + 2 + i % KV_BLOCK, 1);
+            body(head + kv_scale_offset(head_dim, position, i), block, 2);
         } else {
             const size_t size = type == TensorType::F32 ? sizeof(float) : sizeof(uint16_t);
-            std::memcpy(value, row + i * size, size);
+            body(value, i * size, size);
         }
     }
+}
+
+inline void poison_kv_row(TensorType type, uint32_t head_dim, uint8_t* head, uint32_t position) {
+    for_each_kv_piece(type, head_dim, head, position, [](uint8_t* at, size_t, size_t n) { std::memset(at, 0xff, n); });
+}
+
+/// A row as GGUF has it, to a head's rows.
+inline void place_kv_row(TensorType type, uint32_t head_dim, const uint8_t* row, uint8_t* head, uint32_t position) {
+    for_each_kv_piece(type, head_dim, head, position, [&](uint8_t* at, size_t in_row, size_t n) { std::memcpy(at, row + in_row, n); });
+}
+
+/// Takes a row, as GGUF has it, out of a head's rows and leaves 0xff, what an untouched row of a test holds.
+inline std::vector<uint8_t> take_kv_row(TensorType type, uint32_t head_dim, uint8_t* head, uint32_t position) {
+    std::vector<uint8_t> row(row_bytes(type, head_dim));
+    for_each_kv_piece(type, head_dim, head, position, [&](uint8_t* at, size_t in_row, size_t n) { std::memcpy(&row[in_row], at, n); });
+    poison_kv_row(type, head_dim, head, position);
+    return row;
 }
 
 }  // namespace reprise::cuda

@@ -102,25 +102,32 @@ struct TestMatrix {
 /// W x + bias + residual in double, and how large its rounding errors may be expected to be.
 struct Reference {
     std::vector<double> values;
-    double norm = 0;  // of the terms' root sums of squares: unlike the values' norm not small when terms cancel
+    std::vector<double> norms;  // root sums of squares of each value's terms: unlike the values not small when terms cancel
+    double norm = 0;            // of norms
 };
 inline Reference reference(const TestMatrix& w, const std::vector<double>& x, const float* bias = nullptr,
                            const float* residual = nullptr) {
-    Reference out = {std::vector<double>(w.matrix.rows)};
+    Reference out = {std::vector<double>(w.matrix.rows), std::vector<double>(w.matrix.rows)};
     for (uint32_t r = 0; r < w.matrix.rows; ++r) {
-        double sum = 0;
+        double sum = 0, squares = 0;
         const auto add = [&](double term) {
             sum += term;
-            out.norm += term * term;
+            squares += term * term;
         };
         for (uint32_t i = 0; i < w.matrix.cols; ++i) add(double{w.weights[size_t{r} * w.matrix.cols + i]} * x[i]);
         if (bias != nullptr) add(bias[r]);
         if (residual != nullptr) add(residual[r]);
         out.values[r] = sum;
+        out.norms[r] = std::sqrt(squares);
+        out.norm += squares;
     }
     out.norm = std::sqrt(out.norm);
     return out;
 }
+
+/// Rounding of a product with one token, as a relative_error(). A value is rounded some hundred times on its way, by 2^-25
+/// on average and mostly in different directions: together a few 1e-7. Scales and factors of quantised types come to more.
+inline double matvec_bound(TensorType type) { return type == TensorType::F32 ? 2e-6 : 1e-5; }
 
 /// |out - expected| / norm; NaN if any output is not finite.
 inline double relative_error(const float* out, const Reference& expected) {

@@ -25,7 +25,6 @@ std::vector<Shape> shapes(TensorType type) {
     return {{1, 1}, {2, 7}, {3, 33}, {37, 100}, {130, 514}, {960, 576}, {2048, 1536}, {70, 4100}, {70, 8960}, {6, 14336}};
 }
 
-double matvec_bound(TensorType type) { return type == TensorType::F32 ? 2e-6 : 1e-5; }
 /// Rounding of dequantised weights to float16 in tensor-core products; F16 weights are exact, but tensor cores truncate
 /// the sums that they accumulate, which grows with the columns.
 double matmul_bound(TensorType type) { return type == TensorType::F32 ? 1e-5 : type == TensorType::F16 ? 5e-5 : 5e-4; }
