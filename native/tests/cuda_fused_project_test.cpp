@@ -233,7 +233,7 @@ TEST_P(CudaFusedParts, ShareAKernel) {
                     const MatvecPart parts[] = {{&q.matrix, out.get()},
                                                 {&k.matrix, out.get() + q_rows, device_bias.get()},
                                                 {&v.matrix, out.get() + q_rows + k_rows, nullptr, device_residual.get()}};
-                    ASSERT_TRUE(can_fuse({parts, n}));
+                    ASSERT_EQ(n, fused_together({parts, n}));
                     fused_project({parts, n}, input.fused, slot, nullptr);
                     const std::vector<float> values = out.download();
                     const double bound = matvec_bound(q_type) + 4e-7;
@@ -251,7 +251,7 @@ TEST(CudaFusedTypes, OnlyWhatHasAKernelGoesTogether) {
     const auto fuses = [](std::initializer_list<DeviceMatrix> matrices) {
         std::vector<MatvecPart> parts;
         for (const DeviceMatrix& m : matrices) parts.push_back({&m, nullptr});
-        return can_fuse(parts);
+        return fused_together(parts) == parts.size();
     };
     for (const TensorType a : cpu::kAllTypes) {
         for (const TensorType b : cpu::kAllTypes) {
@@ -259,6 +259,7 @@ TEST(CudaFusedTypes, OnlyWhatHasAKernelGoesTogether) {
             const bool expected = a == b || is_mix(a, b) || is_mix(b, a);
             EXPECT_EQ(expected, fuses({{a, 8, 256}, {b, 16, 256}})) << traits(a).name << ", " << traits(b).name;
             EXPECT_EQ(expected, fuses({{a, 8, 256}, {a, 8, 256}, {b, 16, 256}})) << traits(a).name << ", " << traits(b).name;
+            EXPECT_EQ(expected, can_fuse_gated({a, 8, 256}, {b, 8, 256})) << traits(a).name << ", " << traits(b).name;
         }
         EXPECT_TRUE(fuses({{a, 8, 256}})) << traits(a).name;
         EXPECT_FALSE(fuses({{a, 8, 256}, {a, 8, 512}})) << traits(a).name;

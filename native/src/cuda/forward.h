@@ -35,7 +35,7 @@ class Forward {
     AttentionArgs attention_args(const AttentionStep& step) const;
     RopeKvArgs rope_args(const QkvStep& step) const;
     void logits(const float* x, cudaStream_t stream) const;
-    /// Kernels of decode_fused(); 0 if some product of the plan has no fused kernel.
+    /// Kernels of decode_fused(); 0 if some product of the plan has no fused kernel on this device.
     uint32_t fused_launches() const;
     /// Everything of a decode step but the drawing.
     void decode_fused(cudaStream_t stream) const;

@@ -30,7 +30,7 @@ uint32_t Forward::fused_launches() const {
         uint32_t launches = 0;
         for (std::span<const MatvecPart> rest(parts, n); !rest.empty(); ++launches) {
             const size_t together = fused_together(rest);
-            if (together == 0) return 0u;
+            if (together == 0 || !fits_device(rest.first(together))) return 0u;
             rest = rest.subspan(together);
         }
         return launches;
@@ -41,7 +41,8 @@ uint32_t Forward::fused_launches() const {
                                           [&](const QkvStep& s) { return projections({s.q, s.k, s.v}); },
                                           [&](const ProjectResidualStep& s) { return projections({s.weight}); },
                                           [&](const GatedFeedForwardStep& s) {
-                                              return can_fuse_gated(*weights_.matrix(s.gate), *weights_.matrix(s.up)) ? 1u : 0u;
+                                              const DeviceMatrix &gate = *weights_.matrix(s.gate), &up = *weights_.matrix(s.up);
+                                              return can_fuse_gated(gate, up) && gated_fits_device(gate, up) ? 1u : 0u;
                                           },
                                           [&](const OutputHeadStep& s) { return projections({s.weight}); },
                                           [](const auto&) { return 1u; },

@@ -27,6 +27,7 @@ constexpr uint32_t MAX_THREADS = MAX_WARPS * 32;
 constexpr uint32_t MAX_PARTS = 3;
 constexpr uint32_t MAX_STAGES = 6;
 constexpr uint32_t MAX_PIECE_BRICKS = 2;
+constexpr uint32_t MAX_PARTIAL_BYTES = 32 * 1024;  // of a block's partial sums, roughly
 // A float "brick": this many 16-byte words of each of the four rows.
 constexpr uint32_t FLOAT_BRICK_WORDS = 32;
 
@@ -301,33 +302,41 @@ uint32_t brick_bytes(TensorType type, const TileLayout& layout) {
     return brick_layout(quant_shape(type), std::min(layout.groups, BRICK_GROUPS)).bytes;
 }
 
-void launch_fused(std::span<const MatvecPart> parts, Epilogue epilogue, const FusedInput& input, Slot slot, cudaStream_t stream) {
-    const KernelEntry* entry = find_entry(parts, epilogue);
-    if (entry == nullptr || parts.size() > MAX_PARTS) fail(REPRISE_INTERNAL, "a fused product of matrices that do not go together");
+FusedArgs args_of(const KernelEntry& entry, std::span<const MatvecPart> parts, Epilogue epilogue) {
     FusedArgs args = {};
     args.cols = parts[0].matrix->cols;
     args.inverse_cols = 1.f / static_cast<float>(args.cols);
-    if (args.cols % 32 != 0) fail(REPRISE_INTERNAL, "a fused product over %u columns, which is no multiple of 32", args.cols);
-    args.layouts[0] = tile_layout(entry->a, args.cols);
-    args.layouts[1] = tile_layout(entry->b, args.cols);
-    args.input = input;
+    args.layouts[0] = tile_layout(entry.a, args.cols);
+    args.layouts[1] = tile_layout(entry.b, args.cols);
     for (const MatvecPart& part : parts) {
         const DeviceMatrix& m = *part.matrix;
-        args.parts[args.n_parts++] = {m.data, part.out, part.bias, part.residual, m.rows, args.n_tiles, m.type != entry->a};
+        args.parts[args.n_parts++] = {m.data, part.out, part.bias, part.residual, m.rows, args.n_tiles, m.type != entry.a};
         args.n_tiles += tile_count(m.rows);
     }
     if (epilogue == Epilogue::SWIGLU) args.n_tiles = tile_count(parts[0].matrix->rows);
+    return args;
+}
 
-    const bool quantized = is_quantized(entry->a);
-    const DeviceTraits traits = device_traits();
+struct Geometry {
+    uint32_t grid, warps, shared_bytes;
+};
+
+/// How a launch goes about its tiles; fills in the rest of args.
+Geometry geometry_of(const KernelEntry& entry, Epilogue epilogue, const DeviceTraits& traits, Slot slot, FusedArgs& args) {
+    const bool quantized = is_quantized(entry.a);
     const SlotSize size = slot_size(slot, traits);
-    // A block without tiles only keeps its slot.
-    const uint32_t grid = static_cast<uint32_t>(traits.n_sms);
-    const uint32_t local = (args.n_tiles + grid - 1) / grid * (epilogue == Epilogue::SWIGLU ? 2 : 1);
+    const uint32_t together = epilogue == Epilogue::SWIGLU ? 2 : 1;
     const uint32_t units_per_brick = quantized ? BRICK_GROUPS : FLOAT_BRICK_WORDS;
     const uint32_t bricks = (args.layouts[0].groups + units_per_brick - 1) / units_per_brick;
+    // A block without tiles only keeps its slot. More blocks than multiprocessors where a block's partial sums would take
+    // the room of its ring.
+    uint32_t grid = 0, local;
+    do {
+        grid += static_cast<uint32_t>(traits.n_sms);
+        local = (args.n_tiles + grid - 1) / grid * together;
+    } while (local * bricks * TILE_ROWS * 4 > MAX_PARTIAL_BYTES && local > together);
     args.input_bytes = round_up((quantized ? args.cols / 32 * 40 : args.cols * 4), CopyRing::LINE);
-    const uint32_t brick = std::max(brick_bytes(entry->a, args.layouts[0]), brick_bytes(entry->b, args.layouts[1]));
+    const uint32_t brick = std::max(brick_bytes(entry.a, args.layouts[0]), brick_bytes(entry.b, args.layouts[1]));
     // Larger pieces mean fewer reductions, smaller ones an even share for every warp and room for two stages.
     uint32_t fixed, warps = MAX_WARPS;
     const auto needed = [&](uint32_t stages) { return fixed + warps * stages * args.stage_bytes; };
@@ -348,8 +357,27 @@ void launch_fused(std::span<const MatvecPart> parts, Epilogue epilogue, const Fu
     }
     const uint32_t room = fixed < size.most ? size.most - fixed : 0;
     args.n_stages = std::clamp(room / (warps * args.stage_bytes), 1u, MAX_STAGES);
-    const uint32_t shared_bytes = std::max(needed(args.n_stages), size.least);
-    launch(entry->kernel, grid, warps * 32, shared_bytes, stream, args);
+    return {grid, warps, std::max(needed(args.n_stages), size.least)};
+}
+
+void launch_fused(std::span<const MatvecPart> parts, Epilogue epilogue, const FusedInput& input, Slot slot, cudaStream_t stream) {
+    const KernelEntry* entry = find_entry(parts, epilogue);
+    if (entry == nullptr || parts.size() > MAX_PARTS || parts[0].matrix->cols % 32 != 0)
+        fail(REPRISE_INTERNAL, "a fused product of matrices that do not go together");
+    FusedArgs args = args_of(*entry, parts, epilogue);
+    args.input = input;
+    const Geometry geometry = geometry_of(*entry, epilogue, device_traits(), slot, args);
+    launch(entry->kernel, geometry.grid, geometry.warps * 32, geometry.shared_bytes, stream, args);
+}
+
+/// Whether the device's shared memory holds a launch.
+bool fits(std::span<const MatvecPart> parts, Epilogue epilogue) {
+    constexpr uint32_t STATIC_BYTES = 2048;  // of the kernel's own variables and of the system's, rounded up
+    const KernelEntry& entry = *find_entry(parts, epilogue);
+    FusedArgs args = args_of(entry, parts, epilogue);
+    const DeviceTraits traits = device_traits();
+    return geometry_of(entry, epilogue, traits, Slot::LARGE, args).shared_bytes + STATIC_BYTES <= traits.shared_per_block &&
+           geometry_of(entry, epilogue, traits, Slot::SMALL, args).shared_bytes + STATIC_BYTES <= traits.shared_per_block;
 }
 
 }  // namespace
@@ -365,6 +393,13 @@ size_t fused_together(std::span<const MatvecPart> parts) {
 bool can_fuse_gated(const DeviceMatrix& gate, const DeviceMatrix& up) {
     const MatvecPart parts[] = {{&gate, nullptr}, {&up, nullptr}};
     return gate.cols % 32 == 0 && find_entry(parts, Epilogue::SWIGLU) != nullptr;
+}
+
+bool fits_device(std::span<const MatvecPart> parts) { return fits(parts, Epilogue::STORE); }
+
+bool gated_fits_device(const DeviceMatrix& gate, const DeviceMatrix& up) {
+    const MatvecPart parts[] = {{&gate, nullptr}, {&up, nullptr}};
+    return fits(parts, Epilogue::SWIGLU);
 }
 
 void fused_project(std::span<const MatvecPart> parts, const FusedInput& input, Slot slot, cudaStream_t stream) {

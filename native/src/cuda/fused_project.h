@@ -25,6 +25,10 @@ struct FusedInput {
 size_t fused_together(std::span<const MatvecPart> parts);
 /// Whether fused_gated_feed_forward() can take these.
 bool can_fuse_gated(const DeviceMatrix& gate, const DeviceMatrix& up);
+/// Whether the current device's shared memory holds what a fused kernel of these needs: long rows of floats do not fit
+/// everywhere.
+bool fits_device(std::span<const MatvecPart> parts);
+bool gated_fits_device(const DeviceMatrix& gate, const DeviceMatrix& up);
 
 /// out = W input (+ bias) (+ residual) for as many matrices as fused_together() says at most. residual may be out.
 void fused_project(std::span<const MatvecPart> parts, const FusedInput& input, Slot slot, cudaStream_t stream);
