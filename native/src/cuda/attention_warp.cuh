@@ -199,7 +199,7 @@ class TensorWarp {
         __device__ __forceinline__ RowOfTile(const uint8_t* tile, uint32_t row, uint32_t odd, uint32_t head_dim)
             : begin_(shared_address(tile) + row * head_dim * 2), swizzle_(kv_chunk(row, odd, head_dim) * 16), odd_(odd), head_dim_(head_dim) {}
         __device__ __forceinline__ uint32_t operator[](uint32_t slice) const {
-            if (slice * 16 + odd_ * 8 >= head_dim_) slice = 0;
+            if (slice * 16 + odd_ * 8 >= head_dim_) return begin_;
             return begin_ + (slice * 32 ^ swizzle_);
         }
 
