@@ -244,7 +244,8 @@ typedef struct reprise_statistics {
     uint64_t graph_replays;           /* decode steps that were one graph launch */
     uint64_t discarded_steps;         /* launched ahead and thrown away by a rewind */
     uint64_t captures;                /* graphs captured and instantiated */
-    uint64_t reinstantiations;        /* graphs instantiated again because something they hold changed */
+    uint64_t reinstantiations;        /* graphs instantiated again because something they hold changed: 0, since nothing
+                                       * that a graph holds changes while its session is open */
     uint64_t capture_failures;        /* captures that something invalidated */
     uint64_t graph_nodes;             /* nodes of the graph last replayed */
     uint64_t kernels_per_token;       /* kernel nodes of that graph, or launches of an eager step; 0 on the CPU */

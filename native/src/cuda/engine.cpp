@@ -161,10 +161,15 @@ uint64_t CudaEngine::load_ring(uint32_t number) const {
 
 reprise_token CudaEngine::wait_for(uint32_t number, const std::atomic<bool>& cancel) {
     using Clock = std::chrono::steady_clock;
-    constexpr int SPINS = 4000;  // some tens of microseconds
+    // A token of a large model. Whoever gives the processor away finds other data in its caches when he comes back.
+    constexpr auto BUSY = std::chrono::milliseconds(5);
     constexpr auto PATIENCE = std::chrono::milliseconds(100);
-    for (int i = 0; i < SPINS; ++i) {
-        if (is_there(number)) return token_at(number);
+    constexpr int POLLS = 64;  // between two looks at the clock
+    for (const auto busy_until = Clock::now() + BUSY; Clock::now() < busy_until; poll(cancel)) {
+        for (int i = 0; i < POLLS; ++i) {
+            if (is_there(number)) return token_at(number);
+            __builtin_ia32_pause();
+        }
     }
     auto ask_at = Clock::now() + PATIENCE;
     while (!is_there(number)) {
