@@ -54,7 +54,11 @@ final class ApplicationComparison implements AutoCloseable {
         try {
             Running added = new Running(starter.start());
             running.put(name, added);
-            added.application.complete(unique(prompts.get(0)), Math.min(8, prompts.get(0).maxTokens()));
+            try {
+                added.application.complete(unique(prompts.get(0)), Math.min(8, prompts.get(0).maxTokens()));
+            } catch (UnfinishedAnswerException e) {
+                failures.add(name + ", an answer", e);
+            }
             added.deviceBytes = gpu.map(Gpu::usedBytes).orElse(0L) - before;
         } catch (IOException | RuntimeException e) {
             drop(name, e);
@@ -147,6 +151,8 @@ final class ApplicationComparison implements AutoCloseable {
             try {
                 replies.put(name, asked.application.complete(prompt, maxTokens));
                 asked.hostBytes = Math.max(asked.hostBytes, asked.application.hostBytes());
+            } catch (UnfinishedAnswerException e) {
+                failures.add(name + ", an answer", e);
             } catch (IOException | RuntimeException e) {
                 drop(name, e);
             }
@@ -158,6 +164,9 @@ final class ApplicationComparison implements AutoCloseable {
         List<ApplicationRun> results = new ArrayList<>();
         for (Map.Entry<String, Running> entry : running.entrySet()) {
             Running each = entry.getValue();
+            if (each.requests.isEmpty()) {
+                continue;  // every answer broke off
+            }
             results.add(new ApplicationRun(entry.getKey(), each.application.transport(), each.application.loadSeconds(),
                     each.hostBytes, Math.max(0, each.deviceBytes), each.requests));
         }

@@ -91,7 +91,7 @@ final class LlamaServer implements Application {
 
         Results.Reply end() throws IOException {
             if (last == null) {
-                throw new IOException("llama-server: the answer has no last event");
+                throw new UnfinishedAnswerException("the answer has no last event");
             }
             JsonNode timings = last.path("timings");
             return arrivals.end(timings.path("prompt_n").asInt(), timings.path("predicted_n").asInt(),

@@ -137,7 +137,7 @@ final class Ollama implements Application {
 
         JsonNode last() throws IOException {
             if (!last.path("done").asBoolean()) {
-                throw new IOException("Ollama: the answer ends too early: " + last);
+                throw new UnfinishedAnswerException("the answer ends too early: " + last);
             }
             return last;
         }

@@ -191,6 +191,27 @@ class CompareTest {
     }
 
     @Test
+    void anAnswerThatBreaksOffIsNamedAndItsPeerGoesOn() throws IOException {
+        try (OllamaStandIn ollama = new OllamaStandIn((prompt, tokens) -> List.of(" some", " text")).breakingOff(4)) {
+            assertEquals(1, compare("-r", "2", "--ollama", ollama.url()), log());
+
+            assertTrue(tables().contains("- Ollama, an answer: **failed: the answer ends too early"), tables());
+            ApplicationRun measured = results().applications().get(1);
+            assertEquals("Ollama", measured.name());
+            assertEquals(3, measured.requests().size(), "one of two prompts in two rounds is missing");
+        }
+    }
+
+    @Test
+    void aFirstAnswerThatBreaksOffLeavesNobodyOut() throws IOException {
+        try (OllamaStandIn ollama = new OllamaStandIn((prompt, tokens) -> List.of(" some", " text")).breakingOff(1)) {
+            assertEquals(1, compare("-r", "1", "--ollama", ollama.url()), log());
+
+            assertEquals(2, results().applications().get(1).requests().size(), tables());
+        }
+    }
+
+    @Test
     void aPeerThatFailsIsNamedAndLeftOut() throws IOException {
         Path broken = script("llama-bench", "case $1 in --version) echo 'version: 7'; exit;; esac",
                 "echo no such layer >&2", "exit 3");

@@ -27,12 +27,19 @@ final class OllamaStandIn implements AutoCloseable {
     private final Set<String> blobs = new HashSet<>();
     private final Set<String> models = new HashSet<>();
     private final List<JsonNode> requests = new ArrayList<>();
+    private int brokenOff;
 
     /** {@code script} turns a prompt and a number of tokens into the pieces of the answer. */
     OllamaStandIn(BiFunction<String, Integer, List<String>> script) throws IOException {
         this.script = script;
         server.createContext("/", this::answer);
         server.start();
+    }
+
+    /** Has request number {@code n}, from 1 on, end without a last line. */
+    OllamaStandIn breakingOff(int n) {
+        brokenOff = n;
+        return this;
     }
 
     String url() {
@@ -92,6 +99,9 @@ final class OllamaStandIn implements AutoCloseable {
         try (OutputStream out = exchange.getResponseBody()) {
             for (String piece : pieces) {
                 write(out, Http.JSON.createObjectNode().put("response", piece).put("done", false));
+            }
+            if (requests.size() == brokenOff) {
+                return;
             }
             write(out, Http.JSON.valueToTree(Map.of("response", "", "done", true, "load_duration", LOAD_NANOS,
                     "prompt_eval_count", 20, "prompt_eval_duration", PROMPT_NANOS,
