@@ -1,7 +1,7 @@
 // The decode step's fused kernels on random weights of real models' shapes: checked against the unfused products, then
 // timed as one captured graph per token, with attention over a context of the given length (argument 2). Build: nvcc -O3 -std=c++20 -arch=sm_90 --expt-relaxed-constexpr -I native/src
-//   -I native/include bench/kernels/decode_chain.cu native/src/cuda/{fused_project,linear_*,repack,attention_*,rope}.cu
-//   native/src/core/error.cpp native/src/quant/{tensor_type,half}.cpp
+//   -I native/include bench/kernels/decode_chain.cu native/src/cuda/{fused_project,linear_*,repack,attention_*,rope,bandwidth,device}.cu
+//   native/src/cuda/memory.cpp native/src/core/error.cpp native/src/quant/{tensor_type,half}.cpp -Xcompiler -pthread
 // With -DREPRISE_TIMELINE -rdc=true it also prints when the kernels of a step pass their points.
 #include <algorithm>
 #include <array>
@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "cuda/attention.h"
+#include "cuda/bandwidth.h"
 #include "cuda/fused_project.h"
 #include "cuda/kv_layout.h"
 #include "cuda/launch.cuh"
@@ -255,7 +256,7 @@ void print_timeline(cudaStream_t stream, const std::vector<std::pair<std::string
 }
 #endif
 
-void time_model(const Shape& s, uint32_t context, cudaStream_t stream) {
+void time_model(const Shape& s, uint32_t context, double bandwidth, cudaStream_t stream) {
     std::vector<Layer> layers(s.layers);
     for (uint32_t i = 0; i < s.layers; ++i) {
         Layer& l = layers[i];
@@ -344,9 +345,10 @@ void time_model(const Shape& s, uint32_t context, cudaStream_t stream) {
 #endif
     double bytes = static_cast<double>(head.n_bytes);
     for (const Layer& l : layers) bytes += static_cast<double>(l.q.n_bytes + l.k.n_bytes + l.v.n_bytes + l.o.n_bytes + l.gate.n_bytes + l.up.n_bytes + l.down.n_bytes);
-    std::printf("%-16s %7.1f us/token = %5.0f/s, %.3f GB, %.0f GB/s, %.1f %% of 4.55 TB/s\n", s.name, total, 1e6 / total, bytes * 1e-9, bytes / total * 1e-3, bytes / total * 1e-3 / 45.5);
+    std::printf("%-16s %7.1f us/token = %5.0f/s, %.3f GB, %.0f GB/s, %.1f %% of %.0f\n", s.name, total, 1e6 / total, bytes * 1e-9, bytes / total * 1e-3,
+                bytes / total * 1e8 / bandwidth, bandwidth * 1e-9);
     const Layer& l0 = layers[0];
-    const auto row = [&](const char* name, double us, double b) { std::printf("    %-9s %6.2f us  %7.3f MB  %6.0f GB/s, floor %.2f us\n", name, us, b * 1e-6, b / us * 1e-3, b / 4.55e6); };
+    const auto row = [&](const char* name, double us, double b) { std::printf("    %-9s %6.2f us  %7.3f MB  %6.0f GB/s, floor %.2f us\n", name, us, b * 1e-6, b / us * 1e-3, b / bandwidth * 1e6); };
     row("qkv", each(qkv), static_cast<double>(l0.q.n_bytes + l0.k.n_bytes + l0.v.n_bytes));
     row("attention", each(attention), 4.0 * static_cast<double>(cache_values));
     row("output", each(output), static_cast<double>(l0.o.n_bytes));
@@ -381,6 +383,7 @@ int main(int argc, char** argv) {
     check_type(T::Q8_0, 128, 896, stream);
     check_type(T::Q4_1, 192, 576, stream);
     if (argc > 1 && std::strcmp(argv[1], "check") == 0) return 0;
+    const double bandwidth = measure_read_bandwidth(0);
     const Shape shapes[] = {
         {"1.5B Q4_K_M", 28, 1536, 1536, 256, 128, 8960, 151936, T::Q4_K, T::Q6_K, T::Q6_K, T::Q4_K, T::Q6_K},
         {"1B Q4_K_M", 16, 2048, 2048, 512, 64, 8192, 128256, T::Q4_K, T::Q6_K, T::Q6_K, T::Q4_K, T::Q6_K},
@@ -391,7 +394,7 @@ int main(int argc, char** argv) {
     };
     for (const Shape& s : shapes) {
         if (argc > 1 && std::strstr(s.name, argv[1]) == nullptr) continue;
-        time_model(s, argc > 2 ? static_cast<uint32_t>(std::atoi(argv[2])) : 128, stream);
+        time_model(s, argc > 2 ? static_cast<uint32_t>(std::atoi(argv[2])) : 128, bandwidth, stream);
     }
     return 0;
 }

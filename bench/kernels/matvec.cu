@@ -2,9 +2,11 @@
 // attention, no sampling). Weights rotate through more memory than the L2 cache holds.
 //
 //   nvcc -O3 -std=c++20 -arch=sm_90 --expt-relaxed-constexpr -I native/src -I native/include bench/kernels/matvec.cu
-//        native/src/cuda/{repack,linear_input,linear_matvec,linear_matmul}.cu native/src/quant/*.cpp native/src/core/error.cpp
+//        native/src/cuda/{repack,linear_input,linear_matvec,linear_matmul,bandwidth,device}.cu native/src/cuda/memory.cpp
+//        native/src/quant/*.cpp native/src/core/error.cpp -Xcompiler -pthread
 #include <cstring>
 
+#include "cuda/bandwidth.h"
 #include "linear_bench.cuh"
 
 using namespace reprise;
@@ -35,7 +37,7 @@ void run_shape(TensorType type, uint32_t rows, uint32_t cols) {
     std::fflush(stdout);
 }
 
-void run_model(const ModelShape& s, TensorType type, bool mixed) {
+void run_model(const ModelShape& s, TensorType type, bool mixed, double bandwidth) {
     const Model model(s, type, mixed);
     const Buffer<float> norm(std::vector<float>(s.n_embd, 1.f)), x(normals(s.n_embd, 2)), qkv(s.q_dim + 2 * s.kv_dim);
     const Buffer<float> ff(2 * s.n_ff), logits(s.n_vocab);
@@ -61,9 +63,9 @@ void run_model(const ModelShape& s, TensorType type, bool mixed) {
         rms_norm(x.data, norm.data, 1e-6f, 1, s.n_embd, embd.form(form), stream);
         products({{&model.head->matrix, logits.data}}, embd);
     });
-    std::printf("%-13s %-5s%s %6.2f GB %8.1f us %6.0f tok/s %5.0f GB/s, %u kernels, %.2f us each above 4.55 TB/s\n", s.name,
+    std::printf("%-13s %-5s%s %6.2f GB %8.1f us %6.0f tok/s %5.0f GB/s, %u kernels, %.2f us each above the time to read the weights\n", s.name,
                 traits(type).name, mixed ? "+Q6_K" : "     ", model.n_bytes * 1e-9, us, 1e6 / us, model.n_bytes / us * 1e-3,
-                launches, (us - model.n_bytes / 4.55e6) / launches);
+                launches, (us - model.n_bytes / bandwidth * 1e6) / launches);
     std::fflush(stdout);
 }
 
@@ -81,12 +83,13 @@ int main(int argc, char** argv) {
             }
         }
         if (models) {
-            run_model(MODELS[2], TensorType::Q4_K, true);
-            run_model(MODELS[3], TensorType::Q4_K, true);
-            run_model(MODELS[1], TensorType::Q4_K, true);
-            run_model(MODELS[0], TensorType::Q8_0, false);
-            run_model(MODELS[2], TensorType::Q8_0, false);
-            run_model(MODELS[2], TensorType::F16, false);
+            const double bandwidth = measure_read_bandwidth(0);
+            run_model(MODELS[2], TensorType::Q4_K, true, bandwidth);
+            run_model(MODELS[3], TensorType::Q4_K, true, bandwidth);
+            run_model(MODELS[1], TensorType::Q4_K, true, bandwidth);
+            run_model(MODELS[0], TensorType::Q8_0, false, bandwidth);
+            run_model(MODELS[2], TensorType::Q8_0, false, bandwidth);
+            run_model(MODELS[2], TensorType::F16, false, bandwidth);
         }
     } catch (const std::exception& error) {
         std::fprintf(stderr, "matvec: %s\n", error.what());

@@ -154,10 +154,9 @@ class PlainSampler {
 
 class LibrarySampler {
   public:
-    explicit LibrarySampler(uint32_t n_vocab) : memory_(bytes(n_vocab)), ring_(RING_SIZE * sizeof(RingEntry), "the ring") {
+    explicit LibrarySampler(uint32_t n_vocab) : memory_(SamplerBuffers::bytes_with_state(n_vocab)), ring_(RING_SIZE * sizeof(RingEntry), "the ring") {
         Carver carver(memory_.data);
-        buffers_.carve(carver, n_vocab);
-        buffers_.state = carver.take<DecodeState>(1);
+        buffers_.carve_with_state(carver, n_vocab);
         buffers_.ring = ring_.as<RingEntry>();
     }
 
@@ -178,12 +177,6 @@ class LibrarySampler {
     int32_t token(uint32_t draw) const { return RingEntry::token_of(ring_.as<RingEntry>()[draw % RING_SIZE].number_and_token); }
 
   private:
-    static size_t bytes(uint32_t n_vocab) {
-        Carver carver(nullptr);
-        SamplerBuffers().carve(carver, n_vocab);
-        carver.take<DecodeState>(1);
-        return carver.used();
-    }
     Buffer<uint8_t> memory_;
     PinnedBuffer ring_;
     SamplerBuffers buffers_ = {};

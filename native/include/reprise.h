@@ -309,8 +309,8 @@ typedef enum reprise_score_mode {
 
 /**
  * Appends n tokens and writes the logits after each: logits has n rows of vocabulary size. For checking a backend;
- * generation does not need it. Null: the logits are brought to the host's memory as otherwise and dropped there, for
- * measuring what that takes.
+ * generation does not need it. Null, for measuring: the logits that decode steps leave are brought to the host's memory
+ * and dropped there; which ones mode BATCH computes is the backend's matter.
  */
 REPRISE_API reprise_status reprise_session_score(reprise_handle session, const int32_t *ids, size_t n, int32_t mode, float *logits);
 

@@ -8,6 +8,7 @@
 #include "cuda/attention.h"
 #include "cuda_kv_support.h"
 #include "cuda_linear_support.h"
+#include "support/library.h"
 
 namespace reprise::cuda {
 
@@ -101,13 +102,6 @@ struct Cache {
     }
 };
 
-inline double relative_difference(const std::vector<float>& actual, const std::vector<float>& expected) {
-    double squares = 0, norm = 0;
-    for (size_t i = 0; i < expected.size(); ++i) {
-        squares += (double{actual[i]} - expected[i]) * (double{actual[i]} - expected[i]);
-        norm += double{expected[i]} * expected[i];
-    }
-    return std::sqrt(squares / norm);
-}
+using test::relative_difference;
 
 }  // namespace reprise::cuda

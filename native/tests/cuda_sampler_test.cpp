@@ -14,10 +14,9 @@ using cpu::Random;
 class DeviceSampler {
   public:
     explicit DeviceSampler(uint32_t n_vocab)
-        : memory_(bytes(n_vocab), "test"), ring_(RING_SIZE * sizeof(RingEntry), "test") {
+        : memory_(SamplerBuffers::bytes_with_state(n_vocab), "test"), ring_(RING_SIZE * sizeof(RingEntry), "test") {
         Carver carver(memory_.data());
-        buffers_.carve(carver, n_vocab);
-        buffers_.state = carver.take<DecodeState>(1);
+        buffers_.carve_with_state(carver, n_vocab);
         buffers_.ring = ring_.as<RingEntry>();
         check(cudaMemsetAsync(memory_.data(), 0, memory_.size(), stream_), "clearing");
     }
@@ -64,12 +63,6 @@ class DeviceSampler {
     }
 
   private:
-    static size_t bytes(uint32_t n_vocab) {
-        Carver carver(nullptr);
-        SamplerBuffers().carve(carver, n_vocab);
-        carver.take<DecodeState>(1);
-        return carver.used();
-    }
     DeviceBuffer memory_;
     PinnedBuffer ring_;
     Stream stream_;

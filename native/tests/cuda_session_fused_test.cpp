@@ -1,21 +1,9 @@
 // The fused decode step in sessions: that it is what runs, and that it computes what the unfused one does, behind contexts
 // of one part and of many.
-#include <cmath>
-
 #include "support/tiny_session.h"
 
 namespace reprise::test {
 namespace {
-
-/// Root mean square of the difference over that of b.
-double relative_difference(const std::vector<float>& a, const std::vector<float>& b) {
-    double squares = 0, norm = 0;
-    for (size_t i = 0; i < b.size(); ++i) {
-        squares += (double{a[i]} - b[i]) * (double{a[i]} - b[i]);
-        norm += double{b[i]} * b[i];
-    }
-    return std::sqrt(squares / norm);
-}
 
 class CudaSessionFused : public ::testing::Test {
   protected:

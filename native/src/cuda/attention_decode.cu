@@ -287,7 +287,8 @@ RingShape ring_shape(const KernelEntry& entry, uint32_t most_shared_bytes) {
     if (entry.stage_bytes > 0) {
         const uint32_t taken = entry.common_bytes + entry.warps * entry.tile_bytes;
         const uint32_t room = most_shared_bytes > taken ? (most_shared_bytes - taken) / entry.warps : 0;
-        ring.n_stages = std::clamp(room / entry.stage_bytes, 1u, MAX_STAGES);
+        // At least two, also where that is more than a slot: one is fetched while the other is attended to.
+        ring.n_stages = std::clamp(room / entry.stage_bytes, 2u, MAX_STAGES);
         ring.warp_bytes = std::max(ring.warp_bytes, ring.tile_bytes + ring.n_stages * ring.stage_bytes);
     }
     ring.warp_bytes = (ring.warp_bytes + CopyRing::LINE - 1) / CopyRing::LINE * CopyRing::LINE;

@@ -89,9 +89,9 @@ Forward::Forward(const Plan& plan, const DeviceWeights& weights, const SessionBu
       weights_(weights),
       buffers_(buffers),
       shape_(shape),
-      fused_(shape.fused && fused_launches() > 0),
+      n_fused_(shape.fused ? fused_launches() : 0),
       prefills_by_row_(std::ranges::any_of(plan.weights, [](const auto& w) { return w->rows > 1 && w->type == TensorType::F32; })) {
-    if (shape.fused && !fused_)
+    if (shape.fused && n_fused_ == 0)
         log(REPRISE_LOG_WARN,
             "decoding with the unfused kernels, which are slower: a product has types that no fused kernel takes, or rows too long for the device");
 }
@@ -196,7 +196,7 @@ void Forward::logits(const float* x, cudaStream_t stream) const {
 }
 
 void Forward::decode(uint32_t sampling_kind, cudaStream_t stream) const {
-    if (fused_) {
+    if (n_fused_ > 0) {
         decode_fused(stream);
     } else {
         run(Decode{*this, stream});
@@ -212,7 +212,7 @@ void Forward::prefill_logits(uint32_t row, cudaStream_t stream) const {
 }
 
 uint32_t Forward::decode_launches(uint32_t sampling_kind) const {
-    if (fused_) return fused_launches() + sampler_launches(sampling_kind);
+    if (n_fused_ > 0) return n_fused_ + sampler_launches(sampling_kind);
     uint32_t n = 0;
     const auto products = [&](std::initializer_list<const Weight*> weights) {
         std::array<MatvecPart, 3> parts;

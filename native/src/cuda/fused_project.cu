@@ -9,13 +9,11 @@
 //   pieces: dot products, refill the ring    a piece's four partial sums go to shared memory
 //   add the partial sums in order, epilogue
 #include <algorithm>
-#include <array>
 
 #include "cuda/copy_ring.cuh"
 #include "cuda/fused_input.cuh"
 #include "cuda/fused_project.h"
 #include "cuda/launch.cuh"
-#include "cuda/linear_internal.h"
 #include "cuda/quant_dot.cuh"
 
 namespace reprise::cuda {

@@ -105,7 +105,6 @@ struct SlotSize {
 inline SlotSize slot_size(Slot slot, const DeviceTraits& traits) {
     const uint32_t half = traits.shared_per_sm / 2;
     constexpr uint32_t REST = 10 * 1024;  // what the system takes of both, their static variables, and a margin
-    if (half + REST > traits.shared_per_block) return {0, traits.shared_per_block - REST};  // no room for two anyway
     return slot == Slot::LARGE ? SlotSize{half, half} : SlotSize{half / 2 + 2048, half - REST};
 }
 

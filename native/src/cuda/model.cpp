@@ -40,7 +40,6 @@ Room room_left(int device, uint64_t limit, uint64_t used) {
     return {free_bytes, gib(free_bytes) + " are free on CUDA device " + std::to_string(device)};
 }
 
-/// Refuses heads and shapes that no kernel is made for.
 }  // namespace
 
 SessionShape session_shape(const EngineOptions& options, bool exact) {
@@ -110,22 +109,15 @@ void CudaModel::describe(reprise_model_info& info) const {
 
 struct CudaModel::Drawing {
     explicit Drawing(uint32_t n_vocab)
-        : memory(bytes(n_vocab), "the sampler"),
+        : memory(SamplerBuffers::bytes_with_state(n_vocab), "the sampler"),
           ring(RING_SIZE * sizeof(RingEntry), "the sampler"),
           logits(n_vocab * sizeof(float), "the sampler"),
           counts(n_vocab * sizeof(int32_t), "the sampler") {
         Carver carver(memory.data());
-        buffers.carve(carver, n_vocab);
-        buffers.state = carver.take<DecodeState>(1);
+        buffers.carve_with_state(carver, n_vocab);
         buffers.ring = ring.as<RingEntry>();
         buffers.queue = nullptr;
         check(cudaMemsetAsync(memory.data(), 0, memory.size(), stream), "clearing the sampler");
-    }
-    static size_t bytes(uint32_t n_vocab) {
-        Carver carver(nullptr);
-        SamplerBuffers().carve(carver, n_vocab);
-        carver.take<DecodeState>(1);
-        return carver.used();
     }
     DeviceBuffer memory;
     PinnedBuffer ring, logits, counts;

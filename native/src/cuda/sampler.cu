@@ -156,7 +156,7 @@ __device__ void publish(const SamplerBuffers& b, int32_t token, uint32_t advance
     const bool queued = before.queue_next < before.queue_end;
     const int32_t next = queued ? b.queue[before.queue_next] : token;
     delay_point();
-    atomicAdd(b.counts + token, 1);
+    atomicAdd(b.counts + token, 1);  // alone there; unlike += it does not wait for the old value
     DecodeState& state = *b.state;
     state.token = next;
     if (queued) state.queue_next = before.queue_next + 1;
@@ -429,6 +429,17 @@ void SamplerBuffers::carve(Carver& carver, uint32_t vocabulary) {
     list = carver.take<unsigned long long>(n_vocab);
     sums = carver.take<unsigned long long>(block_count(n_vocab));
     logit_sums = carver.take<LogitSum>(block_count(n_vocab));
+}
+
+void SamplerBuffers::carve_with_state(Carver& carver, uint32_t vocabulary) {
+    carve(carver, vocabulary);
+    state = carver.take<DecodeState>(1);
+}
+
+size_t SamplerBuffers::bytes_with_state(uint32_t vocabulary) {
+    Carver carver(nullptr);
+    SamplerBuffers().carve_with_state(carver, vocabulary);
+    return carver.used();
 }
 
 void sample(const SamplerBuffers& b, uint32_t kind, uint32_t advance, cudaStream_t stream) {

@@ -64,6 +64,9 @@ struct SamplerBuffers {
 
     /// Takes everything but state, ring and queue from carver.
     void carve(Carver& carver, uint32_t n_vocab);
+    /// For a sampler without a session: takes the state too. And the bytes of that.
+    void carve_with_state(Carver& carver, uint32_t n_vocab);
+    static size_t bytes_with_state(uint32_t n_vocab);
 };
 
 /// Draws and publishes. advance: how far the position moves: 1 at the end of a decode step, 0 for the token that

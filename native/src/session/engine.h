@@ -50,8 +50,8 @@ class Engine {
     /// history (prompt and the delivered ones) are in the KV cache: at least all but the last delivered one.
     virtual uint32_t end() = 0;
 
-    /// Logits after each of ids, fed as mode says; null: they are dropped once they are on the host. For reprise-eval and
-    /// reprise-bench.
+    /// Logits after each of ids, fed as mode says; null: those of steps are dropped once they are on the host. For
+    /// reprise-eval and reprise-bench.
     virtual void score(std::span<const int32_t> ids, uint32_t position, reprise_score_mode mode, float* logits,
                        const std::atomic<bool>& cancel) = 0;
 

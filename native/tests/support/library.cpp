@@ -169,4 +169,13 @@ float max_abs_difference(const std::vector<float>& a, const std::vector<float>& 
     return most;
 }
 
+double relative_difference(const std::vector<float>& actual, const std::vector<float>& expected) {
+    double squares = 0, norm = 0;
+    for (size_t i = 0; i < expected.size(); ++i) {
+        squares += (double{actual.at(i)} - expected[i]) * (double{actual.at(i)} - expected[i]);
+        norm += double{expected[i]} * expected[i];
+    }
+    return std::sqrt(squares / norm);
+}
+
 }  // namespace reprise::test

@@ -84,6 +84,8 @@ class LoadedModel {
 int32_t argmax(const float* values, size_t n);
 /// Infinite if they differ in length.
 float max_abs_difference(const std::vector<float>& a, const std::vector<float>& b);
+/// Root mean square of the difference over that of expected, of vectors of one length.
+double relative_difference(const std::vector<float>& actual, const std::vector<float>& expected);
 
 }  // namespace reprise::test
 
