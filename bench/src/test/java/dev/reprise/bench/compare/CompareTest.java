@@ -190,6 +190,40 @@ class CompareTest {
         assertEquals(3, measured.requests().get(0).reply().tokens());
     }
 
+    /** A machine whose nvidia-smi names a GPU, of which ever more memory is in use. */
+    @Test
+    void onAGpuLlamaCppRunsWithBothOfItsGraphSettings() throws IOException {
+        Path calls = folder.resolve("calls");
+        String java = Path.of(System.getProperty("java.home"), "bin", "java").toString();
+        Path tools = Files.createDirectory(folder.resolve("tools"));
+        Files.move(script("nvidia-smi", "case $1 in *memory.used*) echo x >> '" + folder.resolve("asked") + "'",
+                "  echo $((100 * $(wc -l < '" + folder.resolve("asked") + "')));;",
+                "  *name*) echo Card;; *) echo 1.2;; esac"), tools.resolve("nvidia-smi"));
+        Path bench = script("llama-bench", "case $1 in --version) echo 'version: 7 (abc)'; exit;; esac",
+                "echo \"bench ${GGML_CUDA_GRAPH_OPT:-0} $*\" >> '" + calls + "'",
+                "echo \"[{\\\"n_prompt\\\":0,\\\"n_gen\\\":8,\\\"n_depth\\\":0,"
+                        + "\\\"avg_ts\\\":$((50 + 10 * ${GGML_CUDA_GRAPH_OPT:-0}))}]\"");
+        Path server = script("llama-server", "case $1 in --version) echo 'version: 7 (abc)'; exit;; esac",
+                "echo \"server ${GGML_CUDA_GRAPH_OPT:-0} $*\" >> '" + calls + "'",
+                "exec '" + java + "' -cp '" + System.getProperty("java.class.path") + "' "
+                        + LlamaServerStandIn.class.getName() + " \"$@\"");
+
+        String path = System.setProperty("reprise.bench.path", tools.toString());
+        try {
+            assertEquals(0, compare("-r", "2", "--llama-bench", bench.toString(), "--llama-server", server.toString()), log());
+        } finally {
+            System.setProperty("reprise.bench.path", path);
+        }
+
+        List<String> lines = Files.readAllLines(calls);
+        List<String> order = lines.stream().map(line -> line.substring(0, line.indexOf(' ', line.indexOf(' ') + 1))).toList();
+        assertEquals(List.of("bench 0", "bench 1", "bench 0", "bench 1", "server 1"), order, "in turns; the server by the faster");
+        assertTrue(lines.stream().limit(4).allMatch(line -> line.contains("-ngl 99 -fa 1")), lines.toString());
+        assertTrue(tables().contains("| tg8 | llama.cpp, GRAPH_OPT=1 | 60.0 "), tables());
+        assertTrue(tables().contains("Card, driver 1.2"), tables());
+        assertTrue(results().applications().get(0).deviceBytes() > 0, "device memory is told");
+    }
+
     @Test
     void anAnswerThatBreaksOffIsNamedAndItsPeerGoesOn() throws IOException {
         try (OllamaStandIn ollama = new OllamaStandIn((prompt, tokens) -> List.of(" some", " text")).breakingOff(4)) {
