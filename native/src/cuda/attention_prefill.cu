@@ -1,6 +1,7 @@
 // Many rows against float16 keys and values on tensor cores, tile by tile with online softmax (FlashAttention-2, Dao,
 // https://arxiv.org/abs/2307.08691). A block takes 64 rows of one head, each of its warps 16 of them.
 #include "cuda/attention.h"
+#include "cuda/attention_math.cuh"
 #include "cuda/kv_q8.cuh"
 #include "cuda/launch.cuh"
 #include "cuda/tensor_core.cuh"
@@ -12,7 +13,6 @@ namespace {
 constexpr uint32_t WARPS = 4;
 constexpr uint32_t THREADS = WARPS * 32;
 constexpr uint32_t ROWS = WARPS * 16;
-constexpr float LOWEST = -1e30f;
 
 struct PrefillArgs {
     AttentionArgs common;
@@ -59,8 +59,7 @@ __device__ void store_queries(uint8_t* shared, float* scales, const AttentionArg
             largest = fmaxf(largest, fabsf(values[i]));
         }
         for (int offset = 16; offset > 0; offset /= 2) largest = fmaxf(largest, __shfl_xor_sync(~0u, largest, offset));
-        const uint32_t exponent = __float_as_uint(largest) >> 23;
-        const float scale = exponent == 0 || exponent >= 0xfe ? 1.f : __uint_as_float((exponent + 1) << 23);
+        const float scale = __uint_as_float(exponent_above(largest) << 23);
         if (lane == 0) scales[r] = scale;
 #pragma unroll
         for (uint32_t i = 0; i < VALUES; i += 2) {

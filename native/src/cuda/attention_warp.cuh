@@ -11,6 +11,7 @@
 #include <type_traits>
 
 #include "cuda/attention.h"
+#include "cuda/attention_math.cuh"
 #include "cuda/copy_ring.cuh"
 #include "cuda/kv_q8.cuh"
 #include "cuda/rope_head.cuh"
@@ -20,22 +21,6 @@ namespace reprise::cuda {
 
 constexpr uint32_t HEADS = 8;       // of a block: the columns of a tensor-core product
 constexpr uint32_t TILE_KEYS = 16;  // of a warp: its rows
-
-/// exp2 of what follows never sees (-inf) - (-inf).
-constexpr float LOWEST = -1e30f;
-
-/// exp2 of what is not positive; what would be subnormal is zero.
-__device__ __forceinline__ float exp2_of(float x) {
-    asm("ex2.approx.ftz.f32 %0, %0;" : "+f"(x));
-    return x;
-}
-
-/// The exponent, as float32 has it, of a power of two that is at least largest and at most twice it; of 1 for zero, what is
-/// too large for such a power to have an inverse, infinities and NaN.
-__device__ __forceinline__ uint32_t exponent_above(float largest) {
-    const uint32_t exponent = __float_as_uint(largest) >> 23;
-    return exponent == 0 || exponent >= 0xfd ? 127 : exponent + 1;
-}
 
 /// No key is the newest.
 constexpr uint32_t NO_KEY = ~0u;
