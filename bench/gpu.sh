@@ -151,6 +151,7 @@ part_speed() {
   header "mean KL divergence from exact arithmetic: reprise-eval --random 6 --mode MODE" >"$results/divergence.txt"
   for model in $models; do
     name=${model%:*}-${model#*:} file=$scratch/$name.gguf
+    rm -f "$scratch/ten"
     synth "${model%:*}" "${model#*:}" "$file" || continue
     {
       header "reprise-bench -m $name.gguf: graph; graph, KV cache in Q8_0; eager; as llama-bench measures; ten runs"

@@ -103,13 +103,6 @@ constexpr Shape SHAPES[] = {{"Qwen2.5-1.5B", 12, 2, 128, RopeStyle::HALVES, 1e6}
                             {"Llama-3.1-8B", 32, 8, 128, RopeStyle::ADJACENT, 5e5}};
 constexpr uint32_t CONTEXTS[] = {128, 1024, 4096, 16384, 65536};
 
-__device__ uint32_t hash(uint32_t x) {
-    x ^= x >> 16;
-    x *= 0x7feb352du;
-    x ^= x >> 15;
-    x *= 0x846ca68bu;
-    return x ^ (x >> 16);
-}
 /// Whole tiles of random values, most of them between -1 and 1.
 __global__ void fill_rows(TensorType type, uint8_t* rows, size_t bytes, uint32_t head_dim, uint32_t seed) {
     const size_t step = type == TensorType::F32 ? 4 : 2;

@@ -1,4 +1,4 @@
-// What the benchmarks of kernels share: device buffers, random numbers, timing by graph replay.
+// What the benchmarks of kernels share: device buffers, random numbers on host and device, timing by graph replay.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -38,6 +38,15 @@ inline std::vector<float> normals(size_t n, uint32_t seed, float scale = 1.f) {
     std::vector<float> v(n);
     for (float& x : v) x = normal(engine);
     return v;
+}
+
+/// Random bits of a number.
+__device__ inline uint32_t hash(uint32_t x) {
+    x ^= x >> 16;
+    x *= 0x7feb352du;
+    x ^= x >> 15;
+    x *= 0x846ca68bu;
+    return x ^ (x >> 16);
 }
 
 /// Microseconds per replay of what enqueue() enqueues: the median of several. ahead: a replay more before each that is

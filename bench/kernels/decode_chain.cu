@@ -1,6 +1,8 @@
 // The decode step's fused kernels on random weights of real models' shapes: checked against the unfused products, then
-// timed as one captured graph per token, with attention over a context of the given length (argument 2). Build: nvcc -O3 -std=c++20 -arch=sm_90 --expt-relaxed-constexpr -I native/src
-//   -I native/include bench/kernels/decode_chain.cu native/src/cuda/{fused_project,linear_*,repack,attention_*,rope,bandwidth,device}.cu
+// timed as one captured graph per token, with attention over a context of the given length (argument 2).
+//
+// Build: nvcc -O3 -std=c++20 -arch=sm_90 --expt-relaxed-constexpr -I native/src -I native/include
+//   bench/kernels/decode_chain.cu native/src/cuda/{fused_project,linear_*,repack,attention_*,rope,bandwidth,device}.cu
 //   native/src/cuda/memory.cpp native/src/core/error.cpp native/src/quant/{tensor_type,half}.cpp -Xcompiler -pthread
 // With -DREPRISE_TIMELINE -rdc=true it also prints when the kernels of a step pass their points.
 #include <algorithm>
@@ -12,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "bench.cuh"
 #include "cuda/attention.h"
 #include "cuda/bandwidth.h"
 #include "cuda/fused_project.h"
@@ -21,6 +24,7 @@
 
 using namespace reprise;
 using namespace reprise::cuda;
+using bench::hash;
 
 #ifdef REPRISE_TIMELINE
 namespace reprise::cuda {
@@ -30,14 +34,6 @@ __device__ uint32_t timeline_counts[TIMELINE_BLOCKS];
 #endif
 
 namespace {
-
-__device__ uint32_t hash(uint32_t x) {
-    x ^= x >> 16;
-    x *= 0x7feb352du;
-    x ^= x >> 15;
-    x *= 0x846ca68bu;
-    return x ^ (x >> 16);
-}
 
 template <TensorType T>
 __global__ void fill_quantized(uint8_t* tiles, TileLayout layout, uint32_t rows, uint32_t seed, float scale) {

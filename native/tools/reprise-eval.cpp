@@ -198,10 +198,10 @@ void print_perplexity(const Arguments& arguments, Evaluation& evaluation, const 
 
 int main(int argc, char** argv) {
     const Arguments arguments = parse(argc, argv);
+    std::vector<int32_t> ids;
+    if (!arguments.tokens.empty()) ids = read_ids(arguments.tokens);  // first: a model takes longer to load
     Evaluation evaluation(arguments);
-    const std::vector<int32_t> ids = arguments.n_random != 0
-                                         ? tool::random_ids(static_cast<size_t>(arguments.n_random), static_cast<int32_t>(evaluation.n_vocab()))
-                                         : read_ids(arguments.tokens);
+    if (arguments.n_random != 0) ids = tool::random_ids(static_cast<size_t>(arguments.n_random), static_cast<int32_t>(evaluation.n_vocab()));
     if (arguments.window != 0) {
         print_perplexity(arguments, evaluation, ids);
     } else if (arguments.n_greedy != 0) {

@@ -101,17 +101,6 @@ __device__ __forceinline__ void store_int8(const AttentionArgs& args, uint32_t h
     }
 }
 
-/// Whether this block is the last of n to get here. Counts modulo n, so that the counter ends as it began.
-__device__ bool is_last_arrival(uint32_t* counter, uint32_t n) {
-    __shared__ bool last;
-    __threadfence();
-    __syncthreads();
-    if (threadIdx.x == 0) last = atomicInc(counter, n - 1) == n - 1;
-    __syncthreads();
-    if (last) __threadfence();
-    return last;
-}
-
 /// Adds up the parts of n_heads heads in order of the context, a warp to a head, with many loads in flight. rows: scratch
 /// in shared memory, HEADS of DIM values.
 template <uint32_t WARPS, int DIM>
@@ -261,9 +250,14 @@ struct KernelEntry {
 };
 template <class Warp, int DIM>
 KernelEntry entry(uint32_t head_dim) {
-    return {head_dim == DIM ? attention_decode_kernel<Warp, DIM, true> : attention_decode_kernel<Warp, DIM, false>, Warp::WARPS, Warp::tile_bytes(head_dim), Warp::stage_bytes(head_dim), sizeof(WarpResult<DIM>),
+    return {head_dim == DIM ? attention_decode_kernel<Warp, DIM, true> : attention_decode_kernel<Warp, DIM, false>,
+            Warp::WARPS,
+            Warp::tile_bytes(head_dim),
+            Warp::stage_bytes(head_dim),
+            sizeof(WarpResult<DIM>),
             sizeof(typename Warp::Shared)};
 }
+
 template <int DIM>
 KernelEntry entry_of(TensorType kv_type, uint32_t head_dim) {
     switch (kv_type) {
@@ -291,7 +285,7 @@ RingShape ring_shape(const KernelEntry& entry, uint32_t most_shared_bytes) {
         ring.n_stages = std::clamp(room / entry.stage_bytes, 2u, MAX_STAGES);
         ring.warp_bytes = std::max(ring.warp_bytes, ring.tile_bytes + ring.n_stages * ring.stage_bytes);
     }
-    ring.warp_bytes = (ring.warp_bytes + CopyRing::LINE - 1) / CopyRing::LINE * CopyRing::LINE;
+    ring.warp_bytes = CopyRing::whole_lines(ring.warp_bytes);
     return ring;
 }
 uint32_t shared_bytes(const KernelEntry& entry, const RingShape& ring) { return entry.warps * ring.warp_bytes + entry.common_bytes; }

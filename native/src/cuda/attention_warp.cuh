@@ -317,6 +317,7 @@ class FloatWarp {
         stride_ = stride;
         end_ = end;
     }
+
     __device__ void attend(uint32_t) {
 #pragma unroll
         for (int h = 0; h < HEADS; ++h) {

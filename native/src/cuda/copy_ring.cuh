@@ -15,6 +15,7 @@ class CopyRing {
     /// A copy between equal offsets in a line of 128 bytes moves whole lines, any other is slower by a fifth. So a piece
     /// lies in its stage as it lies in memory, and a stage has a line more than the largest piece.
     static constexpr uint32_t LINE = 128;
+    static constexpr uint32_t whole_lines(uint32_t bytes) { return (bytes + LINE - 1) / LINE * LINE; }
 
     /// data: n_stages * stage_bytes bytes of shared memory, 16-byte aligned; barriers: n_stages. By all lanes of the warp.
     __device__ CopyRing(uint8_t* data, uint64_t* barriers, uint32_t n_stages, uint32_t stage_bytes, uint32_t lane)

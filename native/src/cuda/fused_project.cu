@@ -48,7 +48,7 @@ struct FusedArgs {
     uint32_t piece_bricks, pieces_per_tile;
     FusedInput input;
     uint32_t n_stages, stage_bytes;
-    uint32_t n_pieces;                  // of a block, at most
+    uint32_t n_pieces;     // of a block, at most
     uint32_t input_bytes;  // of shared memory
 };
 
@@ -88,7 +88,7 @@ __global__ void __launch_bounds__(MAX_THREADS, 2) fused_kernel(const __grid_cons
     Timeline times(args.parts[0].tiles);
     uint8_t* const input = shared;
     float* const partial = reinterpret_cast<float*>(shared + args.input_bytes);  // [n_pieces][TILE_ROWS]
-    uint8_t* const rings = shared + (args.input_bytes + args.n_pieces * TILE_ROWS * 4 + 127) / 128 * 128;
+    uint8_t* const rings = shared + CopyRing::whole_lines(args.input_bytes + args.n_pieces * TILE_ROWS * 4);
 
     const uint32_t lane = threadIdx.x % 32, warp = threadIdx.x / 32, warps = blockDim.x / 32;
     const uint32_t units = args.layouts[0].groups;
@@ -260,6 +260,7 @@ constexpr KernelEntry entry() {
 
 // The types of a mix have their products in one kernel, also where a product has one of them alone: a step whose kernels
 // exceed the instruction cache together fetches all of them again and again, which costs more than the choice of type.
+// The first entry that takes all types of a product has it: Q6_K alone goes with Q4_K, beside Q5_K too.
 const KernelEntry KERNELS[] = {
     entry<Epilogue::STORE, TensorType::F32>(),
     entry<Epilogue::STORE, TensorType::F16>(),
@@ -292,8 +293,6 @@ const KernelEntry* find_entry(std::span<const MatvecPart> parts, Epilogue epilog
     }
     return nullptr;
 }
-
-uint32_t round_up(uint32_t n, uint32_t unit) { return (n + unit - 1) / unit * unit; }
 
 uint32_t brick_bytes(TensorType type, const TileLayout& layout) {
     if (!is_quantized(type)) return FLOAT_BRICK_WORDS * 16 * TILE_ROWS;
@@ -333,7 +332,7 @@ Geometry geometry_of(const KernelEntry& entry, Epilogue epilogue, const DeviceTr
         grid += static_cast<uint32_t>(traits.n_sms);
         local = (args.n_tiles + grid - 1) / grid * together;
     } while (local * bricks * TILE_ROWS * 4 > MAX_PARTIAL_BYTES && local > together);
-    args.input_bytes = round_up((quantized ? args.cols / 32 * 40 : args.cols * 4), CopyRing::LINE);
+    args.input_bytes = CopyRing::whole_lines(quantized ? args.cols / 32 * 40 : args.cols * 4);
     const uint32_t brick = std::max(brick_bytes(entry.a, args.layouts[0]), brick_bytes(entry.b, args.layouts[1]));
     // Larger pieces mean fewer reductions, smaller ones an even share for every warp and room for two stages.
     uint32_t fixed, warps = MAX_WARPS;
@@ -342,8 +341,8 @@ Geometry geometry_of(const KernelEntry& entry, Epilogue epilogue, const DeviceTr
     for (;;) {
         args.pieces_per_tile = (bricks + args.piece_bricks - 1) / args.piece_bricks;
         args.n_pieces = local * args.pieces_per_tile;
-        fixed = round_up(args.input_bytes + args.n_pieces * TILE_ROWS * 4, CopyRing::LINE);
-        args.stage_bytes = round_up(args.piece_bricks * brick + CopyRing::LINE, CopyRing::LINE);
+        fixed = CopyRing::whole_lines(args.input_bytes + args.n_pieces * TILE_ROWS * 4);
+        args.stage_bytes = CopyRing::whole_lines(args.piece_bricks * brick + CopyRing::LINE);
         if (needed(2) <= size.most) break;
         if (args.piece_bricks > 1) {
             --args.piece_bricks;

@@ -29,6 +29,18 @@ __device__ __forceinline__ void wait_for_predecessor() {
 #endif
 }
 
+/// Whether this block is the last of n to get here; what the others wrote is then visible to it. counter: zero before the
+/// first comes, and again once the last has come. All threads, once per kernel.
+__device__ __forceinline__ bool is_last_arrival(uint32_t* counter, uint32_t n) {
+    __shared__ bool last;
+    __threadfence();
+    __syncthreads();
+    if (threadIdx.x == 0) last = atomicInc(counter, n - 1) == n - 1;
+    __syncthreads();
+    if (last) __threadfence();
+    return last;
+}
+
 /// Called before global stores. In a build with REPRISE_DELAYS some warps wait there for up to 8 us, so that a result that
 /// depends on luck changes; in every other build it is nothing.
 __device__ __forceinline__ void delay_point() {

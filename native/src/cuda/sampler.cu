@@ -61,17 +61,6 @@ __device__ u64 block_prefix(u64 v, u64& total) {
     return before + inclusive - v;
 }
 
-/// Whether this block is the last to get here; what the others wrote is then visible to it.
-__device__ bool is_last_arrival(SamplerWork* work) {
-    __shared__ bool last;
-    __threadfence();
-    __syncthreads();
-    if (threadIdx.x == 0) last = atomicInc(&work->arrived, gridDim.x - 1) == gridDim.x - 1;
-    __syncthreads();
-    if (last) __threadfence();
-    return last;
-}
-
 __device__ bool has_penalties(const reprise_sampling& s) {
     return s.repeat_penalty != 1 || s.presence_penalty != 0 || s.frequency_penalty != 0;
 }
@@ -226,7 +215,7 @@ __global__ void __launch_bounds__(THREADS) scan_kernel(SamplerBuffers b, bool gr
         }
     }
     if (threadIdx.x == 0) atomicMax(&b.work->best, best);
-    if (!is_last_arrival(b.work) || threadIdx.x != 0) return;
+    if (!is_last_arrival(&b.work->arrived, gridDim.x) || threadIdx.x != 0) return;
     SamplerWork& work = *b.work;
     const u64 winner = __ldcg(&work.best);
     work.best = 0;
@@ -261,7 +250,7 @@ __global__ void __launch_bounds__(THREADS) histogram_kernel(SamplerBuffers b, bo
         if (count[i] != 0) atomicAdd(b.bucket_count + i, count[i]);
         if (mass[i] != 0) atomicAdd(b.bucket_mass + i, mass[i]);
     }
-    if (!is_last_arrival(b.work)) return;
+    if (!is_last_arrival(&b.work->arrived, gridDim.x)) return;
     const auto count_at = [&](uint32_t i) { return static_cast<u64>(__ldcg(b.bucket_count + i)); };
     const auto mass_at = [&](uint32_t i) { return __ldcg(b.bucket_mass + i); };
     u64 target;
@@ -299,7 +288,7 @@ __global__ void __launch_bounds__(THREADS) threshold_kernel(SamplerBuffers b, bo
         const u64 key = rank_key(l, id);
         if (bucket_of(add(l, -max)) == bucket && key >= kept) b.list[atomicAdd(&work.n_listed, 1u)] = key;
     }
-    if (!is_last_arrival(b.work)) return;
+    if (!is_last_arrival(&b.work->arrived, gridDim.x)) return;
     const uint32_t n = __ldcg(&work.n_listed);
     const auto mass_of = [&](u64 key) { return static_cast<u64>(weight(add(b.adjusted[id_of(key)], -max))); };
     const u64 keep_from = top_k ? find_key(b.list, n, work.target, [](u64) { return u64{1}; })
@@ -357,7 +346,7 @@ __global__ void __launch_bounds__(THREADS) draw_kernel(SamplerBuffers b, uint32_
     block_prefix(own, total);
     delay_point();
     if (threadIdx.x == 0) b.sums[blockIdx.x] = total;
-    if (!is_last_arrival(b.work)) return;
+    if (!is_last_arrival(&b.work->arrived, gridDim.x)) return;
     if (!drawable) {
         if (threadIdx.x == 0) publish(b, work.argmax, advance);
         return;

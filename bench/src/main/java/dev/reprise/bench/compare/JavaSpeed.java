@@ -50,7 +50,7 @@ final class JavaSpeed implements Callable<Integer> {
 
     @Option(names = "--device", paramLabel = "NAME", defaultValue = "auto",
             description = "auto, cpu or cuda (default: ${DEFAULT-VALUE}).")
-    private String device;
+    private Device device;
 
     @Option(names = "-n", paramLabel = "N", defaultValue = "256",
             description = "Tokens behind the first one (default: ${DEFAULT-VALUE}).")
@@ -77,7 +77,7 @@ final class JavaSpeed implements Callable<Integer> {
 
     /** Prints the table to one stream and progress to the other; returns the exit status. */
     static int run(PrintStream table, PrintStream log, String... args) {
-        CommandLine line = new CommandLine(new JavaSpeed(table, log));
+        CommandLine line = new CommandLine(new JavaSpeed(table, log)).setCaseInsensitiveEnumValuesAllowed(true);
         line.setExecutionExceptionHandler((e, commandLine, parsed) -> {
             log.println("JavaSpeed: " + (e.getMessage() == null ? e : e.getMessage()));
             return CommandLine.ExitCode.SOFTWARE;
@@ -115,10 +115,14 @@ final class JavaSpeed implements Callable<Integer> {
             beside = format("| %.1f | %.1f - %.1f ", rate, peer.path("lowest").asDouble(), peer.path("highest").asDouble());
             share = format("| %.1f %% | %s ", rates.median() / rate * 100, verdict);
         }
-        return format("| %s | %s ", model.getFileName(), java.device().name().toLowerCase(Locale.ROOT)) + beside
+        return format("| %s | %s ", model.getFileName(), lowerCase(java.device())) + beside
                 + format("| %.1f | %.1f - %.1f ", rates.median(), rates.lowest(), rates.highest()) + share
                 + format("| %.2f | %.2f |", java.samples(Round::outsideMicros).median(),
                         java.samples(Round::withGlueMicros).median());
+    }
+
+    private static String lowerCase(Device device) {
+        return device.name().toLowerCase(Locale.ROOT);
     }
 
     private static String format(String format, Object... values) {
@@ -138,7 +142,7 @@ final class JavaSpeed implements Callable<Integer> {
     private JsonNode repriseBench(Path program, Path model) throws IOException {
         log.println(model.getFileName() + ": reprise-bench");
         List<String> command = List.of(program.toString(), "-m", model.toString(), "-p", "0", "-n",
-                Integer.toString(count), "-r", Integer.toString(rounds), "--device", device, "-o", "json");
+                Integer.toString(count), "-r", Integer.toString(rounds), "--device", lowerCase(device), "-o", "json");
         return Http.JSON.readTree(Programs.run(command, Map.of())).path("tests").path(0);
     }
 
@@ -161,8 +165,7 @@ final class JavaSpeed implements Callable<Integer> {
     }
 
     private Measured java(Path file) {
-        ModelOptions options =
-                ModelOptions.builder().device(Device.valueOf(device.toUpperCase(Locale.ROOT))).build();
+        ModelOptions options = ModelOptions.builder().device(device).build();
         SessionOptions sessionOptions = SessionOptions.builder().contextLength(count + 2).build();  // reprise-bench's
         try (Model model = Model.load(file, options); Session session = model.newSession(sessionOptions)) {
             Prompt prompt = promptThatGoesOn(session, model.info().vocabularySize());

@@ -100,4 +100,13 @@ class JavaSpeedTest {
         assertEquals(1, measure(model, "-n", "8", "--tool", "/nowhere/reprise-bench"));
         assertTrue(log().contains("/nowhere/reprise-bench"), log());
     }
+
+    @Test
+    void whatItCannotMeasureIsRefused() {
+        assertEquals(1, measure(model, "-n", "0"));
+        assertTrue(log().contains("-n must be at least 1"), log());
+        assertEquals(1, measure(model, "-n", "100000"));
+        assertTrue(log().contains("context_length"), log());
+        assertEquals(2, measure(model, "-n", "8", "--device", "gpu"));
+    }
 }
