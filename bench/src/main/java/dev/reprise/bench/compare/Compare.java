@@ -213,11 +213,11 @@ final class Compare implements Callable<Integer> {
                 .orElse(Map.of());
         try (ApplicationComparison comparison = new ApplicationComparison(prompts, gpu, failures)) {
             log.println("Starting the applications");
-            comparison.add(REPRISE, () -> new JavaApplication(model, context, threads, out.resolve("reprise.log")));
-            Path serverLog = out.resolve("llama-server.log");
+            comparison.add(REPRISE, () -> new JavaApplication(model, context, threads, logOf("reprise", model)));
+            Path serverLog = logOf("llama-server", model);
             peers.llamaServer().ifPresent(program -> comparison.add(
                     "llama-server", () -> new LlamaServer(program, model, context, threads, environment, serverLog)));
-            Path ollamaLog = out.resolve("ollama.log");
+            Path ollamaLog = logOf("ollama", model);
             peers.ollama().ifPresent(source ->
                     comparison.add("Ollama", () -> new Ollama(source.open(ollamaLog), model, context, threads)));
             log.println("Comparing their texts");
@@ -228,5 +228,10 @@ final class Compare implements Callable<Integer> {
             }
             return new ApplicationResults(agreement, comparison.results());
         }
+    }
+
+    /** One per model: a program is started anew for each. */
+    private Path logOf(String program, Path model) {
+        return out.resolve(program + "-" + model.getFileName() + ".log");
     }
 }
