@@ -371,6 +371,7 @@ final class Native {
             return (int) results.getLong(COUNT_AT);
         }
 
+        /** Of a token fetched last, as {@link #logProbability}. */
         int id(int index) {
             return results.getInt(index * TOKEN_BYTES);
         }

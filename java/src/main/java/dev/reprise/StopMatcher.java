@@ -14,9 +14,6 @@ final class StopMatcher {
 
     /** The text that is now known not to belong to a stop string. After a stop string nothing comes out any more. */
     String append(String text) {
-        if (stops.isEmpty()) {
-            return text;
-        }
         if (stopped) {
             return "";
         }

@@ -34,6 +34,20 @@ public final class StreamDecoder {
      * @throws IllegalArgumentException if the id is not in the vocabulary
      */
     public String append(int id) {
+        if (pendingCount > 0) {
+            return decode(id);
+        }
+        String text = tokenizer.knownText(id);
+        if (text == null) {
+            text = decode(id);
+            if (pendingCount == 0) {
+                tokenizer.keepText(id, text);
+            }
+        }
+        return text;
+    }
+
+    private String decode(int id) {
         if (tokenizer.tokenType(id) == TokenType.CONTROL) {
             return "";
         }

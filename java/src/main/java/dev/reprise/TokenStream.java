@@ -24,13 +24,11 @@ public final class TokenStream implements Iterable<Token>, AutoCloseable {
     private final GenerationOptions options;
     private final long seed;
     private final StreamDecoder decoder;
+    /** Null if there are no stop strings. */
     private final StopMatcher stopMatcher;
     private final List<Token> tokens = new ArrayList<>();
-    private final StringBuilder text = new StringBuilder();
 
-    // Fetched from the native library and not yet taken.
-    private final int[] fetchedIds = new int[Native.Exchange.CAPACITY];
-    private final float[] fetchedLogProbabilities = new float[Native.Exchange.CAPACITY];
+    // Of the tokens that the last fetch left in the session's exchange.
     private int fetchedCount;
     private int takenCount;
     private FinishReason reasonBehindFetched;
@@ -49,7 +47,7 @@ public final class TokenStream implements Iterable<Token>, AutoCloseable {
         this.seed = seed;
         Tokenizer tokenizer = session.tokenizerOrNull();
         decoder = tokenizer == null ? null : tokenizer.newStreamDecoder();
-        stopMatcher = new StopMatcher(options.stop());
+        stopMatcher = options.stop().isEmpty() ? null : new StopMatcher(options.stop());
     }
 
     GenerationOptions options() {
@@ -155,9 +153,10 @@ public final class TokenStream implements Iterable<Token>, AutoCloseable {
 
     /** Whether a token came. */
     private boolean fetch() {
+        Native.Exchange exchange = session.exchange();
         long start = System.nanoTime();
         try {
-            fetchedCount = session.exchange().next(session.handle());
+            fetchedCount = exchange.next(session.handle());
         } catch (RuntimeException e) {
             session.detach(this, FinishReason.CANCELLED);
             throw e;
@@ -166,11 +165,6 @@ public final class TokenStream implements Iterable<Token>, AutoCloseable {
             decodeNanos += System.nanoTime() - start;
         }
         takenCount = 0;
-        Native.Exchange exchange = session.exchange();
-        for (int i = 0; i < fetchedCount; i++) {
-            fetchedIds[i] = exchange.id(i);
-            fetchedLogProbabilities[i] = exchange.logProbability(i);
-        }
         reasonBehindFetched = exchange.finishReason();
         if (fetchedCount > 0) {
             return true;
@@ -183,14 +177,14 @@ public final class TokenStream implements Iterable<Token>, AutoCloseable {
     }
 
     private Token takeFetched() {
-        int id = fetchedIds[takenCount];
-        float logProbability = fetchedLogProbabilities[takenCount];
+        Native.Exchange exchange = session.exchange();
+        int id = exchange.id(takenCount);
+        float logProbability = exchange.logProbability(takenCount);
         takenCount++;
         boolean last = takenCount == fetchedCount && reasonBehindFetched != null;
         Token token = new Token(id, textOf(id, last), logProbability);
         tokens.add(token);
-        text.append(token.text());
-        if (stopMatcher.stopped()) {
+        if (stopMatcher != null && stopMatcher.stopped()) {
             session.finish(this, FinishReason.STOP);
         } else if (last) {
             session.finish(this, reasonBehindFetched);
@@ -205,6 +199,9 @@ public final class TokenStream implements Iterable<Token>, AutoCloseable {
         String piece = decoder.append(id);
         if (last) {
             piece = piece.concat(decoder.finish());
+        }
+        if (stopMatcher == null) {
+            return piece;
         }
         String free = stopMatcher.append(piece);
         return last ? free.concat(stopMatcher.finish()) : free;
@@ -265,6 +262,10 @@ public final class TokenStream implements Iterable<Token>, AutoCloseable {
         try {
             if (finishReason == null) {
                 throw new IllegalStateException("the generation has not ended: take all tokens or close it first");
+            }
+            StringBuilder text = new StringBuilder();
+            for (Token token : tokens) {
+                text.append(token.text());
             }
             int decoded = tokens.size() - 1;
             return new Generation(text.toString(), tokens, finishReason, promptTokens,

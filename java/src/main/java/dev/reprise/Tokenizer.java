@@ -33,6 +33,8 @@ public final class Tokenizer {
     private final int eos;
     private final boolean addsBos;
     private final boolean addsEos;
+    /** See {@link #knownText}. Threads may race to fill it in: strings are immutable, and all fill in the same. */
+    private final String[] texts;
 
     Tokenizer(TokenizerReader reader) {
         vocabulary = reader.vocabulary();
@@ -45,6 +47,7 @@ public final class Tokenizer {
         eos = reader.eos();
         addsBos = reader.addsBos();
         addsEos = reader.addsEos();
+        texts = new String[vocabulary.size()];
     }
 
     /**
@@ -213,10 +216,23 @@ public final class Tokenizer {
         return id < 0 ? OptionalInt.empty() : OptionalInt.of(id);
     }
 
+    /**
+     * What a token gives behind whole characters, if it leaves none incomplete and {@link #keepText} was told; else null.
+     * One load instead of decoding, which matters behind a decode step that has emptied the caches.
+     */
+    String knownText(int id) {
+        checkId(id);
+        return texts[id];
+    }
+
+    void keepText(int id, String text) {
+        texts[id] = text;
+    }
+
     private void checkId(int id) {
-        if (id < 0 || id >= vocabulary.size()) {
+        if (id < 0 || id >= texts.length) {
             throw new IllegalArgumentException(
-                    "token id " + id + " is outside the vocabulary of " + vocabulary.size() + " tokens");
+                    "token id " + id + " is outside the vocabulary of " + texts.length + " tokens");
         }
     }
 }
