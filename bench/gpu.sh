@@ -12,6 +12,7 @@
 #   REPRISE_RESULTS       results folder
 #   REPRISE_COMMIT        what was built, where that is no git checkout
 #   REPRISE_BENCH_MODELS  "PRESET:TYPE ..." for reprise-synth (default: what README.md's table has)
+#   GTEST_FILTER          leaves tests out; tests.txt names it
 #   REPRISE_BENCH_TYPES   types of the 8B shapes whose share of the bandwidth is measured (default: all)
 set -uo pipefail
 cd "$(dirname "$0")/.."
@@ -56,7 +57,7 @@ part_tests() {
   done
   for i in "${pids[@]}"; do wait "$i" || failed "tests (see $results/tests.txt)"; done
   {
-    header "reprise-tests"
+    header "reprise-tests${GTEST_FILTER:+ with GTEST_FILTER=$GTEST_FILTER}"
     grep -hE '^\[ +(OK|FAILED|SKIPPED) +\] [A-Z]' "$scratch"/tests*.log | grep -v ', listed below' | sort -k4
     grep -hB1 -A8 ': Failure' "$scratch"/tests*.log
   } >"$results/tests.txt"
