@@ -166,7 +166,7 @@ void run_unfused(const Layers& l, uint32_t layer, cudaStream_t stream) {
     attention_decode(l.attention(layer), l.type, l.scratch(), stream);
 }
 void run_fused(const Layers& l, uint32_t layer, cudaStream_t stream) {
-    attention_fused(l.attention(layer), l.rope(layer), l.scratch(), layer % 2 == 0 ? Slot::LARGE : Slot::SMALL, stream);
+    attention_fused(l.attention(layer), l.rope(layer), l.scratch(), {}, layer % 2 == 0 ? Slot::LARGE : Slot::SMALL, stream);
 }
 
 struct Version {

@@ -43,7 +43,7 @@ struct FusedStep {
         AttentionArgs args = cache.args(state.get(), scale);
         args.out = out.get();
         const RopeKvArgs rope = qkv.args(cache.type, cache.device_keys.get(), cache.device_values.get(), cache.capacity, state.get());
-        attention_fused(args, rope, {parts.get(), arrived.get(), nullptr, nullptr}, slot, stream);
+        attention_fused(args, rope, {parts.get(), arrived.get(), nullptr, nullptr}, {}, slot, stream);
     }
 
     std::vector<float> q() const {

@@ -24,7 +24,16 @@ struct DecodeArgs {
     RingShape ring;
     bool early;         // state and all rows of the cache but the newest are complete before the predecessor is
     RopeKvArgs rope;    // without caches where q is turned already and the cache complete
+    WeightsAhead ahead;
 };
+
+/// By all threads: few bytes are read while q, k and v are computed.
+__device__ __forceinline__ void bring_weights(const WeightsAhead& ahead) {
+    const uint32_t warp = threadIdx.x / 32, bytes = ahead.bytes / (blockDim.x / 32) / 16 * 16;
+    if (bytes == 0 || threadIdx.x % 32 != 0 || blockIdx.x >= ahead.blocks) return;
+#pragma unroll
+    for (const uint8_t* data : ahead.data) bring_into_l2(data + size_t{blockIdx.x} * ahead.stride + warp * bytes, bytes);
+}
 
 /// The way in: the block's q heads, turned, to shared memory; and the new key and value to the cache, by the block whose
 /// keys they end. Whatever memory it needs it asks for at once: a round trip takes a microsecond and more while the next
@@ -185,6 +194,7 @@ __global__ void __launch_bounds__(Warp::WARPS * 32, DIM <= 128 ? 2 : 1) attentio
         state.begin(begin + warp * TILE_KEYS, BLOCK_KEYS, end);
         intake.compute_angles(position);
     }
+    bring_weights(decode.ahead);
     if (decode.early) wait_for_predecessor();
     times.pass(Point::RELEASED);
     if (!has_part) return;
@@ -304,7 +314,7 @@ RopeKvArgs no_rope(const AttentionArgs& args) {
 
 DecodeArgs decode_args(const AttentionArgs& args, const RopeKvArgs& rope, const AttentionScratch& scratch, const KernelEntry& entry,
                        const DeviceTraits& traits, uint32_t max_splits) {
-    DecodeArgs decode = {args, scratch, head_groups(args.n_heads, args.n_kv_heads), 1, {}, false, rope};
+    DecodeArgs decode = {args, scratch, head_groups(args.n_heads, args.n_kv_heads), 1, {}, false, rope, {}};
     const uint32_t n_units = args.n_kv_heads * decode.groups;
     decode.n_splits = std::clamp(static_cast<uint32_t>(traits.n_sms) / n_units, 1u, max_splits);
     decode.ring = ring_shape(entry, slot_size(Slot::SMALL, traits).most);
@@ -324,12 +334,13 @@ void attention_decode(const AttentionArgs& args, TensorType kv_type, const Atten
     launch(entry.kernel, args.n_kv_heads * decode.groups * decode.n_splits, entry.warps * 32, shared_bytes(entry, decode.ring), stream, decode);
 }
 
-void attention_fused(const AttentionArgs& args, const RopeKvArgs& rope, const AttentionScratch& scratch, Slot slot,
+void attention_fused(const AttentionArgs& args, const RopeKvArgs& rope, const AttentionScratch& scratch, const WeightsAhead& ahead, Slot slot,
                      cudaStream_t stream) {
     const KernelEntry entry = kernel_of(rope.kv_type, args.head_dim);
     const DeviceTraits traits = device_traits();
     DecodeArgs decode = decode_args(args, rope, scratch, entry, traits, MAX_SPLITS);
     decode.early = true;
+    decode.ahead = ahead;
     // A block on every multiprocessor, of a slot's size: see slot_size().
     const uint32_t grid = std::max(args.n_kv_heads * decode.groups * decode.n_splits, static_cast<uint32_t>(traits.n_sms));
     const uint32_t bytes = std::max(shared_bytes(entry, decode.ring), slot_size(slot, traits).least);

@@ -20,6 +20,16 @@ struct Overloaded : Bodies... {
     using Bodies::operator()...;
 };
 
+/// What the attention step number i can bring into the L2: the gated feed-forward's weights, where that follows on the
+/// output projection.
+WeightsAhead weights_ahead(const DeviceWeights& weights, const std::vector<Step>& steps, size_t i) {
+    if (i + 2 >= steps.size()) return {};
+    const auto* output = std::get_if<ProjectResidualStep>(&steps[i + 1]);
+    const auto* gated = std::get_if<GatedFeedForwardStep>(&steps[i + 2]);
+    if (output == nullptr || gated == nullptr) return {};
+    return gated_feed_forward_ahead(*weights.matrix(gated->gate), *weights.matrix(gated->up), *weights.matrix(output->weight));
+}
+
 }  // namespace
 
 uint32_t Forward::fused_launches() const {
@@ -59,7 +69,7 @@ void Forward::decode_fused(cudaStream_t stream) const {
     SlotTurns slots;
     const QkvStep* qkv = nullptr;
     bool feed_forward_is_bf16 = false;
-    for (const Step& step : plan_.steps) {
+    for (size_t i = 0; i < plan_.steps.size(); ++i) {
         std::visit(Overloaded{
                        [&](const EmbedStep& s) {
                            embed_rows(*weights_.matrix(s.table), &b.state->token, 1, b.x, stream);
@@ -77,7 +87,7 @@ void Forward::decode_fused(cudaStream_t stream) const {
                            qkv = &s;
                        },
                        [&](const AttentionStep& s) {
-                           attention_fused(attention_args(s), rope_args(*qkv), b.attention_scratch, slots.next(), stream);
+                           attention_fused(attention_args(s), rope_args(*qkv), b.attention_scratch, weights_ahead(weights_, plan_.steps, i), slots.next(), stream);
                        },
                        [&](const GatedFeedForwardStep& s) {
                            const DeviceMatrix& gate = *weights_.matrix(s.gate);
@@ -95,7 +105,7 @@ void Forward::decode_fused(cudaStream_t stream) const {
                            fused_project({&part, 1}, {b.x, weights_.vector(s.norm), h_.rms_eps}, slots.next(), stream);
                        },
                    },
-                   step);
+                   plan_.steps[i]);
     }
 }
 

@@ -2,7 +2,8 @@
 // take in turn, each with its own ring, so that the block reads one contiguous stream and a warp waits for nothing but
 // its own bytes:
 //
-//   fetch the first pieces of weights        before the predecessor has finished: weights never change
+//   fetch the first pieces of weights        before the predecessor has finished: weights never change; where parts are
+//                                            paired, even warps have the one and odd warps the other
 //   wait for the predecessor
 //   quantise the input into shared memory    every block for itself; the norm's factor is applied in the epilogue, so
 //                                            that one barrier serves the sum of squares and the values
@@ -35,20 +36,23 @@ struct FusedPart {
     const float* bias;
     const float* residual;
     uint32_t rows;
-    uint32_t first_tile;  // among the tiles of all parts
+    uint32_t first_tile, end_tile;  // among the tiles of all parts
     bool second_type;
 };
 
 struct FusedArgs {
     FusedPart parts[MAX_PARTS];
-    uint32_t n_parts, n_tiles;  // tiles of all parts; of one part where they are paired
+    uint32_t n_parts;
+    uint32_t n_tiles, most_tiles, blocks_with_most;  // of all parts, or of one where they are paired; of a block
     TileLayout layouts[2];
     uint32_t cols;
     float inverse_cols;
-    uint32_t piece_bricks, pieces_per_tile;
+    uint32_t piece_units;                  // of a piece, but for a tile's last
+    uint32_t pieces_per_tile, reciprocal;  // 65536 / pieces_per_tile, rounded up
+    uint32_t step_tiles, step_pieces;      // from a warp's piece to its next
     FusedInput input;
     uint32_t n_stages, stage_bytes;
-    uint32_t n_pieces;     // of a block, at most
+    uint32_t n_pieces;     // of a block and part, at most
     uint32_t input_bytes;  // of shared memory
 };
 
@@ -77,77 +81,79 @@ __device__ __forceinline__ void multiply_piece(const uint8_t* input, uint32_t co
     }
 }
 
+/// A warp's way through the pieces of the block's tiles: warp number w takes pieces w, w + n ...
+struct Cursor {
+    uint32_t tile, piece;  // among the tiles of all parts, or of one where they are paired; of the tile
+
+    __device__ __forceinline__ void advance(const FusedArgs& args) {
+        tile += args.step_tiles;
+        piece += args.step_pieces;
+        if (piece >= args.pieces_per_tile) {
+            piece -= args.pieces_per_tile;
+            ++tile;
+        }
+    }
+};
+
 /// A and B: the types of the parts (B is A where all are of one type).
 template <TensorType A, TensorType B, Epilogue E>
 __global__ void __launch_bounds__(MAX_THREADS, 2) fused_kernel(const __grid_constant__ FusedArgs args) {
-    constexpr bool QUANTIZED = is_quantized(A);
-    constexpr uint32_t UNITS_PER_BRICK = QUANTIZED ? BRICK_GROUPS : FLOAT_BRICK_WORDS;
+    constexpr bool QUANTIZED = is_quantized(A), PAIRED = E == Epilogue::SWIGLU;
     extern __shared__ __align__(128) uint8_t shared[];
     __shared__ uint64_t barriers[MAX_WARPS][MAX_STAGES];
     __shared__ alignas(16) float squares_of_warp[MAX_WARPS];
     Timeline times(args.parts[0].tiles);
     uint8_t* const input = shared;
-    float* const partial = reinterpret_cast<float*>(shared + args.input_bytes);  // [n_pieces][TILE_ROWS]
-    uint8_t* const rings = shared + CopyRing::whole_lines(args.input_bytes + args.n_pieces * TILE_ROWS * 4);
+    float* const partial = reinterpret_cast<float*>(shared + args.input_bytes);  // [parts where paired][n_pieces][TILE_ROWS]
+    uint8_t* const rings = shared + CopyRing::whole_lines(args.input_bytes + (PAIRED ? 2 : 1) * args.n_pieces * TILE_ROWS * 4);
 
-    const uint32_t lane = threadIdx.x % 32, warp = threadIdx.x / 32, warps = blockDim.x / 32;
+    // The shuffle tells the compiler that all lanes have the same, so that a warp's way is reckoned once for all of them.
+    const uint32_t lane = opaque(threadIdx.x % 32), warp = __shfl_sync(~0u, threadIdx.x / 32, 0);
     const uint32_t units = args.layouts[0].groups;
-    const uint32_t first_tile = args.n_tiles * blockIdx.x / gridDim.x;
-    const uint32_t n_tiles = args.n_tiles * (blockIdx.x + 1) / gridDim.x - first_tile;
-    // Local tiles: paired parts alternate.
-    const uint32_t n_pieces = (E == Epilogue::SWIGLU ? 2 : 1) * n_tiles * args.pieces_per_tile;
+    const bool has_most = blockIdx.x < args.blocks_with_most;
+    const uint32_t n_tiles = args.most_tiles - !has_most;
+    const uint32_t first_tile = blockIdx.x * n_tiles + (has_most ? 0 : args.blocks_with_most);
+    const uint32_t end_tile = first_tile + n_tiles;
 
-    struct Place {
-        uint32_t part, tile;  // tile of that part
-    };
-    const auto place_tile = [&](uint32_t local) {
-        if constexpr (E == Epilogue::SWIGLU) return Place{local % 2, first_tile + local / 2};
-        const uint32_t tile = first_tile + local;
-        uint32_t part = 0;
-#pragma unroll
-        for (uint32_t i = 1; i < MAX_PARTS; ++i) part += i < args.n_parts && tile >= args.parts[i].first_tile;
-        return Place{part, tile - args.parts[part].first_tile};
-    };
-    const auto is_second = [&](const Place& place) { return A != B && args.parts[place.part].second_type; };
-
-    // Pieces warp, warp + warps ...: a cursor over them.
-    struct Cursor {
-        uint32_t piece, tile, piece_of_tile;
-    };
-    const uint32_t step_tiles = warps / args.pieces_per_tile, step_pieces = warps % args.pieces_per_tile;
-    const auto advance = [&](Cursor& c) {
-        c.piece += warps;
-        c.tile += step_tiles;
-        c.piece_of_tile += step_pieces;
-        if (c.piece_of_tile >= args.pieces_per_tile) {
-            c.piece_of_tile -= args.pieces_per_tile;
-            ++c.tile;
-        }
-    };
-    Cursor fetching = {warp, warp / args.pieces_per_tile, warp % args.pieces_per_tile};
+    // Paired parts have a warp each in turns.
+    const uint32_t first_piece = PAIRED ? warp / 2 : warp;
+    Cursor fetching;
+    fetching.tile = first_piece * args.reciprocal >> 16;
+    fetching.piece = first_piece - fetching.tile * args.pieces_per_tile;
+    fetching.tile += first_tile;
     Cursor taking = fetching;
 
     CopyRing ring(rings + warp * args.n_stages * args.stage_bytes, barriers[warp], args.n_stages, args.stage_bytes, lane);
     release_successor();
 
+    // What of a part the fetches need; they go through the parts in order.
+    uint32_t part = PAIRED ? warp % 2 : 0, end_of_part = PAIRED ? end_tile : 0;
+    const uint8_t* tiles = args.parts[part].tiles;
+    bool second = A != B && args.parts[part].second_type;
     const auto fetch_next = [&] {
-        const Place place = place_tile(fetching.tile);
-        const bool second = is_second(place);
-        const TileLayout& layout = args.layouts[second];
-        const uint8_t* tile = args.parts[place.part].tiles + size_t{place.tile} * layout.bytes;
-        const uint32_t first_brick = fetching.piece_of_tile * args.piece_bricks;
-        if constexpr (QUANTIZED) {
-            const uint32_t offset = first_brick * layout.brick_bytes;
-            ring.fetch(tile + offset, 1, min(layout.bytes - offset, args.piece_bricks * layout.brick_bytes), 0, second);
-        } else {
-            const uint32_t first_word = first_brick * UNITS_PER_BRICK;
-            const uint32_t n = min(units - first_word, args.piece_bricks * UNITS_PER_BRICK);
-            ring.fetch(tile + first_word * 16, TILE_ROWS, n * 16, units * 16, second);
+        if constexpr (!PAIRED) {
+            if (fetching.tile >= end_of_part) {
+                part = 0;
+                while (fetching.tile >= args.parts[part].end_tile) ++part;
+                end_of_part = args.parts[part].end_tile;
+                second = A != B && args.parts[part].second_type;
+                tiles = args.parts[part].tiles - size_t{args.parts[part].first_tile} * args.layouts[second].bytes;
+            }
         }
-        advance(fetching);
+        const uint32_t tile_bytes = second ? args.layouts[1].bytes : args.layouts[0].bytes;
+        const uint8_t* tile = tiles + size_t{fetching.tile} * tile_bytes;
+        if constexpr (QUANTIZED) {
+            const uint32_t piece_bytes = args.piece_units / BRICK_GROUPS * (second ? args.layouts[1].brick_bytes : args.layouts[0].brick_bytes);
+            const uint32_t offset = fetching.piece * piece_bytes;
+            ring.fetch(tile + offset, 1, min(tile_bytes - offset, piece_bytes), 0, second);
+        } else {
+            const uint32_t first_word = fetching.piece * args.piece_units;
+            ring.fetch(tile + first_word * 16, TILE_ROWS, min(units - first_word, args.piece_units) * 16, units * 16);
+        }
+        fetching.advance(args);
     };
 #pragma unroll 1
-    for (uint32_t i = 0; i < args.n_stages && fetching.piece < n_pieces; ++i) fetch_next();
+    for (uint32_t i = 0; i < args.n_stages && fetching.tile < end_tile; ++i) fetch_next();
     EarlyNorms early;
     early.load(args.input, args.cols);
 
@@ -155,15 +161,26 @@ __global__ void __launch_bounds__(MAX_THREADS, 2) fused_kernel(const __grid_cons
     wait_for_predecessor();
     times.pass(Point::RELEASED);
     // The epilogue's first row of this thread, read now so that nobody waits for it then.
+    const uint32_t n_rows = n_tiles * TILE_ROWS;
+    struct Row {
+        uint32_t part, row;
+    };
+    const auto place_row = [&](uint32_t i) {
+        if constexpr (PAIRED) return Row{0, first_tile * TILE_ROWS + i};
+        const uint32_t tile = first_tile + i / TILE_ROWS;
+        uint32_t of_part = 0;
+#pragma unroll
+        for (uint32_t p = 0; p + 1 < MAX_PARTS; ++p) of_part += p + 1 < args.n_parts && tile >= args.parts[p].end_tile;
+        return Row{of_part, (tile - args.parts[of_part].first_tile) * TILE_ROWS + i % TILE_ROWS};
+    };
     const auto addend = [&](uint32_t i) {
         float sum = 0;
-        if (E == Epilogue::SWIGLU || i >= n_tiles * TILE_ROWS) return sum;
-        const Place place = place_tile(i / TILE_ROWS);
-        const FusedPart& part = args.parts[place.part];
-        const uint32_t row = place.tile * TILE_ROWS + i % TILE_ROWS;
-        if (row >= part.rows) return sum;
-        if (part.bias != nullptr) sum = part.bias[row];
-        if (part.residual != nullptr) sum += __ldcg(part.residual + row);
+        if (PAIRED || i >= n_rows) return sum;
+        const Row at = place_row(i);
+        const FusedPart& of = args.parts[at.part];
+        if (at.row >= of.rows) return sum;
+        if (of.bias != nullptr) sum = of.bias[at.row];
+        if (of.residual != nullptr) sum += __ldcg(of.residual + at.row);
         return sum;
     };
     const float first_addend = addend(threadIdx.x);
@@ -176,70 +193,72 @@ __global__ void __launch_bounds__(MAX_THREADS, 2) fused_kernel(const __grid_cons
     __syncthreads();
     times.pass(Point::INPUT_READY);
 
+    float* result = partial + ((PAIRED ? warp % 2 * args.n_pieces : 0) + first_piece) * TILE_ROWS + lane / 16 * 2 + lane / 8 % 2;
+    const uint32_t result_step = (args.step_tiles * args.pieces_per_tile + args.step_pieces) * TILE_ROWS;
 #pragma unroll 1
-    for (; taking.piece < n_pieces; advance(taking)) {
-        const bool second = A != B && ring.tag();
+    for (; taking.tile < end_tile; taking.advance(args), result += result_step) {
+        const bool taking_second = A != B && ring.tag();
         const uint8_t* stage = ring.take();
-        const uint32_t first_unit = taking.piece_of_tile * args.piece_bricks * UNITS_PER_BRICK;
-        const uint32_t n_units = min(units - first_unit, args.piece_bricks * UNITS_PER_BRICK);
+        const uint32_t first_unit = taking.piece * args.piece_units;
+        const uint32_t n_units = min(units - first_unit, args.piece_units);
         float acc[TILE_ROWS] = {};
-        if (second) {
+        if (taking_second) {
             multiply_piece<B>(input, args.cols, units, first_unit, n_units, stage, args.layouts[1].brick_bytes, lane, acc);
         } else {
             multiply_piece<A>(input, args.cols, units, first_unit, n_units, stage, args.layouts[0].brick_bytes, lane, acc);
         }
         __syncwarp();
-        if (fetching.piece < n_pieces) fetch_next();
+        if (fetching.tile < end_tile) fetch_next();
         const float sum = reduce_rows(acc, lane);
-        if (lane % 8 == 0) partial[taking.piece * TILE_ROWS + lane / 16 * 2 + lane / 8 % 2] = sum;
+        if (lane % 8 == 0) *result = sum;
     }
-    __syncthreads();
-    times.pass(Point::COMPUTED);
-
     float factor = 1;
     if (args.input.norm != nullptr) {
         float sum = 0;
 #pragma unroll
         for (uint32_t w = 0; w < MAX_WARPS; w += 4) {
             const float4 of_warps = *reinterpret_cast<const float4*>(squares_of_warp + w);
+            const uint32_t warps = blockDim.x / 32;
             sum += (w < warps ? of_warps.x : 0.f) + (w + 1 < warps ? of_warps.y : 0.f) + (w + 2 < warps ? of_warps.z : 0.f) +
                    (w + 3 < warps ? of_warps.w : 0.f);
         }
         factor = rsqrtf(fmaf(sum, args.inverse_cols, args.input.eps));
     }
+    __syncthreads();
+    times.pass(Point::COMPUTED);
+
+    // A row's sum over its pieces, in order, without the norm's factor.
+    const auto sum_of = [&](const float* of_row) {
+        float sum = 0;
 #pragma unroll 1
-    for (uint32_t i = threadIdx.x; i < n_tiles * TILE_ROWS; i += blockDim.x) {
-        const uint32_t local = i / TILE_ROWS;
-        if constexpr (E == Epilogue::SWIGLU) {
-            const FusedPart& part = args.parts[0];
-            const uint32_t row = first_tile * TILE_ROWS + i;
-            if (row >= part.rows) continue;
-            const float* p = partial + 2 * local * args.pieces_per_tile * TILE_ROWS + i % TILE_ROWS;
-            float gate = 0, up = 0;
+        for (uint32_t piece = 0; piece < args.pieces_per_tile; piece += 4) {
+            float of_piece[4];
+#pragma unroll
+            for (uint32_t j = 0; j < 4; ++j) of_piece[j] = piece + j < args.pieces_per_tile ? of_row[(piece + j) * TILE_ROWS] : 0.f;
+#pragma unroll
+            for (uint32_t j = 0; j < 4; ++j) sum += of_piece[j];
+        }
+        return sum;
+    };
 #pragma unroll 1
-            for (uint32_t piece = 0; piece < args.pieces_per_tile; ++piece) {
-                gate += p[piece * TILE_ROWS];
-                up += p[(args.pieces_per_tile + piece) * TILE_ROWS];
-            }
-            gate *= factor;
-            up *= factor;
+    for (uint32_t i = threadIdx.x; i < n_rows; i += blockDim.x) {
+        const Row at = place_row(i);
+        const FusedPart& of = args.parts[at.part];
+        if (at.row >= of.rows) continue;
+        const float* of_row = partial + (i / TILE_ROWS * args.pieces_per_tile * TILE_ROWS + i % TILE_ROWS);
+        const float sum = sum_of(of_row);
+        if constexpr (PAIRED) {
+            const float gate = sum * factor, up = sum_of(of_row + args.n_pieces * TILE_ROWS) * factor;
             const float y = __fdividef(gate, 1.f + __expf(-gate)) * up;
             delay_point();
             if constexpr (QUANTIZED) {
-                reinterpret_cast<__nv_bfloat16*>(part.out)[row] = __float2bfloat16_rn(y);
+                reinterpret_cast<__nv_bfloat16*>(of.out)[at.row] = __float2bfloat16_rn(y);
             } else {
-                part.out[row] = y;
+                of.out[at.row] = y;
             }
         } else {
-            const Place place = place_tile(local);
-            const FusedPart& part = args.parts[place.part];
-            const uint32_t row = place.tile * TILE_ROWS + i % TILE_ROWS;
-            if (row >= part.rows) continue;
-            const float* p = partial + local * args.pieces_per_tile * TILE_ROWS + i % TILE_ROWS;
-            float sum = 0;
-            for (uint32_t piece = 0; piece < args.pieces_per_tile; ++piece) sum += p[piece * TILE_ROWS];
             delay_point();
-            part.out[row] = fmaf(sum, factor, i == threadIdx.x ? first_addend : addend(i));
+            of.out[at.row] = fmaf(sum, factor, i == threadIdx.x ? first_addend : addend(i));
         }
     }
     times.pass(Point::END);
@@ -294,6 +313,7 @@ const KernelEntry* find_entry(std::span<const MatvecPart> parts, Epilogue epilog
     return nullptr;
 }
 
+/// Bytes of a full brick.
 uint32_t brick_bytes(TensorType type, const TileLayout& layout) {
     if (!is_quantized(type)) return FLOAT_BRICK_WORDS * 16 * TILE_ROWS;
     return brick_layout(quant_shape(type), std::min(layout.groups, BRICK_GROUPS)).bytes;
@@ -307,8 +327,9 @@ FusedArgs args_of(const KernelEntry& entry, std::span<const MatvecPart> parts, E
     args.layouts[1] = tile_layout(entry.b, args.cols);
     for (const MatvecPart& part : parts) {
         const DeviceMatrix& m = *part.matrix;
-        args.parts[args.n_parts++] = {m.data, part.out, part.bias, part.residual, m.rows, args.n_tiles, m.type != entry.a};
+        const uint32_t first = args.n_tiles;
         args.n_tiles += tile_count(m.rows);
+        args.parts[args.n_parts++] = {m.data, part.out, part.bias, part.residual, m.rows, first, args.n_tiles, m.type != entry.a};
     }
     if (epilogue == Epilogue::SWIGLU) args.n_tiles = tile_count(parts[0].matrix->rows);
     return args;
@@ -327,31 +348,36 @@ Geometry geometry_of(const KernelEntry& entry, Epilogue epilogue, const DeviceTr
     const uint32_t bricks = (args.layouts[0].groups + units_per_brick - 1) / units_per_brick;
     // A block without tiles only keeps its slot. More blocks than multiprocessors where a block's partial sums would take
     // the room of its ring.
-    uint32_t grid = 0, local;
+    uint32_t grid = 0;
     do {
         grid += static_cast<uint32_t>(traits.n_sms);
-        local = (args.n_tiles + grid - 1) / grid * together;
-    } while (local * bricks * TILE_ROWS * 4 > MAX_PARTIAL_BYTES && local > together);
+        args.most_tiles = (args.n_tiles + grid - 1) / grid;
+    } while (args.most_tiles * together * bricks * TILE_ROWS * 4 > MAX_PARTIAL_BYTES && args.most_tiles > 1);
+    args.blocks_with_most = args.n_tiles - (args.most_tiles - 1) * grid;
     args.input_bytes = CopyRing::whole_lines(quantized ? args.cols / 32 * 40 : args.cols * 4);
     const uint32_t brick = std::max(brick_bytes(entry.a, args.layouts[0]), brick_bytes(entry.b, args.layouts[1]));
     // Larger pieces mean fewer reductions, smaller ones an even share for every warp and room for two stages.
     uint32_t fixed, warps = MAX_WARPS;
     const auto needed = [&](uint32_t stages) { return fixed + warps * stages * args.stage_bytes; };
-    args.piece_bricks = std::clamp(local * bricks / (4 * warps), 1u, std::min(bricks, MAX_PIECE_BRICKS));
+    uint32_t piece_bricks = std::clamp(args.most_tiles * together * bricks / (4 * warps), 1u, std::min(bricks, MAX_PIECE_BRICKS));
     for (;;) {
-        args.pieces_per_tile = (bricks + args.piece_bricks - 1) / args.piece_bricks;
-        args.n_pieces = local * args.pieces_per_tile;
-        fixed = CopyRing::whole_lines(args.input_bytes + args.n_pieces * TILE_ROWS * 4);
-        args.stage_bytes = CopyRing::whole_lines(args.piece_bricks * brick + CopyRing::LINE);
+        args.pieces_per_tile = (bricks + piece_bricks - 1) / piece_bricks;
+        args.n_pieces = args.most_tiles * args.pieces_per_tile;
+        fixed = CopyRing::whole_lines(args.input_bytes + together * args.n_pieces * TILE_ROWS * 4);
+        args.stage_bytes = CopyRing::whole_lines(piece_bricks * brick + CopyRing::LINE);
         if (needed(2) <= size.most) break;
-        if (args.piece_bricks > 1) {
-            --args.piece_bricks;
+        if (piece_bricks > 1) {
+            --piece_bricks;
         } else if (warps > 4) {
-            --warps;
+            warps -= together;  // paired parts share them evenly
         } else {
             break;
         }
     }
+    args.piece_units = piece_bricks * units_per_brick;
+    args.reciprocal = (65536 + args.pieces_per_tile - 1) / args.pieces_per_tile;
+    args.step_tiles = warps / together / args.pieces_per_tile;
+    args.step_pieces = warps / together % args.pieces_per_tile;
     const uint32_t room = fixed < size.most ? size.most - fixed : 0;
     args.n_stages = std::clamp(room / (warps * args.stage_bytes), 1u, MAX_STAGES);
     return {grid, warps, std::max(needed(args.n_stages), size.least)};
@@ -407,6 +433,15 @@ void fused_gated_feed_forward(const DeviceMatrix& gate, const DeviceMatrix& up, 
                               cudaStream_t stream) {
     const MatvecPart parts[2] = {{&gate, static_cast<float*>(out)}, {&up, static_cast<float*>(out)}};
     launch_fused(parts, Epilogue::SWIGLU, input, slot, stream);
+}
+
+WeightsAhead gated_feed_forward_ahead(const DeviceMatrix& gate, const DeviceMatrix& up, const DeviceMatrix& between) {
+    // Less than the kernel's rings hold, and the less the longer what is between takes: those rings are filled meanwhile.
+    constexpr size_t MOST = 32 * 1024, BETWEEN = 72 * 1024;
+    const size_t blocks = static_cast<size_t>(device_traits().n_sms), before = between.n_bytes / blocks;
+    const size_t stride = std::min(gate.n_bytes, up.n_bytes) / blocks / 16 * 16;
+    const size_t bytes = std::min({stride / 3, MOST, before < BETWEEN ? BETWEEN - before : 0});
+    return {{gate.data, up.data}, static_cast<uint32_t>(stride), static_cast<uint32_t>(bytes), static_cast<uint32_t>(blocks)};
 }
 
 bool writes_bf16(const DeviceMatrix& gate) { return is_quantized(gate.type); }

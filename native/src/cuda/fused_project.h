@@ -9,6 +9,7 @@
 
 #include "cuda/linear.h"
 #include "cuda/slot.h"
+#include "cuda/weights_ahead.h"
 
 namespace reprise::cuda {
 
@@ -37,6 +38,10 @@ void fused_project(std::span<const MatvecPart> parts, const FusedInput& input, S
 /// anyway, else float32. bfloat16 rather than float16 because it holds any finite float32.
 void fused_gated_feed_forward(const DeviceMatrix& gate, const DeviceMatrix& up, const FusedInput& input, void* out,
                               Slot slot, cudaStream_t stream);
+
+/// The weights of a fused_gated_feed_forward() that begins when the product with between has begun: what a kernel before
+/// that, which has few bytes to read itself, brings into the L2.
+WeightsAhead gated_feed_forward_ahead(const DeviceMatrix& gate, const DeviceMatrix& up, const DeviceMatrix& between);
 
 /// Whether fused_gated_feed_forward() writes bfloat16.
 bool writes_bf16(const DeviceMatrix& gate);
