@@ -60,7 +60,7 @@ final class JavaSpeed implements Callable<Integer> {
     @Option(names = "-r", paramLabel = "R", defaultValue = "5", description = "Rounds (default: ${DEFAULT-VALUE}).")
     private int rounds;
 
-    @Option(names = "--warmup", paramLabel = "SECONDS", defaultValue = "5",
+    @Option(names = "--warmup", paramLabel = "SECONDS", defaultValue = "20",
             description = "For the JVM to compile what it runs (default: ${DEFAULT-VALUE}).")
     private double warmup;
 
