@@ -5,6 +5,7 @@
 
 #include "cuda/fused_project.h"
 #include "cuda/memory.h"
+#include "cuda/weights_ahead.h"
 #include "cuda_linear_support.h"
 
 namespace reprise::cuda {
@@ -271,6 +272,23 @@ TEST(CudaFusedTypes, OnlyWhatHasAKernelGoesTogether) {
 }
 
 // ---- feed-forward networks ----
+
+TEST(CudaWeightsAhead, LieWithinWhatTheBlocksRead) {
+    constexpr uint32_t BLOCKS = 132;
+    const uint8_t* const first = reinterpret_cast<const uint8_t*>(256);
+    for (const size_t n_bytes : {size_t{16}, size_t{100'000}, size_t{8'000'000}, size_t{34'000'000}, size_t{5'000'000'000}}) {
+        for (const size_t between : {size_t{0}, size_t{1'400'000}, size_t{9'700'000}, size_t{200'000'000}}) {
+            const WeightsAhead ahead = weights_ahead(first, first + n_bytes, n_bytes, between, BLOCKS);
+            EXPECT_EQ(first, ahead.data[0]);
+            EXPECT_EQ(first + n_bytes, ahead.data[1]);
+            EXPECT_EQ(0u, ahead.stride % 16);
+            EXPECT_LE(size_t{ahead.stride} * BLOCKS, n_bytes);
+            EXPECT_LE(ahead.bytes, ahead.stride);
+            // Nothing where little is to be gained: of small matrices, and where what is between takes long.
+            EXPECT_EQ(n_bytes > 100'000 && between < 9'600'000, ahead.bytes > 1000) << n_bytes << ", " << between;
+        }
+    }
+}
 
 /// What silu(gate) * up may be off where gate and up are off by relative_error * norms. silu has slopes of at most 1.1.
 /// __expf() has 2 + 1.17 |gate| units in the last place, which weigh most around gate = 2.4; with the quotient's two and

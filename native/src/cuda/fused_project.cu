@@ -436,12 +436,7 @@ void fused_gated_feed_forward(const DeviceMatrix& gate, const DeviceMatrix& up, 
 }
 
 WeightsAhead gated_feed_forward_ahead(const DeviceMatrix& gate, const DeviceMatrix& up, const DeviceMatrix& between) {
-    // Less than the kernel's rings hold, and the less the longer what is between takes: those rings are filled meanwhile.
-    constexpr size_t MOST = 32 * 1024, BETWEEN = 72 * 1024;
-    const size_t blocks = static_cast<size_t>(device_traits().n_sms), before = between.n_bytes / blocks;
-    const size_t stride = std::min(gate.n_bytes, up.n_bytes) / blocks / 16 * 16;
-    const size_t bytes = std::min({stride / 3, MOST, before < BETWEEN ? BETWEEN - before : 0});
-    return {{gate.data, up.data}, static_cast<uint32_t>(stride), static_cast<uint32_t>(bytes), static_cast<uint32_t>(blocks)};
+    return weights_ahead(gate.data, up.data, std::min(gate.n_bytes, up.n_bytes), between.n_bytes, static_cast<uint32_t>(device_traits().n_sms));
 }
 
 bool writes_bf16(const DeviceMatrix& gate) { return is_quantized(gate.type); }
