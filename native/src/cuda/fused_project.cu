@@ -52,7 +52,7 @@ struct FusedArgs {
     uint32_t step_tiles, step_pieces;      // from a warp's piece to its next
     FusedInput input;
     uint32_t n_stages, stage_bytes;
-    uint32_t n_pieces;     // of a block and part, at most
+    uint32_t n_pieces;     // of a block, at most; of each part where they are paired
     uint32_t input_bytes;  // of shared memory
 };
 
@@ -313,7 +313,7 @@ const KernelEntry* find_entry(std::span<const MatvecPart> parts, Epilogue epilog
     return nullptr;
 }
 
-/// Bytes of a full brick.
+/// Bytes of a row's largest brick.
 uint32_t brick_bytes(TensorType type, const TileLayout& layout) {
     if (!is_quantized(type)) return FLOAT_BRICK_WORDS * 16 * TILE_ROWS;
     return brick_layout(quant_shape(type), std::min(layout.groups, BRICK_GROUPS)).bytes;
