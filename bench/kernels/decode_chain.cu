@@ -291,13 +291,14 @@ void time_model(const Shape& s, uint32_t context, double bandwidth, cudaStream_t
         const MatvecPart parts[] = {{&l.q, q}, {&l.k, k}, {&l.v, v}};
         fused_project(parts, {x, l.norm1, 1e-5f}, slots.next(), stream);
     };
-    const auto attention = [&](const Layer& l) {
+    const auto attention_bringing = [&](const Layer& l, const WeightsAhead& ahead) {
         __half* keys = cache + 2 * static_cast<size_t>(&l - layers.data()) * cache_values;
         AttentionArgs args = {q, s.q + 2 * s.kv, keys, keys + cache_values, n_heads, n_kv_heads, s.head_dim, context, 0.1f, state, att, nullptr};
         RopeKvArgs rope = {q, s.q + 2 * s.kv, nullptr, nullptr, 0, n_heads, n_kv_heads, s.head_dim, RopeStyle::HALVES, s.head_dim, turns,
                            keys, keys + cache_values, TensorType::F16, context, state};
-        attention_fused(args, rope, scratch, gated_feed_forward_ahead(l.gate, l.up, l.o), slots.next(), stream);
+        attention_fused(args, rope, scratch, ahead, slots.next(), stream);
     };
+    const auto attention = [&](const Layer& l) { attention_bringing(l, {}); };  // timed by itself
     const auto output = [&](const Layer& l) {
         const MatvecPart parts[] = {{&l.o, x, nullptr, x}};
         fused_project(parts, {att}, slots.next(), stream);
@@ -319,7 +320,7 @@ void time_model(const Shape& s, uint32_t context, double bandwidth, cudaStream_t
     const auto whole_step = [&] {
         for (const Layer& l : layers) {
             qkv(l);
-            attention(l);
+            attention_bringing(l, gated_feed_forward_ahead(l.gate, l.up, l.o));
             output(l);
             gated(l);
             down(l);

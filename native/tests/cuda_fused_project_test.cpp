@@ -273,7 +273,7 @@ TEST(CudaFusedTypes, OnlyWhatHasAKernelGoesTogether) {
 
 // ---- feed-forward networks ----
 
-TEST(CudaWeightsAhead, LieWithinWhatTheBlocksRead) {
+TEST(CudaWeightsAhead, LieWithinTheMatrices) {
     constexpr uint32_t BLOCKS = 132;
     const uint8_t* const first = reinterpret_cast<const uint8_t*>(256);
     for (const size_t n_bytes : {size_t{16}, size_t{100'000}, size_t{8'000'000}, size_t{34'000'000}, size_t{5'000'000'000}}) {
@@ -284,7 +284,7 @@ TEST(CudaWeightsAhead, LieWithinWhatTheBlocksRead) {
             EXPECT_EQ(0u, ahead.stride % 16);
             EXPECT_LE(size_t{ahead.stride} * BLOCKS, n_bytes);
             EXPECT_LE(ahead.bytes, ahead.stride);
-            // Nothing where little is to be gained: of small matrices, and where what is between takes long.
+            // Next to nothing where little is to be gained: of small matrices, and where what is between takes long.
             EXPECT_EQ(n_bytes > 100'000 && between < 9'600'000, ahead.bytes > 1000) << n_bytes << ", " << between;
         }
     }

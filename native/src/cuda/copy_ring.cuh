@@ -10,7 +10,7 @@
 
 namespace reprise::cuda {
 
-/// Asks for bytes (a multiple of 16, as source is) to be in the L2. By one lane.
+/// Asks for bytes (a multiple of 16, as source is) to be in the L2; nothing before Hopper. By one lane.
 __device__ __forceinline__ void bring_into_l2(const uint8_t* source, uint32_t bytes) {
 #if __CUDA_ARCH__ >= 900
     asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(source), "r"(bytes) : "memory");

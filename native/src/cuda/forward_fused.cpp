@@ -22,7 +22,7 @@ struct Overloaded : Bodies... {
 
 /// What the attention step number i can bring into the L2: the gated feed-forward's weights, where that follows on the
 /// output projection.
-WeightsAhead weights_ahead(const DeviceWeights& weights, const std::vector<Step>& steps, size_t i) {
+WeightsAhead ahead_of_attention(const DeviceWeights& weights, const std::vector<Step>& steps, size_t i) {
     if (i + 2 >= steps.size()) return {};
     const auto* output = std::get_if<ProjectResidualStep>(&steps[i + 1]);
     const auto* gated = std::get_if<GatedFeedForwardStep>(&steps[i + 2]);
@@ -87,7 +87,7 @@ void Forward::decode_fused(cudaStream_t stream) const {
                            qkv = &s;
                        },
                        [&](const AttentionStep& s) {
-                           attention_fused(attention_args(s), rope_args(*qkv), b.attention_scratch, weights_ahead(weights_, plan_.steps, i), slots.next(), stream);
+                           attention_fused(attention_args(s), rope_args(*qkv), b.attention_scratch, ahead_of_attention(weights_, plan_.steps, i), slots.next(), stream);
                        },
                        [&](const GatedFeedForwardStep& s) {
                            const DeviceMatrix& gate = *weights_.matrix(s.gate);

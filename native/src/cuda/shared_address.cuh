@@ -1,4 +1,4 @@
-// Addresses of shared memory as PTX takes them.
+// Addresses of shared memory as PTX takes them, and how the compiler is kept from reckoning such values again.
 #pragma once
 
 #include <cstdint>

@@ -16,7 +16,8 @@ struct WeightsAhead {
 };
 
 /// Of a kernel that reads two matrices of n_bytes each, and begins when one that reads bytes_between has begun. The
-/// amounts are those that were fastest on an H100: the less the longer what is between takes, since the rings are filled meanwhile.
+/// amounts are those that were fastest on an H100: the less the longer what is between takes, since the rings are filled
+/// meanwhile.
 inline WeightsAhead weights_ahead(const uint8_t* first, const uint8_t* second, size_t n_bytes, size_t bytes_between, uint32_t blocks) {
     constexpr size_t MOST = 32 * 1024, BETWEEN = 72 * 1024;
     const size_t stride = n_bytes / blocks / 16 * 16, between = bytes_between / blocks;
