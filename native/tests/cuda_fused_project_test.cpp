@@ -273,19 +273,32 @@ TEST(CudaFusedTypes, OnlyWhatHasAKernelGoesTogether) {
 
 // ---- feed-forward networks ----
 
-TEST(CudaWeightsAhead, LieWithinTheMatrices) {
-    constexpr uint32_t BLOCKS = 132;
-    const uint8_t* const first = reinterpret_cast<const uint8_t*>(256);
-    for (const size_t n_bytes : {size_t{16}, size_t{100'000}, size_t{8'000'000}, size_t{34'000'000}, size_t{5'000'000'000}}) {
-        for (const size_t between : {size_t{0}, size_t{1'400'000}, size_t{9'700'000}, size_t{200'000'000}}) {
-            const WeightsAhead ahead = weights_ahead(first, first + n_bytes, n_bytes, between, BLOCKS);
-            EXPECT_EQ(first, ahead.data[0]);
-            EXPECT_EQ(first + n_bytes, ahead.data[1]);
+TEST(CudaTileShares, CoverEveryTileOnce) {
+    for (const uint32_t blocks : {1u, 7u, 132u}) {
+        for (const uint32_t n_tiles : {1u, 6u, 7u, 8u, 131u, 132u, 133u, 264u, 2240u}) {
+            const TileShares shares = TileShares::of(n_tiles, blocks);
+            uint32_t next = 0;
+            for (uint32_t block = 0; block < blocks; ++block) {
+                EXPECT_EQ(next, shares.first(block)) << n_tiles << " tiles, block " << block << " of " << blocks;
+                EXPECT_LE(shares.count(block), shares.most);
+                next += shares.count(block);
+            }
+            EXPECT_EQ(n_tiles, next);
+        }
+    }
+}
+
+TEST(CudaWeightsAhead, LieWithinAShare) {
+    for (const uint32_t share : {0u, 48u, 1'000u, 60'000u, 250'000u, 40'000'000u}) {
+        for (const size_t between : {size_t{0}, size_t{10'000}, size_t{73'000}, size_t{2'000'000}}) {
+            WeightsAhead ahead;
+            choose_pieces(ahead, share, between);
+            EXPECT_EQ(0u, ahead.piece_bytes % 16);
             EXPECT_EQ(0u, ahead.stride % 16);
-            EXPECT_LE(size_t{ahead.stride} * BLOCKS, n_bytes);
-            EXPECT_LE(ahead.bytes, ahead.stride);
-            // Next to nothing where little is to be gained: of small matrices, and where what is between takes long.
-            EXPECT_EQ(n_bytes > 100'000 && between < 9'600'000, ahead.bytes > 1000) << n_bytes << ", " << between;
+            EXPECT_LE(ahead.piece_bytes, ahead.stride) << "pieces overlap";
+            EXPECT_LE(ahead.stride * WeightsAhead::PIECES, share);
+            // Nothing where little is to be gained: of small matrices, and where what is between takes long.
+            EXPECT_EQ(share > 1'000 && between < 2'000'000, ahead.piece_bytes > 0) << share << ", " << between;
         }
     }
 }

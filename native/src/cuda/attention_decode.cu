@@ -29,10 +29,13 @@ struct DecodeArgs {
 
 /// By all threads: few bytes are read while q, k and v are computed.
 __device__ __forceinline__ void bring_weights(const WeightsAhead& ahead) {
-    const uint32_t warp = threadIdx.x / 32, bytes = ahead.bytes / (blockDim.x / 32) / 16 * 16;
-    if (bytes == 0 || threadIdx.x % 32 != 0 || blockIdx.x >= ahead.blocks) return;
+    if (ahead.piece_bytes == 0 || threadIdx.x % 32 != 0 || blockIdx.x >= ahead.blocks) return;
+    const size_t first_tile = ahead.shares.first(blockIdx.x);
+#pragma unroll 1
+    for (uint32_t piece = threadIdx.x / 32; piece < WeightsAhead::PIECES; piece += blockDim.x / 32) {
 #pragma unroll
-    for (const uint8_t* data : ahead.data) bring_into_l2(data + size_t{blockIdx.x} * ahead.stride + warp * bytes, bytes);
+        for (uint32_t m = 0; m < 2; ++m) bring_into_l2(ahead.data[m] + first_tile * ahead.tile_bytes[m] + piece * ahead.stride, ahead.piece_bytes);
+    }
 }
 
 /// The way in: the block's q heads, turned, to shared memory; and the new key and value to the cache, by the block whose

@@ -164,7 +164,7 @@ class TensorWarp {
         if (fetching_ >= end_) return;
         const uint32_t row_bytes = static_cast<uint32_t>(kv_row_bytes<ELEMENT>(head_dim_));
         const uint32_t rows = IS_Q8 ? TILE_KEYS : min(end_ - fetching_, TILE_KEYS);
-        ring_.fetch((fetches_values_ ? v_ : k_) + size_t{fetching_} * row_bytes, 1, rows * row_bytes, 0);
+        ring_.fetch((fetches_values_ ? v_ : k_) + size_t{fetching_} * row_bytes, rows * row_bytes);
         if (fetches_values_) fetching_ += stride_;
         fetches_values_ = !fetches_values_;
     }

@@ -36,30 +36,23 @@ class CopyRing {
         __syncwarp();
     }
 
-    /// Starts to fetch a piece of n_rows rows of row_bytes, pitch bytes apart in memory, into the next free stage. The
-    /// caller has consumed what that stage held. tag: what tag() will say when the piece is the oldest.
-    __device__ void fetch(const uint8_t* source, uint32_t n_rows, uint32_t row_bytes, uint32_t pitch, bool tag = false) {
+    /// Starts to fetch a piece of that many bytes into the next free stage. The caller has consumed what that stage held.
+    /// tag: what tag() will say when the piece is the oldest.
+    __device__ void fetch(const uint8_t* source, uint32_t bytes, bool tag = false) {
         const uint32_t shift = static_cast<uint32_t>(reinterpret_cast<uintptr_t>(source)) % LINE;
         places_ |= (shift / 16 | (tag ? 8u : 0u)) << (n_fetched_++ * 4);
         const uint32_t stage = data_address_ + fetch_stage_ * stage_bytes_ + shift;
         const uint32_t barrier = barriers_ + fetch_stage_ * 8;
 #if __CUDA_ARCH__ >= 900
         if (lane_ == 0) {
-            asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(barrier), "r"(n_rows * row_bytes) : "memory");
-#pragma unroll 1
-            for (uint32_t r = 0; r < n_rows; ++r) {
-                asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(stage + r * row_bytes),
-                             "l"(source + size_t{r} * pitch), "r"(row_bytes), "r"(barrier)
-                             : "memory");
-            }
+            asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(barrier), "r"(bytes) : "memory");
+            asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(stage), "l"(source),
+                         "r"(bytes), "r"(barrier)
+                         : "memory");
         }
 #else
-        for (uint32_t r = 0; r < n_rows; ++r) {
-            for (uint32_t i = lane_ * 16; i < row_bytes; i += 32 * 16) {
-                asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(stage + r * row_bytes + i),
-                             "l"(source + size_t{r} * pitch + i)
-                             : "memory");
-            }
+        for (uint32_t i = lane_ * 16; i < bytes; i += 32 * 16) {
+            asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(stage + i), "l"(source + i) : "memory");
         }
         asm volatile("cp.async.mbarrier.arrive.noinc.shared.b64 [%0];" ::"r"(barrier) : "memory");
 #endif

@@ -16,6 +16,7 @@
 #include "cuda/fused_project.h"
 #include "cuda/launch.cuh"
 #include "cuda/quant_dot.cuh"
+#include "cuda/tile_shares.h"
 
 namespace reprise::cuda {
 
@@ -27,8 +28,6 @@ constexpr uint32_t MAX_PARTS = 3;
 constexpr uint32_t MAX_STAGES = 6;
 constexpr uint32_t MAX_PIECE_BRICKS = 2;
 constexpr uint32_t MAX_PARTIAL_BYTES = 32 * 1024;  // of a block's partial sums, roughly
-// A float "brick": this many 16-byte words of each of the four rows.
-constexpr uint32_t FLOAT_BRICK_WORDS = 32;
 
 struct FusedPart {
     const uint8_t* tiles;
@@ -43,7 +42,7 @@ struct FusedPart {
 struct FusedArgs {
     FusedPart parts[MAX_PARTS];
     uint32_t n_parts;
-    uint32_t n_tiles, most_tiles, blocks_with_most;  // of all parts, or of one where they are paired; of a block
+    TileShares shares;  // of the tiles of all parts, or of one where they are paired
     TileLayout layouts[2];
     uint32_t cols;
     float inverse_cols;
@@ -65,18 +64,11 @@ enum class Epilogue {
 template <TensorType T>
 __device__ __forceinline__ void multiply_piece(const uint8_t* input, uint32_t cols, uint32_t units, uint32_t first_unit, uint32_t n_units,
                                                const uint8_t* stage, uint32_t brick_bytes, uint32_t lane, float* acc) {
-    constexpr uint32_t STEP = is_quantized(T) ? BRICK_GROUPS : FLOAT_BRICK_WORDS;
-    // Float rows lie whole in the stage, bricks of quantised ones behind each other.
 #pragma unroll 1
-    for (uint32_t unit = lane; unit < n_units; unit += STEP) {
+    for (uint32_t unit = lane; unit < n_units; unit += BRICK_UNITS, stage += brick_bytes) {
         const auto x = Dot<T>::load_input(input, cols, units, first_unit + unit);
         uint4 raw[Dot<T>::WORDS];
-        if constexpr (is_quantized(T)) {
-            Dot<T>::template load<SharedSource>(raw, stage, min(n_units - (unit - lane), STEP), lane);
-            stage += brick_bytes;
-        } else {
-            Dot<T>::template load<SharedSource>(raw, stage, n_units, unit);
-        }
+        Dot<T>::template load<SharedSource>(raw, stage, min(n_units - (unit - lane), BRICK_UNITS), lane);
         Dot<T>::add(raw, x, acc);
     }
 }
@@ -110,10 +102,7 @@ __global__ void __launch_bounds__(MAX_THREADS, 2) fused_kernel(const __grid_cons
     // The shuffle tells the compiler that all lanes have the same, so that a warp's way is reckoned once for all of them.
     const uint32_t lane = opaque(threadIdx.x % 32), warp = __shfl_sync(~0u, threadIdx.x / 32, 0);
     const uint32_t units = args.layouts[0].groups;
-    const bool has_most = blockIdx.x < args.blocks_with_most;
-    const uint32_t n_tiles = args.most_tiles - !has_most;
-    const uint32_t first_tile = blockIdx.x * n_tiles + (has_most ? 0 : args.blocks_with_most);
-    const uint32_t end_tile = first_tile + n_tiles;
+    const uint32_t n_tiles = args.shares.count(blockIdx.x), first_tile = args.shares.first(blockIdx.x), end_tile = first_tile + n_tiles;
 
     // Paired parts have a warp each in turns.
     const uint32_t first_piece = PAIRED ? warp / 2 : warp;
@@ -142,14 +131,9 @@ __global__ void __launch_bounds__(MAX_THREADS, 2) fused_kernel(const __grid_cons
         }
         const uint32_t tile_bytes = second ? args.layouts[1].bytes : args.layouts[0].bytes;
         const uint8_t* tile = tiles + size_t{fetching.tile} * tile_bytes;
-        if constexpr (QUANTIZED) {
-            const uint32_t piece_bytes = args.piece_units / BRICK_GROUPS * (second ? args.layouts[1].brick_bytes : args.layouts[0].brick_bytes);
-            const uint32_t offset = fetching.piece * piece_bytes;
-            ring.fetch(tile + offset, 1, min(tile_bytes - offset, piece_bytes), 0, second);
-        } else {
-            const uint32_t first_word = fetching.piece * args.piece_units;
-            ring.fetch(tile + first_word * 16, TILE_ROWS, min(units - first_word, args.piece_units) * 16, units * 16);
-        }
+        const uint32_t piece_bytes = args.piece_units / BRICK_UNITS * (second ? args.layouts[1].brick_bytes : args.layouts[0].brick_bytes);
+        const uint32_t offset = fetching.piece * piece_bytes;
+        ring.fetch(tile + offset, min(tile_bytes - offset, piece_bytes), second);
         fetching.advance(args);
     };
 #pragma unroll 1
@@ -313,13 +297,10 @@ const KernelEntry* find_entry(std::span<const MatvecPart> parts, Epilogue epilog
     return nullptr;
 }
 
-/// Bytes of a row's largest brick.
-uint32_t brick_bytes(TensorType type, const TileLayout& layout) {
-    if (!is_quantized(type)) return FLOAT_BRICK_WORDS * 16 * TILE_ROWS;
-    return brick_layout(quant_shape(type), std::min(layout.groups, BRICK_GROUPS)).bytes;
-}
+/// Bytes of a tile's largest brick.
+uint32_t brick_bytes(const TileLayout& layout) { return std::min(layout.brick_bytes, layout.bytes); }
 
-FusedArgs args_of(const KernelEntry& entry, std::span<const MatvecPart> parts, Epilogue epilogue) {
+FusedArgs args_of(const KernelEntry& entry, std::span<const MatvecPart> parts) {
     FusedArgs args = {};
     args.cols = parts[0].matrix->cols;
     args.inverse_cols = 1.f / static_cast<float>(args.cols);
@@ -327,12 +308,35 @@ FusedArgs args_of(const KernelEntry& entry, std::span<const MatvecPart> parts, E
     args.layouts[1] = tile_layout(entry.b, args.cols);
     for (const MatvecPart& part : parts) {
         const DeviceMatrix& m = *part.matrix;
-        const uint32_t first = args.n_tiles;
-        args.n_tiles += tile_count(m.rows);
-        args.parts[args.n_parts++] = {m.data, part.out, part.bias, part.residual, m.rows, first, args.n_tiles, m.type != entry.a};
+        const uint32_t first = args.n_parts == 0 ? 0 : args.parts[args.n_parts - 1].end_tile;
+        args.parts[args.n_parts++] = {m.data, part.out, part.bias, part.residual, m.rows, first, first + tile_count(m.rows), m.type != entry.a};
     }
-    if (epilogue == Epilogue::SWIGLU) args.n_tiles = tile_count(parts[0].matrix->rows);
     return args;
+}
+
+/// A launch's parts side by side.
+uint32_t parts_together(Epilogue epilogue) { return epilogue == Epilogue::SWIGLU ? 2 : 1; }
+
+/// Bricks of a tile.
+uint32_t brick_count(const TileLayout& layout) { return (layout.groups + BRICK_UNITS - 1) / BRICK_UNITS; }
+
+struct Grid {
+    uint32_t blocks;
+    TileShares shares;
+};
+
+/// A block for every multiprocessor, one without tiles too, to keep its slot; more where a block's partial sums would take
+/// the room of its ring.
+Grid grid_of(Epilogue epilogue, const FusedArgs& args, const DeviceTraits& traits) {
+    const uint32_t together = parts_together(epilogue);
+    const uint32_t n_tiles = args.parts[args.n_parts - together].end_tile;
+    const uint32_t partial_bytes = together * brick_count(args.layouts[0]) * TILE_ROWS * 4;  // of a tile
+    Grid grid = {};
+    do {
+        grid.blocks += static_cast<uint32_t>(traits.n_sms);
+        grid.shares = TileShares::of(n_tiles, grid.blocks);
+    } while (grid.shares.most * partial_bytes > MAX_PARTIAL_BYTES && grid.shares.most > 1);
+    return grid;
 }
 
 struct Geometry {
@@ -340,29 +344,21 @@ struct Geometry {
 };
 
 /// How a launch goes about its tiles; fills in the rest of args.
-Geometry geometry_of(const KernelEntry& entry, Epilogue epilogue, const DeviceTraits& traits, Slot slot, FusedArgs& args) {
-    const bool quantized = is_quantized(entry.a);
+Geometry geometry_of(const KernelEntry& entry, const DeviceTraits& traits, Slot slot, FusedArgs& args) {
     const SlotSize size = slot_size(slot, traits);
-    const uint32_t together = epilogue == Epilogue::SWIGLU ? 2 : 1;
-    const uint32_t units_per_brick = quantized ? BRICK_GROUPS : FLOAT_BRICK_WORDS;
-    const uint32_t bricks = (args.layouts[0].groups + units_per_brick - 1) / units_per_brick;
-    // A block without tiles only keeps its slot. More blocks than multiprocessors where a block's partial sums would take
-    // the room of its ring.
-    uint32_t grid = 0;
-    do {
-        grid += static_cast<uint32_t>(traits.n_sms);
-        args.most_tiles = (args.n_tiles + grid - 1) / grid;
-    } while (args.most_tiles * together * bricks * TILE_ROWS * 4 > MAX_PARTIAL_BYTES && args.most_tiles > 1);
-    args.blocks_with_most = args.n_tiles - (args.most_tiles - 1) * grid;
-    args.input_bytes = CopyRing::whole_lines(quantized ? args.cols / 32 * 40 : args.cols * 4);
-    const uint32_t brick = std::max(brick_bytes(entry.a, args.layouts[0]), brick_bytes(entry.b, args.layouts[1]));
+    const uint32_t together = parts_together(entry.epilogue);
+    const uint32_t bricks = brick_count(args.layouts[0]);
+    const Grid grid = grid_of(entry.epilogue, args, traits);
+    args.shares = grid.shares;
+    args.input_bytes = CopyRing::whole_lines(is_quantized(entry.a) ? args.cols / 32 * 40 : args.cols * 4);
+    const uint32_t brick = std::max(brick_bytes(args.layouts[0]), brick_bytes(args.layouts[1]));
     // Larger pieces mean fewer reductions, smaller ones an even share for every warp and room for two stages.
     uint32_t fixed, warps = MAX_WARPS;
     const auto needed = [&](uint32_t stages) { return fixed + warps * stages * args.stage_bytes; };
-    uint32_t piece_bricks = std::clamp(args.most_tiles * together * bricks / (4 * warps), 1u, std::min(bricks, MAX_PIECE_BRICKS));
+    uint32_t piece_bricks = std::clamp(args.shares.most * together * bricks / (4 * warps), 1u, std::min(bricks, MAX_PIECE_BRICKS));
     for (;;) {
         args.pieces_per_tile = (bricks + piece_bricks - 1) / piece_bricks;
-        args.n_pieces = args.most_tiles * args.pieces_per_tile;
+        args.n_pieces = args.shares.most * args.pieces_per_tile;
         fixed = CopyRing::whole_lines(args.input_bytes + together * args.n_pieces * TILE_ROWS * 4);
         args.stage_bytes = CopyRing::whole_lines(piece_bricks * brick + CopyRing::LINE);
         if (needed(2) <= size.most) break;
@@ -374,22 +370,22 @@ Geometry geometry_of(const KernelEntry& entry, Epilogue epilogue, const DeviceTr
             break;
         }
     }
-    args.piece_units = piece_bricks * units_per_brick;
+    args.piece_units = piece_bricks * BRICK_UNITS;
     args.reciprocal = (65536 + args.pieces_per_tile - 1) / args.pieces_per_tile;
     args.step_tiles = warps / together / args.pieces_per_tile;
     args.step_pieces = warps / together % args.pieces_per_tile;
     const uint32_t room = fixed < size.most ? size.most - fixed : 0;
     args.n_stages = std::clamp(room / (warps * args.stage_bytes), 1u, MAX_STAGES);
-    return {grid, warps, std::max(needed(args.n_stages), size.least)};
+    return {grid.blocks, warps, std::max(needed(args.n_stages), size.least)};
 }
 
 void launch_fused(std::span<const MatvecPart> parts, Epilogue epilogue, const FusedInput& input, Slot slot, cudaStream_t stream) {
     const KernelEntry* entry = find_entry(parts, epilogue);
     if (entry == nullptr || parts.size() > MAX_PARTS || parts[0].matrix->cols % 32 != 0)
         fail(REPRISE_INTERNAL, "a fused product of matrices that do not go together");
-    FusedArgs args = args_of(*entry, parts, epilogue);
+    FusedArgs args = args_of(*entry, parts);
     args.input = input;
-    const Geometry geometry = geometry_of(*entry, epilogue, device_traits(), slot, args);
+    const Geometry geometry = geometry_of(*entry, device_traits(), slot, args);
     launch(entry->kernel, geometry.grid, geometry.warps * 32, geometry.shared_bytes, stream, args);
 }
 
@@ -397,10 +393,10 @@ void launch_fused(std::span<const MatvecPart> parts, Epilogue epilogue, const Fu
 bool fits(std::span<const MatvecPart> parts, Epilogue epilogue) {
     constexpr uint32_t STATIC_BYTES = 2048;  // of the kernel's own variables and of the system's, rounded up
     const KernelEntry& entry = *find_entry(parts, epilogue);
-    FusedArgs args = args_of(entry, parts, epilogue);
+    FusedArgs args = args_of(entry, parts);
     const DeviceTraits traits = device_traits();
-    return geometry_of(entry, epilogue, traits, Slot::LARGE, args).shared_bytes + STATIC_BYTES <= traits.shared_per_block &&
-           geometry_of(entry, epilogue, traits, Slot::SMALL, args).shared_bytes + STATIC_BYTES <= traits.shared_per_block;
+    return geometry_of(entry, traits, Slot::LARGE, args).shared_bytes + STATIC_BYTES <= traits.shared_per_block &&
+           geometry_of(entry, traits, Slot::SMALL, args).shared_bytes + STATIC_BYTES <= traits.shared_per_block;
 }
 
 }  // namespace
@@ -436,7 +432,15 @@ void fused_gated_feed_forward(const DeviceMatrix& gate, const DeviceMatrix& up, 
 }
 
 WeightsAhead gated_feed_forward_ahead(const DeviceMatrix& gate, const DeviceMatrix& up, const DeviceMatrix& between) {
-    return weights_ahead(gate.data, up.data, std::min(gate.n_bytes, up.n_bytes), between.n_bytes, static_cast<uint32_t>(device_traits().n_sms));
+    const MatvecPart parts[] = {{&gate, nullptr}, {&up, nullptr}};
+    const KernelEntry* entry = find_entry(parts, Epilogue::SWIGLU);
+    if (entry == nullptr) fail(REPRISE_INTERNAL, "a gated feed-forward of matrices that do not go together");
+    const DeviceTraits traits = device_traits();
+    const Grid grid = grid_of(Epilogue::SWIGLU, args_of(*entry, parts), traits);
+    WeightsAhead ahead = {{gate.data, up.data}, {tile_layout(gate.type, gate.cols).bytes, tile_layout(up.type, up.cols).bytes}, grid.shares, grid.blocks};
+    const uint32_t share = (grid.shares.most - 1) * std::min(ahead.tile_bytes[0], ahead.tile_bytes[1]);
+    choose_pieces(ahead, share, between.n_bytes / static_cast<size_t>(traits.n_sms));
+    return ahead;
 }
 
 bool writes_bf16(const DeviceMatrix& gate) { return is_quantized(gate.type); }

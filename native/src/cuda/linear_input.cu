@@ -152,11 +152,12 @@ __global__ void embed_kernel(const uint8_t* tiles, TileLayout layout, uint32_t c
         const int half = static_cast<int>(i / 16 % 2), word = static_cast<int>(i / 4 % 4), byte = static_cast<int>(i % 4);
         value = scaled(half_scale<T>(g, half), quant_value<T>(g, half, word, byte));
     } else {
-        const uint8_t* data = tile + size_t{row % TILE_ROWS} * layout.groups * 16;
+        constexpr uint32_t PER_WORD = T == TensorType::F32 ? 4 : 8;
+        const uint8_t* data = tile + float_word_offset(layout, row % TILE_ROWS, i / PER_WORD);
         if constexpr (T == TensorType::F32) {
-            value = reinterpret_cast<const float*>(data)[i];
+            value = reinterpret_cast<const float*>(data)[i % PER_WORD];
         } else {
-            const uint32_t bits = reinterpret_cast<const uint16_t*>(data)[i];
+            const uint32_t bits = reinterpret_cast<const uint16_t*>(data)[i % PER_WORD];
             value = T == TensorType::F16 ? half_bits_to_float(bits) : __uint_as_float(bits << 16);
         }
     }

@@ -74,8 +74,8 @@ __global__ void __launch_bounds__(THREADS)
         half_group<T>(tile, layout, row % TILE_ROWS, piece / 2, piece % 2, 1.f / scale, values);
     } else {
         static_assert(T == TensorType::BF16);
-        const uint4* source = reinterpret_cast<const uint4*>(tile) + row % TILE_ROWS * layout.groups + piece * 2;
-        words = min(2u, layout.groups - piece * 2);
+        const uint4* source = reinterpret_cast<const uint4*>(tile + float_word_offset(layout, row % TILE_ROWS, piece * 2));
+        words = min(2u, layout.groups - piece * 2);  // of one brick
         for (uint32_t w = 0; w < words; ++w) {
             const uint4 v = source[w];
 #pragma unroll
@@ -155,8 +155,8 @@ void matmul(const DeviceMatrix& matrix, const Activations& x, uint32_t n, float*
         fail(REPRISE_INTERNAL, "matmul: the input is not there in the form that %s needs", traits(matrix.type).name);
     }
     if (matrix.type == TensorType::F32) {
-        const F32MatmulArgs args = {x.f32,      reinterpret_cast<const float*>(matrix.data), out, bias, residual,
-                                    out_stride, n, matrix.rows, matrix.cols, layout.groups * 4};
+        const F32MatmulArgs args = {x.f32,      matrix.data, out, bias, residual,
+                                    out_stride, n, matrix.rows, matrix.cols, layout};
         const dim3 grid(blocks(n, f32_matmul::BLOCK), blocks(matrix.rows, f32_matmul::BLOCK));
         launch(f32_matmul::kernel, grid, f32_matmul::THREADS, 0, stream, args);
         return;
@@ -169,6 +169,7 @@ void matmul(const DeviceMatrix& matrix, const Activations& x, uint32_t n, float*
     args.out_stride = out_stride;
     args.n = n;
     args.pitch = pitch;
+    args.w_brick_bits = is_direct(matrix) ? HalfMatmulArgs::TILES : HalfMatmulArgs::ROW_MAJOR;
     const uint32_t strip = is_direct(matrix) ? matrix.rows : strip_rows(matrix);
     for (uint32_t first = 0; first < matrix.rows; first += strip) {
         args.rows = std::min(strip, matrix.rows - first);

@@ -8,6 +8,7 @@
 #include <cstdint>
 
 #include "cuda/launch.cuh"
+#include "cuda/quant_layout.cuh"
 #include "cuda/tensor_core.cuh"
 
 namespace reprise::cuda {
@@ -15,14 +16,19 @@ namespace reprise::cuda {
 struct HalfMatmulArgs {
     const __half* x;           // [n] rows of pitch values
     const float* x_scale;      // [n]
-    const __half* w;           // [rows] rows of pitch values
+    const __half* w;           // [rows] rows of pitch values, or tiles of as many
     const float* w_scale;      // one value in device memory, or null for 1
     float* out;                // [n] rows, out_stride apart
     const float* bias;         // [rows] or null
     const float* residual;     // as out, or null; may be out
     size_t out_stride;
     uint32_t n, rows, pitch;   // pitch: a multiple of 8, padding is zero in x and finite in w
+    uint32_t w_brick_bits;     // log2 of a row's values in a brick of w
     bool paired_stores;        // out and out_stride allow 8-byte stores
+
+    static constexpr uint32_t TILES = 8;       // quant_layout.cuh
+    static constexpr uint32_t ROW_MAJOR = 31;  // a brick is four whole rows
+    static_assert(1 << TILES == BRICK_UNITS * 8);
 };
 
 namespace half_matmul {
@@ -32,15 +38,19 @@ constexpr uint32_t BK = 64;  // 128 bytes: eight 16-byte chunks, swizzled by the
 /// Byte offset of chunk (16 bytes) of a row in a slice.
 __device__ __forceinline__ uint32_t chunk_offset(uint32_t row, uint32_t chunk) { return row * 128 + ((chunk ^ row) & 7) * 16; }
 
+/// brick_bits: as HalfMatmulArgs::w_brick_bits. A slice is of one brick of a row.
 template <uint32_t ROWS, uint32_t THREADS>
 __device__ __forceinline__ void copy_slice(uint32_t to, const __half* from, uint32_t first_row, uint32_t n_rows,
-                                           uint32_t pitch, uint32_t k) {
+                                           uint32_t pitch, uint32_t k, uint32_t brick_bits) {
     static_assert(ROWS * 8 % THREADS == 0);
+    const uint32_t brick = k >> brick_bits << brick_bits, brick_pitch = min(1u << brick_bits, pitch - brick);
+    const __half* slice = from + brick * TILE_ROWS + (k - brick);
 #pragma unroll
     for (uint32_t i = 0; i < ROWS * 8 / THREADS; ++i) {
         const uint32_t index = i * THREADS + threadIdx.x, row = index / 8, chunk = index % 8;
         const bool valid = first_row + row < n_rows && k + chunk * 8 < pitch;
-        const __half* source = from + (valid ? size_t{first_row + row} * pitch + k + chunk * 8 : 0);
+        const uint32_t of_matrix = first_row + row;
+        const __half* source = valid ? slice + size_t{of_matrix / TILE_ROWS * TILE_ROWS} * pitch + of_matrix % TILE_ROWS * brick_pitch + chunk * 8 : from;
         copy16(to + chunk_offset(row, chunk), source, valid);
     }
 }
@@ -67,8 +77,8 @@ struct Tile {
         const auto copy = [&](uint32_t slice) {
             if (slice < slices) {
                 const uint32_t stage = base + slice % STAGES * STAGE_BYTES;
-                copy_slice<BM, THREADS>(stage, args.x, first_token, args.n, args.pitch, slice * BK);
-                copy_slice<BN, THREADS>(stage + BM * 128, args.w, first_row, args.rows, args.pitch, slice * BK);
+                copy_slice<BM, THREADS>(stage, args.x, first_token, args.n, args.pitch, slice * BK, HalfMatmulArgs::ROW_MAJOR);
+                copy_slice<BN, THREADS>(stage + BM * 128, args.w, first_row, args.rows, args.pitch, slice * BK, args.w_brick_bits);
             }
             commit_copies();
         };

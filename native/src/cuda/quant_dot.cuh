@@ -271,7 +271,6 @@ struct FloatDot {
         }
         return out;
     }
-    /// Here a brick is a whole tile: n units to a row.
     template <class Source>
     __device__ static void load(uint4* raw, const uint8_t* brick, uint32_t n, uint32_t index) {
 #pragma unroll
@@ -308,12 +307,8 @@ struct Dot<TensorType::BF16> : FloatDot<TensorType::BF16> {};
 /// Unit number unit of a tile in global memory.
 template <TensorType T>
 __device__ __forceinline__ void load_unit(uint4* raw, const uint8_t* tile, const TileLayout& layout, uint32_t unit) {
-    if constexpr (is_quantized(T)) {
-        const GroupPlace place = place_of(layout, unit);
-        Dot<T>::template load<GlobalSource>(raw, tile + place.brick, place.n, place.index);
-    } else {
-        Dot<T>::template load<GlobalSource>(raw, tile, layout.groups, unit);
-    }
+    const UnitPlace place = place_of(layout, unit);
+    Dot<T>::template load<GlobalSource>(raw, tile + place.brick, place.n, place.index);
 }
 
 /// Sums v[0..3] over the warp. The lanes with lane % 8 == 0 get row (lane / 16) * 2 + lane / 8 % 2.

@@ -1,9 +1,13 @@
 // How weights lie in device memory.
 //
-// Rows are stored in tiles of TILE_ROWS, one tile after the other, so that any range of tiles is one contiguous piece.
-// Float types: the rows of a tile one after the other, each padded with zeros to 16 bytes; the whole is a row-major
-// matrix. Quantised types work in groups of 32 weights. A tile is a sequence of bricks of 32 groups (the last one of
-// what remains), each a contiguous piece of a multiple of 16 bytes; with n groups a brick is
+// Rows are stored in tiles of TILE_ROWS, one tile after the other, so that any range of tiles is one contiguous piece. A
+// tile is a sequence of bricks of 32 units of each of its rows (the last one of what remains), each a contiguous piece of
+// a multiple of 16 bytes. A unit is 16 bytes of a float type, the row's last padded with zeros, or a group of 32 weights
+// of a quantised one. With n units a brick is, of a float type,
+//
+//   values  [row][n]         16 bytes
+//
+// and of a quantised one
 //
 //   quants  [planes][row][n] 16 bytes    4 to 6 bits: byte i holds the low nibbles of weights i and i + 16, low one first;
 //                                        8 bits: plane 0 holds weights 0-15, plane 1 weights 16-31
@@ -29,11 +33,11 @@
 
 namespace reprise::cuda {
 
-constexpr uint32_t BRICK_GROUPS = 32;
+constexpr uint32_t BRICK_UNITS = 32;
 
 struct TileLayout {
     uint32_t groups;       // units of a row: groups of 32 weights (quantised) or 16-byte words (float types)
-    uint32_t brick_bytes;  // of a full brick; quantised types
+    uint32_t brick_bytes;  // of a full brick
     uint32_t bytes;        // of a whole tile; a multiple of 16
 };
 
@@ -76,25 +80,32 @@ __host__ __device__ constexpr TileLayout tile_layout(TensorType type, uint32_t c
     if (!is_quantized(type)) {
         const uint32_t per_word = type == TensorType::F32 ? 4 : 8;
         layout.groups = (cols + per_word - 1) / per_word;
+        layout.brick_bytes = TILE_ROWS * BRICK_UNITS * 16;
         layout.bytes = TILE_ROWS * layout.groups * 16;
         return layout;
     }
     layout.groups = cols / 32;
-    layout.brick_bytes = brick_layout(quant_shape(type), BRICK_GROUPS).bytes;
-    const uint32_t rest = layout.groups % BRICK_GROUPS;
-    layout.bytes = layout.groups / BRICK_GROUPS * layout.brick_bytes + (rest != 0 ? brick_layout(quant_shape(type), rest).bytes : 0);
+    layout.brick_bytes = brick_layout(quant_shape(type), BRICK_UNITS).bytes;
+    const uint32_t rest = layout.groups % BRICK_UNITS;
+    layout.bytes = layout.groups / BRICK_UNITS * layout.brick_bytes + (rest != 0 ? brick_layout(quant_shape(type), rest).bytes : 0);
     return layout;
 }
 
-/// Group number group of a tile: its brick, and where in it.
-struct GroupPlace {
+/// Unit number unit of a tile's rows: its brick, and where in it.
+struct UnitPlace {
     uint32_t brick;  // offset in bytes from the tile's start
-    uint32_t n;      // groups of that brick
-    uint32_t index;  // of the group among them
+    uint32_t n;      // units of that brick
+    uint32_t index;  // of the unit among them
 };
-__host__ __device__ constexpr GroupPlace place_of(const TileLayout& layout, uint32_t group) {
-    const uint32_t brick = group / BRICK_GROUPS, rest = layout.groups - brick * BRICK_GROUPS;
-    return {brick * layout.brick_bytes, rest < BRICK_GROUPS ? rest : BRICK_GROUPS, group % BRICK_GROUPS};
+__host__ __device__ constexpr UnitPlace place_of(const TileLayout& layout, uint32_t unit) {
+    const uint32_t brick = unit / BRICK_UNITS, rest = layout.groups - brick * BRICK_UNITS;
+    return {brick * layout.brick_bytes, rest < BRICK_UNITS ? rest : BRICK_UNITS, unit % BRICK_UNITS};
+}
+
+/// Of a float type: where 16-byte word number word of a row of a tile lies, in bytes from the tile's start.
+__host__ __device__ constexpr uint32_t float_word_offset(const TileLayout& layout, uint32_t row, uint32_t word) {
+    const UnitPlace place = place_of(layout, word);
+    return place.brick + (row * place.n + place.index) * 16;
 }
 
 __host__ __device__ constexpr uint32_t tile_count(uint32_t rows) { return (rows + TILE_ROWS - 1) / TILE_ROWS; }
@@ -116,7 +127,7 @@ template <TensorType T>
 __device__ __forceinline__ void store_group(uint8_t* tile, const TileLayout& layout, uint32_t row, uint32_t group,
                                             const QuantGroup& g) {
     constexpr QuantShape shape = quant_shape(T);
-    const GroupPlace place = place_of(layout, group);
+    const UnitPlace place = place_of(layout, group);
     const BrickLayout parts = brick_layout(shape, place.n);
     uint8_t* brick = tile + place.brick;
     const uint32_t slot = place.index * TILE_ROWS + row;
@@ -144,7 +155,7 @@ template <TensorType T>
 __device__ __forceinline__ QuantGroup load_group(const uint8_t* tile, const TileLayout& layout, uint32_t row,
                                                  uint32_t group) {
     constexpr QuantShape shape = quant_shape(T);
-    const GroupPlace place = place_of(layout, group);
+    const UnitPlace place = place_of(layout, group);
     const BrickLayout parts = brick_layout(shape, place.n);
     const uint8_t* brick = tile + place.brick;
     const uint32_t slot = place.index * TILE_ROWS + row;

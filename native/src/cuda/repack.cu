@@ -102,8 +102,8 @@ __global__ void repack_quantized(const uint8_t* __restrict__ blocks, size_t row_
                     max = fmaxf(max, fabsf(w[byte]));
                 }
                 if constexpr (TO_F32) {
-                    const size_t unit = size_t{row % TILE_ROWS} * layout.groups + group * 8 + half * 4 + word;
-                    reinterpret_cast<float4*>(tile)[unit] = make_float4(w[0], w[1], w[2], w[3]);
+                    const uint32_t offset = float_word_offset(layout, row % TILE_ROWS, group * 8 + half * 4 + word);
+                    *reinterpret_cast<float4*>(tile + offset) = make_float4(w[0], w[1], w[2], w[3]);
                 }
             }
         }
@@ -122,9 +122,11 @@ __device__ float float_value(const uint8_t* row, uint32_t i) {
 /// One thread per value of the padded matrix.
 template <TensorType T, bool TO_F32>
 __global__ void repack_float(const uint8_t* __restrict__ blocks, size_t row_bytes, uint32_t n_rows, uint32_t cols,
-                             uint8_t* __restrict__ tiles, uint32_t pitch, uint32_t* absmax) {
+                             uint8_t* __restrict__ tiles, TileLayout layout, uint32_t* absmax) {
     using Out = std::conditional_t<TO_F32 || T == TensorType::F32, float, uint16_t>;
+    constexpr uint32_t PER_WORD = 16 / sizeof(Out);
     const uint64_t i = uint64_t{blockIdx.x} * blockDim.x + threadIdx.x;
+    const uint32_t pitch = layout.groups * PER_WORD;
     const uint32_t row = static_cast<uint32_t>(i / pitch), col = static_cast<uint32_t>(i % pitch);
     float max = 0;
     if (row < tile_count(n_rows) * TILE_ROWS) {
@@ -138,7 +140,8 @@ __global__ void repack_float(const uint8_t* __restrict__ blocks, size_t row_byte
                 out = reinterpret_cast<const uint16_t*>(blocks + row * row_bytes)[col];
             }
         }
-        reinterpret_cast<Out*>(tiles)[i] = out;
+        uint8_t* word = tiles + size_t{row / TILE_ROWS} * layout.bytes + float_word_offset(layout, row % TILE_ROWS, col / PER_WORD);
+        reinterpret_cast<Out*>(word)[col % PER_WORD] = out;
     }
     merge_absmax(absmax, max);
 }
@@ -161,7 +164,7 @@ void launch_repack(const DeviceMatrix& m, uint8_t* tiles, const TileLayout& layo
         const uint32_t pitch = layout.groups * (to_f32 ? 4 : 8);
         const auto grid = static_cast<uint32_t>((rows * pitch + THREADS - 1) / THREADS);
         const auto kernel = to_f32 ? repack_float<T, true> : repack_float<T, false>;
-        kernel<<<grid, THREADS, 0, stream>>>(blocks, bytes, n_rows, m.cols, tiles, pitch, absmax);
+        kernel<<<grid, THREADS, 0, stream>>>(blocks, bytes, n_rows, m.cols, tiles, layout, absmax);
     }
     check(cudaGetLastError(), "repacking weights");
 }
