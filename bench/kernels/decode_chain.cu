@@ -130,7 +130,7 @@ void check_type(TensorType type, uint32_t rows, uint32_t cols, cudaStream_t stre
     const MatvecPart reference[] = {{&a, out1, bias, nullptr}};
     matvec(reference, {normed, int8, nullptr, nullptr}, stream);
     const MatvecPart fused[] = {{&a, out2, bias, nullptr}};
-    fused_project(fused, {x, norm, 1e-5f}, slots.next(), stream);
+    fused_project(fused, {x, norm, 1e-5f}, {}, slots.next(), stream);
     check(cudaStreamSynchronize(stream), "checking");
     const float e1 = compare(out1, out2, rows);
     const MatvecPart pair[] = {{&a, gate}, {&b, up}};
@@ -289,7 +289,7 @@ void time_model(const Shape& s, uint32_t context, double bandwidth, cudaStream_t
 
     const auto qkv = [&](const Layer& l) {
         const MatvecPart parts[] = {{&l.q, q}, {&l.k, k}, {&l.v, v}};
-        fused_project(parts, {x, l.norm1, 1e-5f}, slots.next(), stream);
+        fused_project(parts, {x, l.norm1, 1e-5f}, {}, slots.next(), stream);
     };
     const auto attention_bringing = [&](const Layer& l, const WeightsAhead& ahead) {
         __half* keys = cache + 2 * static_cast<size_t>(&l - layers.data()) * cache_values;
@@ -299,18 +299,19 @@ void time_model(const Shape& s, uint32_t context, double bandwidth, cudaStream_t
         attention_fused(args, rope, scratch, ahead, slots.next(), stream);
     };
     const auto attention = [&](const Layer& l) { attention_bringing(l, {}); };  // timed by itself
-    const auto output = [&](const Layer& l) {
+    const auto output_bringing = [&](const Layer& l, const WeightsAhead& ahead) {
         const MatvecPart parts[] = {{&l.o, x, nullptr, x}};
-        fused_project(parts, {att}, slots.next(), stream);
+        fused_project(parts, {att}, ahead, slots.next(), stream);
     };
+    const auto output = [&](const Layer& l) { output_bringing(l, {}); };
     const auto gated = [&](const Layer& l) { fused_gated_feed_forward(l.gate, l.up, {x, l.norm2, 1e-5f}, ff, slots.next(), stream); };
     const auto down = [&](const Layer& l) {
         const MatvecPart parts[] = {{&l.down, x, nullptr, x}};
-        fused_project(parts, {ff, nullptr, 0, is_quantized(s.main)}, slots.next(), stream);
+        fused_project(parts, {ff, nullptr, 0, is_quantized(s.main)}, {}, slots.next(), stream);
     };
     const auto logits_of = [&] {
         const MatvecPart parts[] = {{&head, logits}};
-        fused_project(parts, {x, layers[0].norm1, 1e-5f}, slots.next(), stream);
+        fused_project(parts, {x, layers[0].norm1, 1e-5f}, {}, slots.next(), stream);
     };
     const auto each = [&](auto step) {
         return microseconds(stream, 20, [&] {
@@ -321,7 +322,7 @@ void time_model(const Shape& s, uint32_t context, double bandwidth, cudaStream_t
         for (const Layer& l : layers) {
             qkv(l);
             attention_bringing(l, gated_feed_forward_ahead(l.gate, l.up, l.o));
-            output(l);
+            output_bringing(l, project_ahead(l.down));
             gated(l);
             down(l);
         }

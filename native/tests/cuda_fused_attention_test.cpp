@@ -200,7 +200,7 @@ TEST_P(CudaFusedAttention, WaitsForTheProductBeforeIt) {
         const MatvecPart part = {&w.matrix, step.qkv.device_qkv.get()};
         const FusedInput input = {x.get()};
         check(cudaDeviceSynchronize(), "uploading");
-        fused_project({&part, 1}, input, Slot::LARGE, stream);
+        fused_project({&part, 1}, input, {}, Slot::LARGE, stream);
         stream.synchronize("multiplying");
         step.launch(Slot::SMALL, stream);
         const std::vector<float> expected = step.out.download();
@@ -208,7 +208,7 @@ TEST_P(CudaFusedAttention, WaitsForTheProductBeforeIt) {
             check(cudaMemset(step.qkv.device_qkv.get(), 0xff, step.qkv.device_qkv.size() * sizeof(float)), "poisoning q, k and v");
             check(cudaMemset(step.out.get(), 0xff, step.out.size() * sizeof(float)), "poisoning the output");
             check(cudaDeviceSynchronize(), "poisoning");
-            fused_project({&part, 1}, input, Slot::LARGE, stream);
+            fused_project({&part, 1}, input, {}, Slot::LARGE, stream);
             step.launch(Slot::SMALL, stream);
             ASSERT_EQ(expected, step.out.download()) << "launch " << repeat;
         }

@@ -149,9 +149,9 @@ void check_product(const TestMatrix& w, const Input& input, Slot slot, Random& r
             SCOPED_TRACE(testing::Message() << (biased ? "bias" : "no bias") << (added ? ", residual" : ""));
             const Output out(rows), again(rows), in_place(residual);
             MatvecPart part = {&w.matrix, out.get(), biased ? device_bias.get() : nullptr, added ? device_residual.get() : nullptr};
-            fused_project({&part, 1}, input.fused, slot, nullptr);
+            fused_project({&part, 1}, input.fused, {}, slot, nullptr);
             part.out = again.get();
-            fused_project({&part, 1}, input.fused, slot, nullptr);
+            fused_project({&part, 1}, input.fused, {}, slot, nullptr);
             const std::vector<float> values = out.download();
             EXPECT_EQ(values, again.download()) << "a second launch";
             const Reference expected = reference(w, input.values, biased ? bias.data() : nullptr, added ? residual.data() : nullptr);
@@ -160,7 +160,7 @@ void check_product(const TestMatrix& w, const Input& input, Slot slot, Random& r
             if (!added) continue;
             part.out = in_place.get();
             part.residual = in_place.get();
-            fused_project({&part, 1}, input.fused, slot, nullptr);
+            fused_project({&part, 1}, input.fused, {}, slot, nullptr);
             EXPECT_EQ(values, in_place.download()) << "in place";
         }
     }
@@ -235,7 +235,7 @@ TEST_P(CudaFusedParts, ShareAKernel) {
                                                 {&k.matrix, out.get() + q_rows, device_bias.get()},
                                                 {&v.matrix, out.get() + q_rows + k_rows, nullptr, device_residual.get()}};
                     ASSERT_EQ(n, fused_together({parts, n}));
-                    fused_project({parts, n}, input.fused, slot, nullptr);
+                    fused_project({parts, n}, input.fused, {}, slot, nullptr);
                     const std::vector<float> values = out.download();
                     const double bound = matvec_bound(q_type) + 4e-7;
                     EXPECT_LT(relative_error(values.data(), reference(q, input.values)), bound);
@@ -289,16 +289,19 @@ TEST(CudaTileShares, CoverEveryTileOnce) {
 }
 
 TEST(CudaWeightsAhead, LieWithinAShare) {
-    for (const uint32_t share : {0u, 48u, 1'000u, 60'000u, 250'000u, 40'000'000u}) {
-        for (const size_t between : {size_t{0}, size_t{10'000}, size_t{73'000}, size_t{2'000'000}}) {
-            WeightsAhead ahead;
-            choose_pieces(ahead, share, between);
-            EXPECT_EQ(0u, ahead.piece_bytes % 16);
-            EXPECT_EQ(0u, ahead.stride % 16);
-            EXPECT_LE(ahead.piece_bytes, ahead.stride) << "pieces overlap";
-            EXPECT_LE(ahead.stride * WeightsAhead::PIECES, share);
-            // Nothing where little is to be gained: of small matrices, and where what is between takes long.
-            EXPECT_EQ(share > 1'000 && between < 2'000'000, ahead.piece_bytes > 0) << share << ", " << between;
+    for (const uint32_t share : {0u, 48u, 3'000u, 60'000u, 250'000u, 40'000'000u}) {
+        for (const uint32_t bytes : {0u, 100u, 20'000u, 32'768u}) {
+            for (const uint32_t span : {65'536u, 131'072u}) {
+                SCOPED_TRACE(testing::Message() << bytes << " of " << share << " over " << span);
+                WeightsAhead ahead;
+                ahead.spread(share, bytes, span);
+                EXPECT_EQ(0u, ahead.piece_bytes % 16);
+                EXPECT_EQ(0u, ahead.stride % 16);
+                EXPECT_LE(ahead.piece_bytes, ahead.stride) << "pieces overlap";
+                EXPECT_LE(ahead.stride * WeightsAhead::PIECES, std::min(share, span));
+                EXPECT_LE(ahead.piece_bytes * WeightsAhead::PIECES, bytes);
+                EXPECT_EQ(share >= 3'000 && bytes >= 20'000, ahead.piece_bytes > 0);
+            }
         }
     }
 }
@@ -388,7 +391,7 @@ TEST_P(CudaFusedProject, WaitsForItsPredecessor) {
             fused_gated_feed_forward(gate.matrix, up.matrix, {x.get(), input.fused.norm, EPS}, activations.get(), slots.next(), stream);
             if (one_by_one) stream.synchronize("testing");
             const MatvecPart part = {&down.matrix, x.get(), nullptr, x.get()};
-            fused_project({&part, 1}, {activations.get(), nullptr, 0, writes_bf16(gate.matrix)}, slots.next(), stream);
+            fused_project({&part, 1}, {activations.get(), nullptr, 0, writes_bf16(gate.matrix)}, {}, slots.next(), stream);
             if (one_by_one) stream.synchronize("testing");
         }
         return x.download();

@@ -6,6 +6,7 @@
 #include "cuda/launch.cuh"
 #include "cuda/quant_input.cuh"
 #include "cuda/rope_head.cuh"
+#include "cuda/weights_ahead.cuh"
 
 namespace reprise::cuda {
 
@@ -26,17 +27,6 @@ struct DecodeArgs {
     RopeKvArgs rope;    // without caches where q is turned already and the cache complete
     WeightsAhead ahead;
 };
-
-/// By all threads: few bytes are read while q, k and v are computed.
-__device__ __forceinline__ void bring_weights(const WeightsAhead& ahead) {
-    if (ahead.piece_bytes == 0 || threadIdx.x % 32 != 0 || blockIdx.x >= ahead.blocks) return;
-    const size_t first_tile = ahead.shares.first(blockIdx.x);
-#pragma unroll 1
-    for (uint32_t piece = threadIdx.x / 32; piece < WeightsAhead::PIECES; piece += blockDim.x / 32) {
-#pragma unroll
-        for (uint32_t m = 0; m < 2; ++m) bring_into_l2(ahead.data[m] + first_tile * ahead.tile_bytes[m] + piece * ahead.stride, ahead.piece_bytes);
-    }
-}
 
 /// The way in: the block's q heads, turned, to shared memory; and the new key and value to the cache, by the block whose
 /// keys they end. Whatever memory it needs it asks for at once: a round trip takes a microsecond and more while the next
@@ -197,7 +187,7 @@ __global__ void __launch_bounds__(Warp::WARPS * 32, DIM <= 128 ? 2 : 1) attentio
         state.begin(begin + warp * TILE_KEYS, BLOCK_KEYS, end);
         intake.compute_angles(position);
     }
-    bring_weights(decode.ahead);
+    bring_weights(decode.ahead, warp, WARPS, threadIdx.x % 32);
     if (decode.early) wait_for_predecessor();
     times.pass(Point::RELEASED);
     if (!has_part) return;

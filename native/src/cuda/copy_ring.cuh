@@ -10,13 +10,6 @@
 
 namespace reprise::cuda {
 
-/// Asks for bytes (a multiple of 16, as source is) to be in the L2; nothing before Hopper. By one lane.
-__device__ __forceinline__ void bring_into_l2(const uint8_t* source, uint32_t bytes) {
-#if __CUDA_ARCH__ >= 900
-    asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(source), "r"(bytes) : "memory");
-#endif
-}
-
 class CopyRing {
   public:
     /// A copy between equal offsets in a line of 128 bytes moves whole lines, any other is slower by a fifth. So a piece

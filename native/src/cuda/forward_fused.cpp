@@ -30,6 +30,14 @@ WeightsAhead ahead_of_attention(const DeviceWeights& weights, const std::vector<
     return gated_feed_forward_ahead(*weights.matrix(gated->gate), *weights.matrix(gated->up), *weights.matrix(output->weight));
 }
 
+/// What the output projection, step number i, can bring: the down projection's weights, where that follows on the gated
+/// feed-forward.
+WeightsAhead ahead_of_output(const DeviceWeights& weights, const std::vector<Step>& steps, size_t i) {
+    if (i + 2 >= steps.size() || !std::holds_alternative<GatedFeedForwardStep>(steps[i + 1])) return {};
+    const auto* down = std::get_if<ProjectResidualStep>(&steps[i + 2]);
+    return down == nullptr ? WeightsAhead{} : project_ahead(*weights.matrix(down->weight));
+}
+
 }  // namespace
 
 uint32_t Forward::fused_launches() const {
@@ -81,7 +89,7 @@ void Forward::decode_fused(cudaStream_t stream) const {
                                                        {weights_.matrix(s.v), out + h_.q_dim() + h_.kv_dim(), weights_.vector(s.v_bias)}};
                            for (std::span<const MatvecPart> rest(parts); !rest.empty();) {
                                const size_t n = fused_together(rest);
-                               fused_project(rest.first(n), {b.x, weights_.vector(s.norm), h_.rms_eps}, slots.next(), stream);
+                               fused_project(rest.first(n), {b.x, weights_.vector(s.norm), h_.rms_eps}, {}, slots.next(), stream);
                                rest = rest.subspan(n);
                            }
                            qkv = &s;
@@ -98,11 +106,11 @@ void Forward::decode_fused(cudaStream_t stream) const {
                            const MatvecPart part = {weights_.matrix(s.weight), b.x, weights_.vector(s.bias), b.x};
                            FusedInput input = {b.attention};
                            if (s.input == ProjectInput::FEED_FORWARD) input = {b.gate_up, nullptr, 0, feed_forward_is_bf16};
-                           fused_project({&part, 1}, input, slots.next(), stream);
+                           fused_project({&part, 1}, input, ahead_of_output(weights_, plan_.steps, i), slots.next(), stream);
                        },
                        [&](const OutputHeadStep& s) {
                            const MatvecPart part = {weights_.matrix(s.weight), b.sampler.logits};
-                           fused_project({&part, 1}, {b.x, weights_.vector(s.norm), h_.rms_eps}, slots.next(), stream);
+                           fused_project({&part, 1}, {b.x, weights_.vector(s.norm), h_.rms_eps}, {}, slots.next(), stream);
                        },
                    },
                    plan_.steps[i]);

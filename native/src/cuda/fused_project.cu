@@ -4,6 +4,7 @@
 //
 //   fetch the first pieces of weights        before the predecessor has finished: weights never change; where parts are
 //                                            paired, even warps have the one and odd warps the other
+//   bring weights of a kernel to come        where there are some
 //   wait for the predecessor
 //   quantise the input into shared memory    every block for itself; the norm's factor is applied in the epilogue, so
 //                                            that one barrier serves the sum of squares and the values
@@ -16,7 +17,7 @@
 #include "cuda/fused_project.h"
 #include "cuda/launch.cuh"
 #include "cuda/quant_dot.cuh"
-#include "cuda/tile_shares.h"
+#include "cuda/weights_ahead.cuh"
 
 namespace reprise::cuda {
 
@@ -50,6 +51,7 @@ struct FusedArgs {
     uint32_t pieces_per_tile, reciprocal;  // 65536 / pieces_per_tile, rounded up
     uint32_t step_tiles, step_pieces;      // from a warp's piece to its next
     FusedInput input;
+    WeightsAhead ahead;
     uint32_t n_stages, stage_bytes;
     uint32_t n_pieces;     // of a block, at most; of each part where they are paired
     uint32_t input_bytes;  // of shared memory
@@ -138,6 +140,7 @@ __global__ void __launch_bounds__(MAX_THREADS, 2) fused_kernel(const __grid_cons
     };
 #pragma unroll 1
     for (uint32_t i = 0; i < args.n_stages && fetching.tile < end_tile; ++i) fetch_next();
+    bring_weights(args.ahead, warp, blockDim.x / 32, lane);
     EarlyNorms early;
     early.load(args.input, args.cols);
 
@@ -379,12 +382,13 @@ Geometry geometry_of(const KernelEntry& entry, const DeviceTraits& traits, Slot 
     return {grid.blocks, warps, std::max(needed(args.n_stages), size.least)};
 }
 
-void launch_fused(std::span<const MatvecPart> parts, Epilogue epilogue, const FusedInput& input, Slot slot, cudaStream_t stream) {
+void launch_fused(std::span<const MatvecPart> parts, Epilogue epilogue, const FusedInput& input, const WeightsAhead& ahead, Slot slot, cudaStream_t stream) {
     const KernelEntry* entry = find_entry(parts, epilogue);
     if (entry == nullptr || parts.size() > MAX_PARTS || parts[0].matrix->cols % 32 != 0)
         fail(REPRISE_INTERNAL, "a fused product of matrices that do not go together");
     FusedArgs args = args_of(*entry, parts);
     args.input = input;
+    args.ahead = ahead;
     const Geometry geometry = geometry_of(*entry, device_traits(), slot, args);
     launch(entry->kernel, geometry.grid, geometry.warps * 32, geometry.shared_bytes, stream, args);
 }
@@ -399,7 +403,49 @@ bool fits(std::span<const MatvecPart> parts, Epilogue epilogue) {
            geometry_of(entry, traits, Slot::SMALL, args).shared_bytes + STATIC_BYTES <= traits.shared_per_block;
 }
 
+/// The weights of a product to come, of which nothing is brought yet; share: gets the bytes of a matrix that each of its
+/// blocks reads at least.
+WeightsAhead weights_of(std::span<const MatvecPart> parts, Epilogue epilogue, uint32_t& share) {
+    const KernelEntry* entry = find_entry(parts, epilogue);
+    if (entry == nullptr) fail(REPRISE_INTERNAL, "a fused product of matrices that do not go together");
+    const FusedArgs args = args_of(*entry, parts);
+    const Grid grid = grid_of(epilogue, args, device_traits());
+    WeightsAhead ahead;
+    ahead.shares = grid.shares;
+    ahead.blocks = grid.blocks;
+    share = ~0u;
+    for (size_t i = 0; i < parts.size(); ++i) {
+        ahead.data[i] = parts[i].matrix->data;
+        ahead.tile_bytes[i] = args.layouts[args.parts[i].second_type].bytes;
+        share = std::min(share, (grid.shares.most - 1) * ahead.tile_bytes[i]);
+    }
+    return ahead;
+}
+
 }  // namespace
+
+// How much is brought ahead is what was fastest on an H100.
+
+WeightsAhead gated_feed_forward_ahead(const DeviceMatrix& gate, const DeviceMatrix& up, const DeviceMatrix& between) {
+    // The less the longer what is between takes, since the rings are filled meanwhile.
+    constexpr uint32_t MOST = 32 * 1024, BETWEEN = 96 * 1024, SPAN = 64 * 1024;
+    const MatvecPart parts[] = {{&gate, nullptr}, {&up, nullptr}};
+    uint32_t share;
+    WeightsAhead ahead = weights_of(parts, Epilogue::SWIGLU, share);
+    const size_t of_block = between.n_bytes / ahead.blocks;
+    if (of_block < BETWEEN) ahead.spread(share, std::min({share / 2, MOST, BETWEEN - static_cast<uint32_t>(of_block)}), SPAN);
+    return ahead;
+}
+
+WeightsAhead project_ahead(const DeviceMatrix& matrix) {
+    // A share that its block's ring holds needs nothing.
+    constexpr uint32_t MOST = 16 * 1024, RING = 48 * 1024, SPAN = 128 * 1024;
+    const MatvecPart parts[] = {{&matrix, nullptr}};
+    uint32_t share;
+    WeightsAhead ahead = weights_of(parts, Epilogue::STORE, share);
+    if (share > RING) ahead.spread(share, MOST, SPAN);
+    return ahead;
+}
 
 size_t fused_together(std::span<const MatvecPart> parts) {
     if (parts[0].matrix->cols % 32 != 0) return 0;
@@ -421,26 +467,14 @@ bool gated_fits_device(const DeviceMatrix& gate, const DeviceMatrix& up) {
     return fits(parts, Epilogue::SWIGLU);
 }
 
-void fused_project(std::span<const MatvecPart> parts, const FusedInput& input, Slot slot, cudaStream_t stream) {
-    launch_fused(parts, Epilogue::STORE, input, slot, stream);
+void fused_project(std::span<const MatvecPart> parts, const FusedInput& input, const WeightsAhead& ahead, Slot slot, cudaStream_t stream) {
+    launch_fused(parts, Epilogue::STORE, input, ahead, slot, stream);
 }
 
 void fused_gated_feed_forward(const DeviceMatrix& gate, const DeviceMatrix& up, const FusedInput& input, void* out, Slot slot,
                               cudaStream_t stream) {
     const MatvecPart parts[2] = {{&gate, static_cast<float*>(out)}, {&up, static_cast<float*>(out)}};
-    launch_fused(parts, Epilogue::SWIGLU, input, slot, stream);
-}
-
-WeightsAhead gated_feed_forward_ahead(const DeviceMatrix& gate, const DeviceMatrix& up, const DeviceMatrix& between) {
-    const MatvecPart parts[] = {{&gate, nullptr}, {&up, nullptr}};
-    const KernelEntry* entry = find_entry(parts, Epilogue::SWIGLU);
-    if (entry == nullptr) fail(REPRISE_INTERNAL, "a gated feed-forward of matrices that do not go together");
-    const DeviceTraits traits = device_traits();
-    const Grid grid = grid_of(Epilogue::SWIGLU, args_of(*entry, parts), traits);
-    WeightsAhead ahead = {{gate.data, up.data}, {tile_layout(gate.type, gate.cols).bytes, tile_layout(up.type, up.cols).bytes}, grid.shares, grid.blocks};
-    const uint32_t share = (grid.shares.most - 1) * std::min(ahead.tile_bytes[0], ahead.tile_bytes[1]);
-    choose_pieces(ahead, share, between.n_bytes / static_cast<size_t>(traits.n_sms));
-    return ahead;
+    launch_fused(parts, Epilogue::SWIGLU, input, {}, slot, stream);
 }
 
 bool writes_bf16(const DeviceMatrix& gate) { return is_quantized(gate.type); }

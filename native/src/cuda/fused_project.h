@@ -31,17 +31,20 @@ bool can_fuse_gated(const DeviceMatrix& gate, const DeviceMatrix& up);
 bool fits_device(std::span<const MatvecPart> parts);
 bool gated_fits_device(const DeviceMatrix& gate, const DeviceMatrix& up);
 
-/// out = W input (+ bias) (+ residual) for as many matrices as fused_together() says at most. residual may be out.
-void fused_project(std::span<const MatvecPart> parts, const FusedInput& input, Slot slot, cudaStream_t stream);
+/// out = W input (+ bias) (+ residual) for as many matrices as fused_together() says at most. residual may be out. ahead:
+/// what it brings into the L2 besides.
+void fused_project(std::span<const MatvecPart> parts, const FusedInput& input, const WeightsAhead& ahead, Slot slot, cudaStream_t stream);
 
 /// out = silu(gate input) * (up input), [gate.rows]: bfloat16 for quantised types, whose readers quantise it to 8 bits
 /// anyway, else float32. bfloat16 rather than float16 because it holds any finite float32.
 void fused_gated_feed_forward(const DeviceMatrix& gate, const DeviceMatrix& up, const FusedInput& input, void* out,
                               Slot slot, cudaStream_t stream);
 
-/// The weights of a fused_gated_feed_forward() that begins when the product with between has begun: what a kernel before
-/// that, which has few bytes to read itself, brings into the L2.
+/// The weights of a fused_gated_feed_forward() that begins when the product with between has begun: what the kernel before
+/// that product brings into the L2.
 WeightsAhead gated_feed_forward_ahead(const DeviceMatrix& gate, const DeviceMatrix& up, const DeviceMatrix& between);
+/// The weights of a fused_project() of one matrix: what the kernel before its predecessor brings into the L2.
+WeightsAhead project_ahead(const DeviceMatrix& matrix);
 
 /// Whether fused_gated_feed_forward() writes bfloat16.
 bool writes_bf16(const DeviceMatrix& gate);
