@@ -13,6 +13,7 @@ namespace reprise::cuda {
 namespace {
 
 constexpr uint32_t MAX_SPLITS = 64;
+constexpr size_t MOST_CACHE_BYTES = 256 * 1024;  // of a block, for which it brings weights ahead
 
 constexpr uint32_t ceil_div(uint32_t a, uint32_t b) { return (a + b - 1) / b; }
 uint32_t head_groups(uint32_t n_heads, uint32_t n_kv_heads) { return ceil_div(n_heads / n_kv_heads, HEADS); }
@@ -187,7 +188,9 @@ __global__ void __launch_bounds__(Warp::WARPS * 32, DIM <= 128 ? 2 : 1) attentio
         state.begin(begin + warp * TILE_KEYS, BLOCK_KEYS, end);
         intake.compute_angles(position);
     }
-    bring_weights(decode.ahead, warp, WARPS, threadIdx.x % 32);
+    // Not behind a long context, whose keys and values push out of the L2 what was brought.
+    const size_t cache_bytes = 2 * size_t{seq_len} * kv_row_bytes<typename Warp::Element>(args.head_dim);
+    if (cache_bytes <= n_parts * MOST_CACHE_BYTES) bring_weights(decode.ahead, warp, WARPS, threadIdx.x % 32);
     if (decode.early) wait_for_predecessor();
     times.pass(Point::RELEASED);
     if (!has_part) return;

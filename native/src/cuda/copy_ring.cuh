@@ -6,6 +6,7 @@
 
 #include <cstdint>
 
+#include "cuda/bulk_copy.cuh"
 #include "cuda/shared_address.cuh"
 
 namespace reprise::cuda {
@@ -20,12 +21,7 @@ class CopyRing {
     /// data: n_stages (at most 8) * stage_bytes bytes of shared memory, 16-byte aligned; barriers: n_stages. By all lanes of the warp.
     __device__ CopyRing(uint8_t* data, uint64_t* barriers, uint32_t n_stages, uint32_t stage_bytes, uint32_t lane)
         : data_(data), data_address_(opaque(shared_address(data))), barriers_(opaque(shared_address(barriers))), n_stages_(n_stages), stage_bytes_(stage_bytes), lane_(lane) {
-        if (lane < n_stages) {
-            asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(barriers_ + lane * 8), "r"(ARRIVALS));
-#if __CUDA_ARCH__ >= 900
-            asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
-#endif
-        }
+        if (lane < n_stages) init_barrier(barriers_ + lane * 8, ARRIVALS);
         __syncwarp();
     }
 
@@ -37,12 +33,7 @@ class CopyRing {
         const uint32_t stage = data_address_ + fetch_stage_ * stage_bytes_ + shift;
         const uint32_t barrier = barriers_ + fetch_stage_ * 8;
 #if __CUDA_ARCH__ >= 900
-        if (lane_ == 0) {
-            asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(barrier), "r"(bytes) : "memory");
-            asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(stage), "l"(source),
-                         "r"(bytes), "r"(barrier)
-                         : "memory");
-        }
+        if (lane_ == 0) bulk_copy(stage, source, bytes, barrier);
 #else
         for (uint32_t i = lane_ * 16; i < bytes; i += 32 * 16) {
             asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(stage + i), "l"(source + i) : "memory");
@@ -57,22 +48,7 @@ class CopyRing {
 
     /// Waits for the oldest piece not yet taken.
     __device__ uint8_t* take() {
-        const uint32_t barrier = barriers_ + take_stage_ * 8;
-        asm volatile(
-            "{\n"
-            ".reg .pred done;\n"
-            "WAIT:\n"
-#if __CUDA_ARCH__ >= 900
-            "mbarrier.try_wait.parity.shared::cta.b64 done, [%0], %1;\n"
-#else
-            "mbarrier.test_wait.parity.shared.b64 done, [%0], %1;\n"
-#endif
-            "@done bra DONE;\n"
-            "bra WAIT;\n"
-            "DONE:\n"
-            "}" ::"r"(barrier),
-            "r"(take_parity_)
-            : "memory");
+        wait_at_barrier(barriers_ + take_stage_ * 8, take_parity_);
         uint8_t* stage = data_ + take_stage_ * stage_bytes_ + (places_ & 7) * 16;
         places_ >>= 4;
         --n_fetched_;

@@ -4,9 +4,11 @@
 
 #include <cuda_bf16.h>
 
+#include "cuda/bulk_copy.cuh"
 #include "cuda/fused_project.h"
 #include "cuda/quant_input.cuh"
 #include "cuda/quant_layout.cuh"
+#include "cuda/shared_address.cuh"
 
 namespace reprise::cuda {
 
@@ -81,6 +83,33 @@ struct EarlyNorms {
             weights[u][1] = weights[u + 1][1];
         }
     }
+};
+
+/// The input as it is, float32 for weights of a float type, by one copy: 9000 columns come 0.7 us earlier than through
+/// registers. From Hopper on.
+class InputCopy {
+  public:
+#if __CUDA_ARCH__ >= 900
+    static constexpr bool EXISTS = true;
+#else
+    static constexpr bool EXISTS = false;
+#endif
+    /// barrier: in shared memory.
+    __device__ __forceinline__ explicit InputCopy(uint64_t* barrier) : barrier_(shared_address(barrier)) {}
+    /// These by all threads.
+    __device__ __forceinline__ void prepare() const {
+        if (threadIdx.x == 0) init_barrier(barrier_, 1);
+        __syncthreads();
+    }
+    __device__ __forceinline__ void begin(const FusedInput& input, uint32_t cols, uint8_t* out) const {
+#if __CUDA_ARCH__ >= 900
+        if (threadIdx.x == 0) bulk_copy(shared_address(out), input.x, cols * 4, barrier_);
+#endif
+    }
+    __device__ __forceinline__ void wait() const { wait_at_barrier(barrier_, 0); }
+
+  private:
+    uint32_t barrier_;
 };
 
 /// Writes the input into shared memory in the form the types want, without the norm's factor. Returns this thread's part

@@ -6,8 +6,9 @@
 //                                            paired, even warps have the one and odd warps the other
 //   bring weights of a kernel to come        where there are some
 //   wait for the predecessor
-//   quantise the input into shared memory    every block for itself; the norm's factor is applied in the epilogue, so
-//                                            that one barrier serves the sum of squares and the values
+//   bring the input into shared memory       every block for itself, in 8 bits for quantised weights; the norm's factor is
+//                                            applied in the epilogue, so that one barrier serves the sum of squares and
+//                                            the values
 //   pieces: dot products, refill the ring    a piece's four partial sums go to shared memory
 //   add the partial sums in order, epilogue
 #include <algorithm>
@@ -92,10 +93,11 @@ struct Cursor {
 /// A and B: the types of the parts (B is A where all are of one type).
 template <TensorType A, TensorType B, Epilogue E>
 __global__ void __launch_bounds__(MAX_THREADS, 2) fused_kernel(const __grid_constant__ FusedArgs args) {
-    constexpr bool QUANTIZED = is_quantized(A), PAIRED = E == Epilogue::SWIGLU;
+    constexpr bool QUANTIZED = is_quantized(A), PAIRED = E == Epilogue::SWIGLU, CAN_COPY_INPUT = !QUANTIZED && InputCopy::EXISTS;
     extern __shared__ __align__(128) uint8_t shared[];
     __shared__ uint64_t barriers[MAX_WARPS][MAX_STAGES];
     __shared__ alignas(16) float squares_of_warp[MAX_WARPS];
+    __shared__ uint64_t input_barrier;
     Timeline times(args.parts[0].tiles);
     uint8_t* const input = shared;
     float* const partial = reinterpret_cast<float*>(shared + args.input_bytes);  // [parts where paired][n_pieces][TILE_ROWS]
@@ -144,8 +146,13 @@ __global__ void __launch_bounds__(MAX_THREADS, 2) fused_kernel(const __grid_cons
     EarlyNorms early;
     early.load(args.input, args.cols);
 
+    const bool copies_input = CAN_COPY_INPUT && args.input.norm == nullptr;
+    const InputCopy input_copy(&input_barrier);
+    if (copies_input) input_copy.prepare();
+
     times.pass(Point::FETCHING);
     wait_for_predecessor();
+    if (copies_input) input_copy.begin(args.input, args.cols, input);
     times.pass(Point::RELEASED);
     // The epilogue's first row of this thread, read now so that nobody waits for it then.
     const uint32_t n_rows = n_tiles * TILE_ROWS;
@@ -171,7 +178,12 @@ __global__ void __launch_bounds__(MAX_THREADS, 2) fused_kernel(const __grid_cons
         return sum;
     };
     const float first_addend = addend(threadIdx.x);
-    float squares = take_input<QUANTIZED>(args.input, early, args.cols, input);
+    float squares = 0;
+    if (copies_input) {
+        input_copy.wait();
+    } else {
+        squares = take_input<QUANTIZED>(args.input, early, args.cols, input);
+    }
     if (args.input.norm != nullptr) {
 #pragma unroll
         for (int offset = 16; offset > 0; offset /= 2) squares += __shfl_xor_sync(~0u, squares, offset);
