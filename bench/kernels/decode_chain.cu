@@ -97,12 +97,13 @@ __global__ void widen(const __nv_bfloat16* x, float* out, uint32_t n) {
 struct Shape {
     const char* name;
     uint32_t layers, embd, q, kv, head_dim, ff, vocab;
+    bool biased;  // q, k and v
     TensorType main, v, down_a, down_b, head;  // down_b on every second layer
 };
 
 struct Layer {
     DeviceMatrix q, k, v, o, gate, up, down;
-    float *norm1, *norm2;
+    float *norm1, *norm2, *bias;
 };
 
 /// Largest difference over the largest value.
@@ -265,6 +266,7 @@ void time_model(const Shape& s, uint32_t context, double bandwidth, cudaStream_t
         l.down = random_matrix(i % 2 ? s.down_b : s.down_a, s.embd, s.ff);
         l.norm1 = floats(s.embd, i, 0.1f, 1);
         l.norm2 = floats(s.embd, i + 99, 0.1f, 1);
+        l.bias = s.biased ? floats(s.q + 2 * s.kv, i + 199, 0.1f) : nullptr;
     }
     const DeviceMatrix head = random_matrix(s.head, s.vocab, s.embd);
     float *x = floats(s.embd, 3, 1), *q = floats(s.q + 2 * s.kv, 1, 0), *k = q + s.q, *v = k + s.kv, *att = floats(s.q, 1, 0);
@@ -288,7 +290,8 @@ void time_model(const Shape& s, uint32_t context, double bandwidth, cudaStream_t
     check(cudaDeviceSynchronize(), "filling");
 
     const auto qkv = [&](const Layer& l) {
-        const MatvecPart parts[] = {{&l.q, q}, {&l.k, k}, {&l.v, v}};
+        const auto bias = [&](uint32_t first) { return s.biased ? l.bias + first : nullptr; };
+        const MatvecPart parts[] = {{&l.q, q, bias(0)}, {&l.k, k, bias(s.q)}, {&l.v, v, bias(s.q + s.kv)}};
         fused_project(parts, {x, l.norm1, 1e-5f}, {}, slots.next(), stream);
     };
     const auto attention_bringing = [&](const Layer& l, const WeightsAhead& ahead) {
@@ -383,12 +386,12 @@ int main(int argc, char** argv) {
     if (argc > 1 && std::strcmp(argv[1], "check") == 0) return 0;
     const double bandwidth = measure_read_bandwidth(0);
     const Shape shapes[] = {
-        {"1.5B Q4_K_M", 28, 1536, 1536, 256, 128, 8960, 151936, T::Q4_K, T::Q6_K, T::Q6_K, T::Q4_K, T::Q6_K},
-        {"1B Q4_K_M", 16, 2048, 2048, 512, 64, 8192, 128256, T::Q4_K, T::Q6_K, T::Q6_K, T::Q4_K, T::Q6_K},
-        {"0.5B Q8_0", 24, 896, 896, 128, 64, 4864, 151936, T::Q8_0, T::Q8_0, T::Q8_0, T::Q8_0, T::Q8_0},
-        {"1.5B Q8_0", 28, 1536, 1536, 256, 128, 8960, 151936, T::Q8_0, T::Q8_0, T::Q8_0, T::Q8_0, T::Q8_0},
-        {"1.5B F16", 28, 1536, 1536, 256, 128, 8960, 151936, T::F16, T::F16, T::F16, T::F16, T::F16},
-        {"8B Q4_K_M", 32, 4096, 4096, 1024, 128, 14336, 128256, T::Q4_K, T::Q6_K, T::Q6_K, T::Q4_K, T::Q6_K},
+        {"1.5B Q4_K_M", 28, 1536, 1536, 256, 128, 8960, 151936, true, T::Q4_K, T::Q6_K, T::Q6_K, T::Q4_K, T::Q6_K},
+        {"1B Q4_K_M", 16, 2048, 2048, 512, 64, 8192, 128256, false, T::Q4_K, T::Q6_K, T::Q6_K, T::Q4_K, T::Q6_K},
+        {"0.5B Q8_0", 24, 896, 896, 128, 64, 4864, 151936, true, T::Q8_0, T::Q8_0, T::Q8_0, T::Q8_0, T::Q8_0},
+        {"1.5B Q8_0", 28, 1536, 1536, 256, 128, 8960, 151936, true, T::Q8_0, T::Q8_0, T::Q8_0, T::Q8_0, T::Q8_0},
+        {"1.5B F16", 28, 1536, 1536, 256, 128, 8960, 151936, true, T::F16, T::F16, T::F16, T::F16, T::F16},
+        {"8B Q4_K_M", 32, 4096, 4096, 1024, 128, 14336, 128256, false, T::Q4_K, T::Q6_K, T::Q6_K, T::Q4_K, T::Q6_K},
     };
     for (const Shape& s : shapes) {
         if (argc > 1 && std::strstr(s.name, argv[1]) == nullptr) continue;

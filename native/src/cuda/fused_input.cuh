@@ -101,12 +101,12 @@ class InputCopy {
         if (threadIdx.x == 0) init_barrier(barrier_, 1);
         __syncthreads();
     }
-    __device__ __forceinline__ void begin(const FusedInput& input, uint32_t cols, uint8_t* out) const {
+    __device__ __forceinline__ void take(const FusedInput& input, uint32_t cols, uint8_t* out) const {
 #if __CUDA_ARCH__ >= 900
         if (threadIdx.x == 0) bulk_copy(shared_address(out), input.x, cols * 4, barrier_);
+        wait_at_barrier(barrier_, 0);
 #endif
     }
-    __device__ __forceinline__ void wait() const { wait_at_barrier(barrier_, 0); }
 
   private:
     uint32_t barrier_;
@@ -114,35 +114,45 @@ class InputCopy {
 
 /// Writes the input into shared memory in the form the types want, without the norm's factor. Returns this thread's part
 /// of the sum of squares. Loads as much as registers hold at once, since a round trip takes a microsecond while the next
-/// kernel's weights stream in; the loop over what came is not unrolled, since a kernel's code streams in too.
+/// kernel's weights stream in; the loop over what came is not unrolled, since a kernel's code streams in too. thread:
+/// threadIdx.x.
 template <bool QUANTIZED>
-__device__ __forceinline__ float take_input(const FusedInput& input, EarlyNorms norms, uint32_t cols, uint8_t* out) {
+__device__ __forceinline__ float take_input(const FusedInput& input, EarlyNorms norms, uint32_t cols, uint8_t* out, uint32_t thread) {
     constexpr uint32_t LOADS = 5;  // of 16 bytes: five eights of bfloat16, two of float32
     const bool bf16 = QUANTIZED && input.bf16;
-    const uint32_t eights = bf16 ? LOADS : LOADS / 2;
+    const uint32_t n_eights = cols / 8, per_round = bf16 ? LOADS : LOADS / 2;
+    const auto* x = static_cast<const uint4*>(input.x);
     float squares = 0;
 #pragma unroll 1
-    for (uint32_t base = 0; base < cols; base += eights * blockDim.x * 8) {
+    for (uint32_t first = 0; first < n_eights; first += per_round * blockDim.x) {
         uint4 raw[LOADS];
+        if (bf16) {
 #pragma unroll
-        for (uint32_t load = 0; load < LOADS; ++load) {
-            const uint32_t u = bf16 ? load : load / 2, i = base + (u * blockDim.x + threadIdx.x) * 8;
-            if (u < eights && i < cols) {
-                const auto* x = static_cast<const uint8_t*>(input.x) + (bf16 ? i * 2 : i * 4 + load % 2 * 16);
-                raw[load] = __ldcg(reinterpret_cast<const uint4*>(x));
+            for (uint32_t u = 0; u < LOADS; ++u) {
+                const uint32_t eight = first + u * blockDim.x + thread;
+                if (eight < n_eights) raw[u] = __ldcg(x + eight);
+            }
+        } else {
+#pragma unroll
+            for (uint32_t u = 0; u < LOADS / 2; ++u) {
+                const uint32_t eight = first + u * blockDim.x + thread;
+                if (eight < n_eights) {
+                    raw[2 * u] = __ldcg(x + 2 * eight);
+                    raw[2 * u + 1] = __ldcg(x + 2 * eight + 1);
+                }
             }
         }
 #pragma unroll 1
-        for (uint32_t u = 0; u < eights; ++u) {
-            // Whole warps only: the shuffles need every lane.
-            if (base + (u * blockDim.x + threadIdx.x / 32 * 32) * 8 >= cols) break;
-            const uint32_t i = base + (u * blockDim.x + threadIdx.x) * 8;
-            const bool active = i < cols;
+        for (uint32_t u = 0; u < per_round; ++u) {
+            const uint32_t eight = first + u * blockDim.x + thread;
+            if (eight - thread % 32 >= n_eights) break;  // whole warps only: the shuffles need every lane
+            const uint32_t i = eight * 8;
+            const bool active = eight < n_eights;
             float v[8] = {};
             if (active) {
                 decode_eight(raw, bf16, v);
                 if (input.norm != nullptr) {
-                    if (u >= EarlyNorms::EIGHTS || base > 0) EarlyNorms::load_one(input, i, norms.weights[0]);
+                    if (u >= EarlyNorms::EIGHTS || first > 0) EarlyNorms::load_one(input, i, norms.weights[0]);
                     const float* weight = reinterpret_cast<const float*>(norms.weights[0]);
 #pragma unroll
                     for (int j = 0; j < 8; ++j) {

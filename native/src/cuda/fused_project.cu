@@ -76,6 +76,13 @@ __device__ __forceinline__ void multiply_piece(const uint8_t* input, uint32_t co
     }
 }
 
+/// An ordinary load of what never changes is moved by the compiler to where its value is used; this one stays where it is.
+__device__ __forceinline__ float load_here(const float* p) {
+    float v;
+    asm volatile("ld.relaxed.gpu.global.f32 %0, [%1];" : "=f"(v) : "l"(p) : "memory");
+    return v;
+}
+
 /// A warp's way through the pieces of the block's tiles: warp number w takes pieces w, w + n ...
 struct Cursor {
     uint32_t tile, piece;  // among the tiles of all parts, or of one where they are paired; of the tile
@@ -93,7 +100,7 @@ struct Cursor {
 /// A and B: the types of the parts (B is A where all are of one type).
 template <TensorType A, TensorType B, Epilogue E>
 __global__ void __launch_bounds__(MAX_THREADS, 2) fused_kernel(const __grid_constant__ FusedArgs args) {
-    constexpr bool QUANTIZED = is_quantized(A), PAIRED = E == Epilogue::SWIGLU, CAN_COPY_INPUT = !QUANTIZED && InputCopy::EXISTS;
+    constexpr bool QUANTIZED = is_quantized(A), PAIRED = E == Epilogue::SWIGLU, CAN_COPY_INPUT = !QUANTIZED && !PAIRED && InputCopy::EXISTS;
     extern __shared__ __align__(128) uint8_t shared[];
     __shared__ uint64_t barriers[MAX_WARPS][MAX_STAGES];
     __shared__ alignas(16) float squares_of_warp[MAX_WARPS];
@@ -104,7 +111,7 @@ __global__ void __launch_bounds__(MAX_THREADS, 2) fused_kernel(const __grid_cons
     uint8_t* const rings = shared + CopyRing::whole_lines(args.input_bytes + (PAIRED ? 2 : 1) * args.n_pieces * TILE_ROWS * 4);
 
     // The shuffle tells the compiler that all lanes have the same, so that a warp's way is reckoned once for all of them.
-    const uint32_t lane = opaque(threadIdx.x % 32), warp = __shfl_sync(~0u, threadIdx.x / 32, 0);
+    const uint32_t thread = opaque(threadIdx.x), lane = opaque(threadIdx.x % 32), warp = __shfl_sync(~0u, threadIdx.x / 32, 0);
     const uint32_t units = args.layouts[0].groups;
     const uint32_t n_tiles = args.shares.count(blockIdx.x), first_tile = args.shares.first(blockIdx.x), end_tile = first_tile + n_tiles;
 
@@ -150,11 +157,6 @@ __global__ void __launch_bounds__(MAX_THREADS, 2) fused_kernel(const __grid_cons
     const InputCopy input_copy(&input_barrier);
     if (copies_input) input_copy.prepare();
 
-    times.pass(Point::FETCHING);
-    wait_for_predecessor();
-    if (copies_input) input_copy.begin(args.input, args.cols, input);
-    times.pass(Point::RELEASED);
-    // The epilogue's first row of this thread, read now so that nobody waits for it then.
     const uint32_t n_rows = n_tiles * TILE_ROWS;
     struct Row {
         uint32_t part, row;
@@ -167,22 +169,31 @@ __global__ void __launch_bounds__(MAX_THREADS, 2) fused_kernel(const __grid_cons
         for (uint32_t p = 0; p + 1 < MAX_PARTS; ++p) of_part += p + 1 < args.n_parts && tile >= args.parts[p].end_tile;
         return Row{of_part, (tile - args.parts[of_part].first_tile) * TILE_ROWS + i % TILE_ROWS};
     };
-    const auto addend = [&](uint32_t i) {
-        float sum = 0;
-        if (PAIRED || i >= n_rows) return sum;
+    struct Addends {
+        const float* bias = nullptr;
+        const float* residual = nullptr;
+    };
+    const auto addends_of = [&](uint32_t i) {
+        if (PAIRED || i >= n_rows) return Addends{};
         const Row at = place_row(i);
         const FusedPart& of = args.parts[at.part];
-        if (at.row >= of.rows) return sum;
-        if (of.bias != nullptr) sum = of.bias[at.row];
-        if (of.residual != nullptr) sum += __ldcg(of.residual + at.row);
-        return sum;
+        if (at.row >= of.rows) return Addends{};
+        return Addends{of.bias == nullptr ? nullptr : of.bias + at.row, of.residual == nullptr ? nullptr : of.residual + at.row};
     };
-    const float first_addend = addend(threadIdx.x);
+    // What the epilogue adds to this thread's first row is asked for here, so that nobody waits for it there. The two are
+    // not added up before, since their sum would have to wait for them.
+    const Addends first = addends_of(thread);
+    const float first_bias = first.bias == nullptr ? 0.f : load_here(first.bias);
+
+    times.pass(Point::FETCHING);
+    wait_for_predecessor();
+    const float first_residual = first.residual == nullptr ? 0.f : __ldcg(first.residual);
+    times.pass(Point::RELEASED);
     float squares = 0;
     if (copies_input) {
-        input_copy.wait();
+        input_copy.take(args.input, args.cols, input);
     } else {
-        squares = take_input<QUANTIZED>(args.input, early, args.cols, input);
+        squares = take_input<QUANTIZED>(args.input, early, args.cols, input, thread);
     }
     if (args.input.norm != nullptr) {
 #pragma unroll
@@ -240,7 +251,7 @@ __global__ void __launch_bounds__(MAX_THREADS, 2) fused_kernel(const __grid_cons
         return sum;
     };
 #pragma unroll 1
-    for (uint32_t i = threadIdx.x; i < n_rows; i += blockDim.x) {
+    for (uint32_t i = thread; i < n_rows; i += blockDim.x) {
         const Row at = place_row(i);
         const FusedPart& of = args.parts[at.part];
         if (at.row >= of.rows) continue;
@@ -257,7 +268,12 @@ __global__ void __launch_bounds__(MAX_THREADS, 2) fused_kernel(const __grid_cons
             }
         } else {
             delay_point();
-            of.out[at.row] = fmaf(sum, factor, i == threadIdx.x ? first_addend : addend(i));
+            float addend = first_bias + first_residual;
+            if (i != thread) {
+                const Addends addends = addends_of(i);
+                addend = (addends.bias == nullptr ? 0.f : __ldg(addends.bias)) + (addends.residual == nullptr ? 0.f : __ldcg(addends.residual));
+            }
+            of.out[at.row] = fmaf(sum, factor, addend);
         }
     }
     times.pass(Point::END);
