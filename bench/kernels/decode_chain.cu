@@ -38,10 +38,10 @@ namespace {
 template <TensorType T>
 __global__ void fill_quantized(uint8_t* tiles, TileLayout layout, uint32_t rows, uint32_t seed, float scale) {
     const uint32_t row = blockIdx.x, group = threadIdx.x + blockIdx.y * blockDim.x;
-    if (group >= layout.groups) return;
+    if (group >= layout.units) return;
     QuantGroup g;
     uint32_t* words = reinterpret_cast<uint32_t*>(&g);
-    for (uint32_t i = 0; i < sizeof(QuantGroup) / 4; ++i) words[i] = hash(seed + i + 16 * (group + layout.groups * row));
+    for (uint32_t i = 0; i < sizeof(QuantGroup) / 4; ++i) words[i] = hash(seed + i + 16 * (group + layout.units * row));
     const uint32_t d = __half_as_ushort(__float2half(scale)), m = __half_as_ushort(__float2half(scale * 4));
     if (T == TensorType::Q4_0 || T == TensorType::Q8_0) g.scale = d;
     if (T == TensorType::Q4_1) g.scale = d | (m << 16);
@@ -74,7 +74,7 @@ DeviceMatrix random_matrix(TensorType type, uint32_t rows, uint32_t cols) {
     DeviceMatrix m{type, rows, cols, nullptr, device_bytes(type, rows, cols)};
     check(cudaMalloc(&m.data, m.n_bytes), "allocating weights");
     const TileLayout layout = tile_layout(type, cols);
-    const dim3 grid(rows, (layout.groups + 255) / 256);
+    const dim3 grid(rows, (layout.units + 255) / 256);
     next_seed += 7919;
     const float s = 0.003f;
     switch (type) {
@@ -294,19 +294,19 @@ void time_model(const Shape& s, uint32_t context, double bandwidth, cudaStream_t
         const MatvecPart parts[] = {{&l.q, q, bias(0)}, {&l.k, k, bias(s.q)}, {&l.v, v, bias(s.q + s.kv)}};
         fused_project(parts, {x, l.norm1, 1e-5f}, {}, slots.next(), stream);
     };
-    const auto attention_bringing = [&](const Layer& l, const WeightsAhead& ahead) {
+    const auto attention_prefetching = [&](const Layer& l, const WeightPrefetch& prefetch) {
         __half* keys = cache + 2 * static_cast<size_t>(&l - layers.data()) * cache_values;
         AttentionArgs args = {q, s.q + 2 * s.kv, keys, keys + cache_values, n_heads, n_kv_heads, s.head_dim, context, 0.1f, state, att, nullptr};
         RopeKvArgs rope = {q, s.q + 2 * s.kv, nullptr, nullptr, 0, n_heads, n_kv_heads, s.head_dim, RopeStyle::HALVES, s.head_dim, turns,
                            keys, keys + cache_values, TensorType::F16, context, state};
-        attention_fused(args, rope, scratch, ahead, slots.next(), stream);
+        attention_fused(args, rope, scratch, prefetch, slots.next(), stream);
     };
-    const auto attention = [&](const Layer& l) { attention_bringing(l, {}); };  // timed by itself
-    const auto output_bringing = [&](const Layer& l, const WeightsAhead& ahead) {
+    const auto attention = [&](const Layer& l) { attention_prefetching(l, {}); };  // timed by itself
+    const auto output_prefetching = [&](const Layer& l, const WeightPrefetch& prefetch) {
         const MatvecPart parts[] = {{&l.o, x, nullptr, x}};
-        fused_project(parts, {att}, ahead, slots.next(), stream);
+        fused_project(parts, {att}, prefetch, slots.next(), stream);
     };
-    const auto output = [&](const Layer& l) { output_bringing(l, {}); };
+    const auto output = [&](const Layer& l) { output_prefetching(l, {}); };
     const auto gated = [&](const Layer& l) { fused_gated_feed_forward(l.gate, l.up, {x, l.norm2, 1e-5f}, ff, slots.next(), stream); };
     const auto down = [&](const Layer& l) {
         const MatvecPart parts[] = {{&l.down, x, nullptr, x}};
@@ -321,11 +321,12 @@ void time_model(const Shape& s, uint32_t context, double bandwidth, cudaStream_t
                    for (const Layer& l : layers) step(l);
                }) / s.layers;
     };
+    const auto n_sms = static_cast<uint32_t>(device_traits().n_sms);
     const auto whole_step = [&] {
         for (const Layer& l : layers) {
             qkv(l);
-            attention_bringing(l, gated_feed_forward_ahead(l.gate, l.up, l.o));
-            output_bringing(l, project_ahead(l.down));
+            attention_prefetching(l, gated_feed_forward_prefetch(l.gate, l.up, l.o.n_bytes, n_sms));
+            output_prefetching(l, project_prefetch(l.down, l.gate.n_bytes + l.up.n_bytes, n_sms));
             gated(l);
             down(l);
         }

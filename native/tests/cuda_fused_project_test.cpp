@@ -5,7 +5,6 @@
 
 #include "cuda/fused_project.h"
 #include "cuda/memory.h"
-#include "cuda/weights_ahead.h"
 #include "cuda_linear_support.h"
 
 namespace reprise::cuda {
@@ -23,12 +22,12 @@ struct Shape {
 std::ostream& operator<<(std::ostream& out, const Shape& shape) { return out << shape.rows << "x" << shape.cols; }
 
 /// Rows that do not fill a tile, columns that do not fill a brick, more and fewer tiles than multiprocessors, a part of an
-/// output head, and many tiles to a block.
+/// output head, and more rows to a block than it has threads.
 std::vector<Shape> shapes(TensorType type) {
     if (traits(type).block_size == 256) {
-        return {{1, 256}, {7, 768}, {301, 1536}, {37, 2304}, {301, 8960}, {70, 14336}, {5, 28672}, {3000, 1536}, {40000, 256}};
+        return {{1, 256}, {7, 768}, {301, 1536}, {37, 2304}, {301, 8960}, {70, 14336}, {5, 28672}, {3000, 1536}, {60000, 256}};
     }
-    return {{1, 32}, {7, 96}, {301, 576}, {130, 896}, {301, 8960}, {70, 14336}, {5, 16416}, {3000, 1536}, {40000, 64}};
+    return {{1, 32}, {7, 96}, {301, 576}, {130, 896}, {301, 8960}, {70, 14336}, {5, 16416}, {3000, 1536}, {60000, 64}};
 }
 
 enum class Form { FLOAT32, BFLOAT16 };
@@ -288,22 +287,55 @@ TEST(CudaTileShares, CoverEveryTileOnce) {
     }
 }
 
-TEST(CudaWeightsAhead, LieWithinAShare) {
-    for (const uint32_t share : {0u, 48u, 3'000u, 60'000u, 250'000u, 40'000'000u}) {
-        for (const uint32_t bytes : {0u, 100u, 20'000u, 32'768u}) {
-            for (const uint32_t span : {65'536u, 131'072u}) {
-                SCOPED_TRACE(testing::Message() << bytes << " of " << share << " over " << span);
-                WeightsAhead ahead;
-                ahead.spread(share, bytes, span);
-                EXPECT_EQ(0u, ahead.piece_bytes % 16);
-                EXPECT_EQ(0u, ahead.stride % 16);
-                EXPECT_LE(ahead.piece_bytes, ahead.stride) << "pieces overlap";
-                EXPECT_LE(ahead.stride * WeightsAhead::PIECES, std::min(share, span));
-                EXPECT_LE(ahead.piece_bytes * WeightsAhead::PIECES, bytes);
-                EXPECT_EQ(share >= 3'000 && bytes >= 20'000, ahead.piece_bytes > 0);
+/// A matrix that is never read.
+DeviceMatrix unread(TensorType type, uint32_t rows, uint32_t cols) { return {type, rows, cols, reinterpret_cast<uint8_t*>(256), device_bytes(type, rows, cols)}; }
+
+/// That the pieces lie within what each block reads, and do not overlap.
+void check_prefetch(const WeightPrefetch& prefetch, std::span<const DeviceMatrix> matrices) {
+    EXPECT_EQ(0u, prefetch.piece_bytes % 16);
+    EXPECT_EQ(0u, prefetch.stride % 16);
+    EXPECT_LE(prefetch.piece_bytes, prefetch.stride);
+    uint32_t tiles = 0;
+    for (uint32_t block = 0; block < prefetch.blocks; ++block) {
+        EXPECT_EQ(tiles, prefetch.shares.first(block));
+        tiles += prefetch.shares.count(block);
+        EXPECT_LE((WeightPrefetch::PIECES - 1) * prefetch.stride + prefetch.piece_bytes, prefetch.shares.count(block) * prefetch.tile_bytes[0]);
+        EXPECT_LE((WeightPrefetch::PIECES - 1) * prefetch.stride + prefetch.piece_bytes, prefetch.shares.count(block) * prefetch.tile_bytes[matrices.size() - 1]);
+    }
+    for (size_t i = 0; i < matrices.size(); ++i) {
+        EXPECT_EQ(matrices[i].data, prefetch.data[i]);
+        EXPECT_EQ((matrices[i].rows + TILE_ROWS - 1) / TILE_ROWS, tiles);
+        EXPECT_EQ(device_bytes(matrices[i].type, TILE_ROWS * 64, matrices[i].cols), (size_t{64} * prefetch.tile_bytes[i] + 4 + 255) / 256 * 256);
+    }
+}
+
+TEST(CudaWeightPrefetch, LiesWithinWhatBlocksRead) {
+    for (const auto& [gate, up] : {std::pair{T::Q4_K, T::Q4_K}, {T::Q4_K, T::Q6_K}, {T::Q6_K, T::Q4_K}, {T::F16, T::F16}, {T::Q8_0, T::Q8_0}}) {
+        for (const uint32_t n_sms : {1u, 108u, 132u}) {
+            for (const uint32_t rows : {1u, 130u, 527u, 4864u, 8960u, 14336u, 200'003u}) {
+                for (const uint32_t cols : {256u, 1536u, 4096u, 28672u}) {
+                    SCOPED_TRACE(testing::Message() << traits(gate).name << ", " << traits(up).name << ": " << rows << "x" << cols << " on " << n_sms);
+                    const DeviceMatrix matrices[] = {unread(gate, rows, cols), unread(up, rows, cols)};
+                    check_prefetch(gated_feed_forward_prefetch(matrices[0], matrices[1], 1'000'000, n_sms), matrices);
+                    check_prefetch(project_prefetch(matrices[1], 1'000'000, n_sms), {matrices + 1, 1});
+                }
             }
         }
     }
+}
+
+TEST(CudaWeightPrefetch, IsForSharesThatNoRingHolds) {
+    constexpr uint32_t SMS = 132;
+    const auto bytes = [](const WeightPrefetch& prefetch) { return prefetch.piece_bytes * WeightPrefetch::PIECES; };
+    const DeviceMatrix gate = unread(T::Q4_K, 8960, 1536), down = unread(T::Q6_K, 1536, 8960);  // of 1.5B
+    EXPECT_GT(bytes(gated_feed_forward_prefetch(gate, gate, 1'400'000, SMS)), 20'000u);
+    EXPECT_GT(bytes(project_prefetch(down, 2 * gate.n_bytes, SMS)), 10'000u);
+    // Of small matrices, and where what is between takes long, nothing.
+    const DeviceMatrix small = unread(T::Q8_0, 128, 896);
+    EXPECT_EQ(0u, bytes(gated_feed_forward_prefetch(small, small, 1'400'000, SMS)));
+    EXPECT_EQ(0u, bytes(project_prefetch(unread(T::Q8_0, 896, 4864), 9'000'000, SMS)));
+    EXPECT_EQ(0u, bytes(gated_feed_forward_prefetch(gate, gate, 33'000'000, SMS)));
+    EXPECT_EQ(0u, bytes(project_prefetch(down, 235'000'000, SMS)));
 }
 
 /// What silu(gate) * up may be off where gate and up are off by relative_error * norms. silu has slopes of at most 1.1.

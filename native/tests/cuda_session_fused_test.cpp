@@ -50,6 +50,20 @@ TEST_F(CudaSessionFused, TypesWithoutAKernelInCommonTakeOneMore) {
     EXPECT_EQ(6 * static_cast<uint64_t>(model.info().n_layers) + 3, session.statistics().kernels_per_token);
 }
 
+// What the feed-forward hands on as bfloat16 for quantised weights is no input for float ones.
+TEST_F(CudaSessionFused, FeedForwardsOfQuantisedAndFloatWeightsAreRight) {
+    const Ids ids = some_ids(30);
+    for (const auto& [gate, down] : {std::pair{TensorType::Q8_0, TensorType::F16}, {TensorType::F16, TensorType::Q8_0}, {TensorType::Q4_0, TensorType::F32}}) {
+        TypeMix types = uniform_types(TensorType::Q8_0);
+        types.ffn_gate = types.ffn_up = gate;
+        types.ffn_down = down;
+        const std::string name = std::string(traits(gate).name) + "-" + traits(down).name;
+        const LoadedModel model = load("llama", types, name);
+        const OpenSession session = open(model, false), unfused = open(model, true);
+        EXPECT_LE(relative_difference(session.score(ids, REPRISE_SCORE_GRAPH), unfused.score(ids, REPRISE_SCORE_GRAPH)), 0.05) << name;
+    }
+}
+
 // Float weights: sums in another order, and keys, values and queries that it rounds the other way to float16. Quantised
 // ones: activations that round the other way to 8 bits, a 254th of their block's maximum, through two layers.
 TEST_F(CudaSessionFused, AgreesWithTheUnfusedStepAtEveryLength) {

@@ -9,7 +9,7 @@
 #include "cuda/decode_state.h"
 #include "cuda/rope.h"
 #include "cuda/slot.h"
-#include "cuda/weights_ahead.h"
+#include "cuda/weight_prefetch.h"
 #include "quant/tensor_type.h"
 
 namespace reprise::cuda {
@@ -43,8 +43,9 @@ void attention_decode(const AttentionArgs& args, TensorType kv_type, const Atten
 /// The decode step's: as rope_kv() and then attention_decode() in one kernel. args.q is not read, rope.qkv is: by each
 /// block what it needs; the block that has the newest key turns it and puts it and its value into the cache. state and the
 /// keys and values before the newest are read while the predecessor runs: they have to be complete before the step's
-/// first kernel begins (launch_first()). ahead: what it brings into the L2 besides.
-void attention_fused(const AttentionArgs& args, const RopeKvArgs& rope, const AttentionScratch& scratch, const WeightsAhead& ahead, Slot slot,
+/// first kernel begins (launch_first()). prefetch: the
+/// weights of a kernel to come that it brings into the L2.
+void attention_fused(const AttentionArgs& args, const RopeKvArgs& rope, const AttentionScratch& scratch, const WeightPrefetch& prefetch, Slot slot,
                      cudaStream_t stream);
 /// n rows. But for float32 keys and values, queries and softmax weights are rounded to float16.
 void attention_prefill(const AttentionArgs& args, TensorType kv_type, const AttentionScratch& scratch, uint32_t n, cudaStream_t stream);

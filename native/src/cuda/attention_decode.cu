@@ -6,14 +6,14 @@
 #include "cuda/launch.cuh"
 #include "cuda/quant_input.cuh"
 #include "cuda/rope_head.cuh"
-#include "cuda/weights_ahead.cuh"
+#include "cuda/weight_prefetch.cuh"
 
 namespace reprise::cuda {
 
 namespace {
 
 constexpr uint32_t MAX_SPLITS = 64;
-constexpr size_t MOST_CACHE_BYTES = 256 * 1024;  // of a block, for which it brings weights ahead
+constexpr size_t MOST_CACHE_BYTES = 256 * 1024;  // of a block, with which it prefetches weights
 
 constexpr uint32_t ceil_div(uint32_t a, uint32_t b) { return (a + b - 1) / b; }
 uint32_t head_groups(uint32_t n_heads, uint32_t n_kv_heads) { return ceil_div(n_heads / n_kv_heads, HEADS); }
@@ -26,7 +26,7 @@ struct DecodeArgs {
     RingShape ring;
     bool early;         // state and all rows of the cache but the newest are complete before the predecessor is
     RopeKvArgs rope;    // without caches where q is turned already and the cache complete
-    WeightsAhead ahead;
+    WeightPrefetch prefetch;
 };
 
 /// The way in: the block's q heads, turned, to shared memory; and the new key and value to the cache, by the block whose
@@ -188,9 +188,9 @@ __global__ void __launch_bounds__(Warp::WARPS * 32, DIM <= 128 ? 2 : 1) attentio
         state.begin(begin + warp * TILE_KEYS, BLOCK_KEYS, end);
         intake.compute_angles(position);
     }
-    // Not behind a long context, whose keys and values push out of the L2 what was brought.
+    // Not behind a long context, whose keys and values push weights out of the L2 again.
     const size_t cache_bytes = 2 * size_t{seq_len} * kv_row_bytes<typename Warp::Element>(args.head_dim);
-    if (cache_bytes <= n_parts * MOST_CACHE_BYTES) bring_weights(decode.ahead, warp, WARPS, threadIdx.x % 32);
+    if (cache_bytes <= n_parts * MOST_CACHE_BYTES) prefetch_weights(decode.prefetch, warp, WARPS, threadIdx.x % 32);
     if (decode.early) wait_for_predecessor();
     times.pass(Point::RELEASED);
     if (!has_part) return;
@@ -330,13 +330,13 @@ void attention_decode(const AttentionArgs& args, TensorType kv_type, const Atten
     launch(entry.kernel, args.n_kv_heads * decode.groups * decode.n_splits, entry.warps * 32, shared_bytes(entry, decode.ring), stream, decode);
 }
 
-void attention_fused(const AttentionArgs& args, const RopeKvArgs& rope, const AttentionScratch& scratch, const WeightsAhead& ahead, Slot slot,
+void attention_fused(const AttentionArgs& args, const RopeKvArgs& rope, const AttentionScratch& scratch, const WeightPrefetch& prefetch, Slot slot,
                      cudaStream_t stream) {
     const KernelEntry entry = kernel_of(rope.kv_type, args.head_dim);
     const DeviceTraits traits = device_traits();
     DecodeArgs decode = decode_args(args, rope, scratch, entry, traits, MAX_SPLITS);
     decode.early = true;
-    decode.ahead = ahead;
+    decode.prefetch = prefetch;
     // A block on every multiprocessor, of a slot's size: see slot_size().
     const uint32_t grid = std::max(args.n_kv_heads * decode.groups * decode.n_splits, static_cast<uint32_t>(traits.n_sms));
     const uint32_t bytes = std::max(shared_bytes(entry, decode.ring), slot_size(slot, traits).least);

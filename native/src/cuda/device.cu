@@ -8,6 +8,7 @@
 
 #include "core/error.h"
 #include "cuda/check.h"
+#include "cuda/launch.cuh"
 #include "session/engine.h"
 
 namespace reprise {
@@ -151,6 +152,8 @@ DeviceMemory device_memory() {
     check(cudaMemGetInfo(&free_bytes, &total_bytes), "asking for free device memory");
     return {free_bytes, total_bytes};
 }
+
+uint32_t multiprocessors() { return static_cast<uint32_t>(device_traits().n_sms); }
 
 }  // namespace cuda
 

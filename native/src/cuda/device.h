@@ -14,5 +14,6 @@ struct DeviceMemory {
 };
 /// Of the current device.
 DeviceMemory device_memory();
+uint32_t multiprocessors();
 
 }  // namespace reprise::cuda

@@ -8,6 +8,7 @@
 //   fused_project        down, residual -> x
 //   fused_project        final norm, output head -> logits
 //   sample               draws, publishes, advances
+#include "cuda/device.h"
 #include "cuda/forward.h"
 #include "cuda/fused_project.h"
 
@@ -20,22 +21,24 @@ struct Overloaded : Bodies... {
     using Bodies::operator()...;
 };
 
-/// What the attention step number i can bring into the L2: the gated feed-forward's weights, where that follows on the
-/// output projection.
-WeightsAhead ahead_of_attention(const DeviceWeights& weights, const std::vector<Step>& steps, size_t i) {
+/// What the attention, step number i, prefetches: the gated feed-forward's weights, where that follows on the output
+/// projection.
+WeightPrefetch prefetch_of_attention(const DeviceWeights& weights, const std::vector<Step>& steps, size_t i) {
     if (i + 2 >= steps.size()) return {};
     const auto* output = std::get_if<ProjectResidualStep>(&steps[i + 1]);
     const auto* gated = std::get_if<GatedFeedForwardStep>(&steps[i + 2]);
     if (output == nullptr || gated == nullptr) return {};
-    return gated_feed_forward_ahead(*weights.matrix(gated->gate), *weights.matrix(gated->up), *weights.matrix(output->weight));
+    return gated_feed_forward_prefetch(*weights.matrix(gated->gate), *weights.matrix(gated->up), weights.matrix(output->weight)->n_bytes, multiprocessors());
 }
 
-/// What the output projection, step number i, can bring: the down projection's weights, where that follows on the gated
+/// What the output projection, step number i, prefetches: the down projection's weights, where that follows on the gated
 /// feed-forward.
-WeightsAhead ahead_of_output(const DeviceWeights& weights, const std::vector<Step>& steps, size_t i) {
-    if (i + 2 >= steps.size() || !std::holds_alternative<GatedFeedForwardStep>(steps[i + 1])) return {};
+WeightPrefetch prefetch_of_output(const DeviceWeights& weights, const std::vector<Step>& steps, size_t i) {
+    if (i + 2 >= steps.size()) return {};
+    const auto* gated = std::get_if<GatedFeedForwardStep>(&steps[i + 1]);
     const auto* down = std::get_if<ProjectResidualStep>(&steps[i + 2]);
-    return down == nullptr ? WeightsAhead{} : project_ahead(*weights.matrix(down->weight));
+    if (gated == nullptr || down == nullptr) return {};
+    return project_prefetch(*weights.matrix(down->weight), weights.matrix(gated->gate)->n_bytes + weights.matrix(gated->up)->n_bytes, multiprocessors());
 }
 
 }  // namespace
@@ -54,12 +57,17 @@ uint32_t Forward::fused_launches() const {
         return launches;
     };
     uint32_t total = 0;
+    bool feed_forward_is_bf16 = false;
     for (const Step& step : plan_.steps) {
         const uint32_t n = std::visit(Overloaded{
                                           [&](const QkvStep& s) { return projections({s.q, s.k, s.v}); },
-                                          [&](const ProjectResidualStep& s) { return projections({s.weight}); },
+                                          [&](const ProjectResidualStep& s) {
+                                              const bool is_bf16 = s.input == ProjectInput::FEED_FORWARD && feed_forward_is_bf16;
+                                              return is_bf16 && !takes_bf16(*weights_.matrix(s.weight)) ? 0u : projections({s.weight});
+                                          },
                                           [&](const GatedFeedForwardStep& s) {
                                               const DeviceMatrix &gate = *weights_.matrix(s.gate), &up = *weights_.matrix(s.up);
+                                              feed_forward_is_bf16 = writes_bf16(gate);
                                               return can_fuse_gated(gate, up) && gated_fits_device(gate, up) ? 1u : 0u;
                                           },
                                           [&](const OutputHeadStep& s) { return projections({s.weight}); },
@@ -95,7 +103,7 @@ void Forward::decode_fused(cudaStream_t stream) const {
                            qkv = &s;
                        },
                        [&](const AttentionStep& s) {
-                           attention_fused(attention_args(s), rope_args(*qkv), b.attention_scratch, ahead_of_attention(weights_, plan_.steps, i), slots.next(), stream);
+                           attention_fused(attention_args(s), rope_args(*qkv), b.attention_scratch, prefetch_of_attention(weights_, plan_.steps, i), slots.next(), stream);
                        },
                        [&](const GatedFeedForwardStep& s) {
                            const DeviceMatrix& gate = *weights_.matrix(s.gate);
@@ -106,7 +114,7 @@ void Forward::decode_fused(cudaStream_t stream) const {
                            const MatvecPart part = {weights_.matrix(s.weight), b.x, weights_.vector(s.bias), b.x};
                            FusedInput input = {b.attention};
                            if (s.input == ProjectInput::FEED_FORWARD) input = {b.gate_up, nullptr, 0, feed_forward_is_bf16};
-                           fused_project({&part, 1}, input, ahead_of_output(weights_, plan_.steps, i), slots.next(), stream);
+                           fused_project({&part, 1}, input, prefetch_of_output(weights_, plan_.steps, i), slots.next(), stream);
                        },
                        [&](const OutputHeadStep& s) {
                            const MatvecPart part = {weights_.matrix(s.weight), b.sampler.logits};

@@ -4,7 +4,7 @@
 //
 //   fetch the first pieces of weights        before the predecessor has finished: weights never change; where parts are
 //                                            paired, even warps have the one and odd warps the other
-//   bring weights of a kernel to come        where there are some
+//   prefetch weights of a kernel to come
 //   wait for the predecessor
 //   bring the input into shared memory       every block for itself, in 8 bits for quantised weights; the norm's factor is
 //                                            applied in the epilogue, so that one barrier serves the sum of squares and
@@ -18,7 +18,7 @@
 #include "cuda/fused_project.h"
 #include "cuda/launch.cuh"
 #include "cuda/quant_dot.cuh"
-#include "cuda/weights_ahead.cuh"
+#include "cuda/weight_prefetch.cuh"
 
 namespace reprise::cuda {
 
@@ -52,7 +52,7 @@ struct FusedArgs {
     uint32_t pieces_per_tile, reciprocal;  // 65536 / pieces_per_tile, rounded up
     uint32_t step_tiles, step_pieces;      // from a warp's piece to its next
     FusedInput input;
-    WeightsAhead ahead;
+    WeightPrefetch prefetch;
     uint32_t n_stages, stage_bytes;
     uint32_t n_pieces;     // of a block, at most; of each part where they are paired
     uint32_t input_bytes;  // of shared memory
@@ -112,7 +112,7 @@ __global__ void __launch_bounds__(MAX_THREADS, 2) fused_kernel(const __grid_cons
 
     // The shuffle tells the compiler that all lanes have the same, so that a warp's way is reckoned once for all of them.
     const uint32_t thread = opaque(threadIdx.x), lane = opaque(threadIdx.x % 32), warp = __shfl_sync(~0u, threadIdx.x / 32, 0);
-    const uint32_t units = args.layouts[0].groups;
+    const uint32_t units = args.layouts[0].units;
     const uint32_t n_tiles = args.shares.count(blockIdx.x), first_tile = args.shares.first(blockIdx.x), end_tile = first_tile + n_tiles;
 
     // Paired parts have a warp each in turns.
@@ -149,7 +149,7 @@ __global__ void __launch_bounds__(MAX_THREADS, 2) fused_kernel(const __grid_cons
     };
 #pragma unroll 1
     for (uint32_t i = 0; i < args.n_stages && fetching.tile < end_tile; ++i) fetch_next();
-    bring_weights(args.ahead, warp, blockDim.x / 32, lane);
+    prefetch_weights(args.prefetch, warp, blockDim.x / 32, lane);
     EarlyNorms early;
     early.load(args.input, args.cols);
 
@@ -349,7 +349,7 @@ FusedArgs args_of(const KernelEntry& entry, std::span<const MatvecPart> parts) {
 uint32_t parts_together(Epilogue epilogue) { return epilogue == Epilogue::SWIGLU ? 2 : 1; }
 
 /// Bricks of a tile.
-uint32_t brick_count(const TileLayout& layout) { return (layout.groups + BRICK_UNITS - 1) / BRICK_UNITS; }
+uint32_t brick_count(const TileLayout& layout) { return (layout.units + BRICK_UNITS - 1) / BRICK_UNITS; }
 
 struct Grid {
     uint32_t blocks;
@@ -358,13 +358,13 @@ struct Grid {
 
 /// A block for every multiprocessor, one without tiles too, to keep its slot; more where a block's partial sums would take
 /// the room of its ring.
-Grid grid_of(Epilogue epilogue, const FusedArgs& args, const DeviceTraits& traits) {
+Grid grid_of(Epilogue epilogue, const FusedArgs& args, uint32_t n_sms) {
     const uint32_t together = parts_together(epilogue);
     const uint32_t n_tiles = args.parts[args.n_parts - together].end_tile;
     const uint32_t partial_bytes = together * brick_count(args.layouts[0]) * TILE_ROWS * 4;  // of a tile
     Grid grid = {};
     do {
-        grid.blocks += static_cast<uint32_t>(traits.n_sms);
+        grid.blocks += n_sms;
         grid.shares = TileShares::of(n_tiles, grid.blocks);
     } while (grid.shares.most * partial_bytes > MAX_PARTIAL_BYTES && grid.shares.most > 1);
     return grid;
@@ -379,7 +379,7 @@ Geometry geometry_of(const KernelEntry& entry, const DeviceTraits& traits, Slot 
     const SlotSize size = slot_size(slot, traits);
     const uint32_t together = parts_together(entry.epilogue);
     const uint32_t bricks = brick_count(args.layouts[0]);
-    const Grid grid = grid_of(entry.epilogue, args, traits);
+    const Grid grid = grid_of(entry.epilogue, args, static_cast<uint32_t>(traits.n_sms));
     args.shares = grid.shares;
     args.input_bytes = CopyRing::whole_lines(is_quantized(entry.a) ? args.cols / 32 * 40 : args.cols * 4);
     const uint32_t brick = std::max(brick_bytes(args.layouts[0]), brick_bytes(args.layouts[1]));
@@ -410,13 +410,14 @@ Geometry geometry_of(const KernelEntry& entry, const DeviceTraits& traits, Slot 
     return {grid.blocks, warps, std::max(needed(args.n_stages), size.least)};
 }
 
-void launch_fused(std::span<const MatvecPart> parts, Epilogue epilogue, const FusedInput& input, const WeightsAhead& ahead, Slot slot, cudaStream_t stream) {
+void launch_fused(std::span<const MatvecPart> parts, Epilogue epilogue, const FusedInput& input, const WeightPrefetch& prefetch, Slot slot, cudaStream_t stream) {
     const KernelEntry* entry = find_entry(parts, epilogue);
     if (entry == nullptr || parts.size() > MAX_PARTS || parts[0].matrix->cols % 32 != 0)
         fail(REPRISE_INTERNAL, "a fused product of matrices that do not go together");
+    if (input.bf16 && !is_quantized(entry->a)) fail(REPRISE_INTERNAL, "a fused product of float weights with bfloat16");
     FusedArgs args = args_of(*entry, parts);
     args.input = input;
-    args.ahead = ahead;
+    args.prefetch = prefetch;
     const Geometry geometry = geometry_of(*entry, device_traits(), slot, args);
     launch(entry->kernel, geometry.grid, geometry.warps * 32, geometry.shared_bytes, stream, args);
 }
@@ -431,48 +432,44 @@ bool fits(std::span<const MatvecPart> parts, Epilogue epilogue) {
            geometry_of(entry, traits, Slot::SMALL, args).shared_bytes + STATIC_BYTES <= traits.shared_per_block;
 }
 
-/// The weights of a product to come, of which nothing is brought yet; share: gets the bytes of a matrix that each of its
-/// blocks reads at least.
-WeightsAhead weights_of(std::span<const MatvecPart> parts, Epilogue epilogue, uint32_t& share) {
+/// The weights of a product to come, of which nothing is prefetched yet.
+WeightPrefetch prefetch_of(std::span<const MatvecPart> parts, Epilogue epilogue, uint32_t n_sms) {
     const KernelEntry* entry = find_entry(parts, epilogue);
-    if (entry == nullptr) fail(REPRISE_INTERNAL, "a fused product of matrices that do not go together");
+    if (entry == nullptr || parts.size() > WeightPrefetch::MATRICES) fail(REPRISE_INTERNAL, "a prefetch of matrices that do not go together");
     const FusedArgs args = args_of(*entry, parts);
-    const Grid grid = grid_of(epilogue, args, device_traits());
-    WeightsAhead ahead;
-    ahead.shares = grid.shares;
-    ahead.blocks = grid.blocks;
-    share = ~0u;
+    const Grid grid = grid_of(epilogue, args, n_sms);
+    WeightPrefetch prefetch;
+    prefetch.shares = grid.shares;
+    prefetch.blocks = grid.blocks;
     for (size_t i = 0; i < parts.size(); ++i) {
-        ahead.data[i] = parts[i].matrix->data;
-        ahead.tile_bytes[i] = args.layouts[args.parts[i].second_type].bytes;
-        share = std::min(share, (grid.shares.most - 1) * ahead.tile_bytes[i]);
+        prefetch.data[i] = parts[i].matrix->data;
+        prefetch.tile_bytes[i] = args.layouts[args.parts[i].second_type].bytes;
     }
-    return ahead;
+    return prefetch;
 }
 
 }  // namespace
 
-// How much is brought ahead is what was fastest on an H100.
+// How much is prefetched is what was fastest on an H100: bench/NOTES.md, rows 41 to 44.
 
-WeightsAhead gated_feed_forward_ahead(const DeviceMatrix& gate, const DeviceMatrix& up, const DeviceMatrix& between) {
+WeightPrefetch gated_feed_forward_prefetch(const DeviceMatrix& gate, const DeviceMatrix& up, size_t bytes_between, uint32_t n_sms) {
     // The less the longer what is between takes, since the rings are filled meanwhile.
     constexpr uint32_t MOST = 32 * 1024, BETWEEN = 96 * 1024, SPAN = 64 * 1024;
     const MatvecPart parts[] = {{&gate, nullptr}, {&up, nullptr}};
-    uint32_t share;
-    WeightsAhead ahead = weights_of(parts, Epilogue::SWIGLU, share);
-    const size_t of_block = between.n_bytes / ahead.blocks;
-    if (of_block < BETWEEN) ahead.spread(share, std::min({share / 2, MOST, BETWEEN - static_cast<uint32_t>(of_block)}), SPAN);
-    return ahead;
+    WeightPrefetch prefetch = prefetch_of(parts, Epilogue::SWIGLU, n_sms);
+    const size_t of_block = bytes_between / n_sms;
+    if (of_block < BETWEEN) prefetch.spread(std::min({prefetch.share_bytes() / 2, MOST, BETWEEN - static_cast<uint32_t>(of_block)}), SPAN);
+    return prefetch;
 }
 
-WeightsAhead project_ahead(const DeviceMatrix& matrix) {
-    // A share that its block's ring holds needs nothing.
+WeightPrefetch project_prefetch(const DeviceMatrix& matrix, size_t bytes_between, uint32_t n_sms) {
+    // A share that its block's ring holds needs nothing, and what is prefetched does not outlast more than an L2.
     constexpr uint32_t MOST = 16 * 1024, RING = 48 * 1024, SPAN = 128 * 1024;
+    constexpr size_t BETWEEN = size_t{64} << 20;
     const MatvecPart parts[] = {{&matrix, nullptr}};
-    uint32_t share;
-    WeightsAhead ahead = weights_of(parts, Epilogue::STORE, share);
-    if (share > RING) ahead.spread(share, MOST, SPAN);
-    return ahead;
+    WeightPrefetch prefetch = prefetch_of(parts, Epilogue::STORE, n_sms);
+    if (prefetch.share_bytes() > RING && bytes_between < BETWEEN) prefetch.spread(MOST, SPAN);
+    return prefetch;
 }
 
 size_t fused_together(std::span<const MatvecPart> parts) {
@@ -495,8 +492,8 @@ bool gated_fits_device(const DeviceMatrix& gate, const DeviceMatrix& up) {
     return fits(parts, Epilogue::SWIGLU);
 }
 
-void fused_project(std::span<const MatvecPart> parts, const FusedInput& input, const WeightsAhead& ahead, Slot slot, cudaStream_t stream) {
-    launch_fused(parts, Epilogue::STORE, input, ahead, slot, stream);
+void fused_project(std::span<const MatvecPart> parts, const FusedInput& input, const WeightPrefetch& prefetch, Slot slot, cudaStream_t stream) {
+    launch_fused(parts, Epilogue::STORE, input, prefetch, slot, stream);
 }
 
 void fused_gated_feed_forward(const DeviceMatrix& gate, const DeviceMatrix& up, const FusedInput& input, void* out, Slot slot,
@@ -506,6 +503,8 @@ void fused_gated_feed_forward(const DeviceMatrix& gate, const DeviceMatrix& up, 
 }
 
 bool writes_bf16(const DeviceMatrix& gate) { return is_quantized(gate.type); }
+
+bool takes_bf16(const DeviceMatrix& matrix) { return is_quantized(matrix.type); }
 
 void load_fused_kernels() {
     for (const KernelEntry& e : KERNELS) load_kernel_with_shared_memory(e.kernel);

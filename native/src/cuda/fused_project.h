@@ -9,16 +9,16 @@
 
 #include "cuda/linear.h"
 #include "cuda/slot.h"
-#include "cuda/weights_ahead.h"
+#include "cuda/weight_prefetch.h"
 
 namespace reprise::cuda {
 
 /// What all products of one kernel read: x, or rms_norm(x) * norm where norm is not null.
 struct FusedInput {
-    const void* x;                // [cols], float32 or bfloat16
+    const void* x;                // [cols], float32 or bfloat16; 16-byte aligned
     const float* norm = nullptr;  // [cols]
     float eps = 0;
-    bool bf16 = false;            // x is bfloat16: what fused_gated_feed_forward() writes for quantised types
+    bool bf16 = false;            // x is bfloat16, as writes_bf16() says; for matrices that takes_bf16()
 };
 
 /// How many of the first matrices one fused_project() can take together: same columns, one type or a K-quant mix's pair.
@@ -31,23 +31,24 @@ bool can_fuse_gated(const DeviceMatrix& gate, const DeviceMatrix& up);
 bool fits_device(std::span<const MatvecPart> parts);
 bool gated_fits_device(const DeviceMatrix& gate, const DeviceMatrix& up);
 
-/// out = W input (+ bias) (+ residual) for as many matrices as fused_together() says at most. residual may be out. ahead:
-/// what it brings into the L2 besides.
-void fused_project(std::span<const MatvecPart> parts, const FusedInput& input, const WeightsAhead& ahead, Slot slot, cudaStream_t stream);
+/// out = W input (+ bias) (+ residual) for as many matrices as fused_together() says at most. residual may be out.
+/// prefetch: the weights of a kernel to come that it brings into the L2.
+void fused_project(std::span<const MatvecPart> parts, const FusedInput& input, const WeightPrefetch& prefetch, Slot slot, cudaStream_t stream);
 
 /// out = silu(gate input) * (up input), [gate.rows]: bfloat16 for quantised types, whose readers quantise it to 8 bits
 /// anyway, else float32. bfloat16 rather than float16 because it holds any finite float32.
 void fused_gated_feed_forward(const DeviceMatrix& gate, const DeviceMatrix& up, const FusedInput& input, void* out,
                               Slot slot, cudaStream_t stream);
 
-/// The weights of a fused_gated_feed_forward() that begins when the product with between has begun: what the kernel before
-/// that product brings into the L2.
-WeightsAhead gated_feed_forward_ahead(const DeviceMatrix& gate, const DeviceMatrix& up, const DeviceMatrix& between);
-/// The weights of a fused_project() of one matrix: what the kernel before its predecessor brings into the L2.
-WeightsAhead project_ahead(const DeviceMatrix& matrix);
+/// What to prefetch of a fused_gated_feed_forward() that begins when a kernel that reads bytes_between has begun: for the
+/// kernel before that. n_sms: multiprocessors of the device.
+WeightPrefetch gated_feed_forward_prefetch(const DeviceMatrix& gate, const DeviceMatrix& up, size_t bytes_between, uint32_t n_sms);
+/// The same of a fused_project() of one matrix.
+WeightPrefetch project_prefetch(const DeviceMatrix& matrix, size_t bytes_between, uint32_t n_sms);
 
-/// Whether fused_gated_feed_forward() writes bfloat16.
+/// Whether fused_gated_feed_forward() writes bfloat16, and whether fused_project() can read it.
 bool writes_bf16(const DeviceMatrix& gate);
+bool takes_bf16(const DeviceMatrix& matrix);
 
 /// Loads the kernels and sets their shared memory limits, so that no capture meets a lazy load.
 void load_fused_kernels();

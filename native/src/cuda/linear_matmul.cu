@@ -75,7 +75,7 @@ __global__ void __launch_bounds__(THREADS)
     } else {
         static_assert(T == TensorType::BF16);
         const uint4* source = reinterpret_cast<const uint4*>(tile + float_word_offset(layout, row % TILE_ROWS, piece * 2));
-        words = min(2u, layout.groups - piece * 2);  // of one brick
+        words = min(2u, layout.units - piece * 2);  // of one brick
         for (uint32_t w = 0; w < words; ++w) {
             const uint4 v = source[w];
 #pragma unroll

@@ -51,7 +51,7 @@ __global__ void __launch_bounds__(BLOCK_THREADS) matvec_kernel(const __grid_cons
     const uint32_t lane = threadIdx.x % 32, team_threads = args.team_warps * 32;
     const uint32_t team = threadIdx.x / team_threads, team_lane = threadIdx.x % team_threads;
     const uint32_t teams = blockDim.x / team_threads;
-    const uint32_t groups = args.layouts[0].groups;
+    const uint32_t groups = args.layouts[0].units;
     const uint32_t pass_units = UNITS * team_threads;
 
     uint4 raw[UNITS][WORDS];
@@ -214,7 +214,7 @@ void launch_parts(const KernelEntry& entry, std::span<const MatvecPart> parts, c
     }
 
     // As few warps to a tile as cover a row with two units per lane: every further warp costs a barrier.
-    const uint32_t units = args.layouts[0].groups;
+    const uint32_t units = args.layouts[0].units;
     args.team_warps = 1;
     while (args.team_warps < MAX_TEAM_WARPS && args.team_warps * 64 < units) args.team_warps *= 2;
     const Variant variant = units <= args.team_warps * 32 ? ONE : units <= args.team_warps * 64 ? TWO : LOOP_TWO;

@@ -36,7 +36,7 @@ namespace reprise::cuda {
 constexpr uint32_t BRICK_UNITS = 32;
 
 struct TileLayout {
-    uint32_t groups;       // units of a row: groups of 32 weights (quantised) or 16-byte words (float types)
+    uint32_t units;        // of a row: groups of 32 weights (quantised) or 16-byte words (float types)
     uint32_t brick_bytes;  // of a full brick
     uint32_t bytes;        // of a whole tile; a multiple of 16
 };
@@ -79,15 +79,15 @@ __host__ __device__ constexpr TileLayout tile_layout(TensorType type, uint32_t c
     TileLayout layout = {};
     if (!is_quantized(type)) {
         const uint32_t per_word = type == TensorType::F32 ? 4 : 8;
-        layout.groups = (cols + per_word - 1) / per_word;
+        layout.units = (cols + per_word - 1) / per_word;
         layout.brick_bytes = TILE_ROWS * BRICK_UNITS * 16;
-        layout.bytes = TILE_ROWS * layout.groups * 16;
+        layout.bytes = TILE_ROWS * layout.units * 16;
         return layout;
     }
-    layout.groups = cols / 32;
+    layout.units = cols / 32;
     layout.brick_bytes = brick_layout(quant_shape(type), BRICK_UNITS).bytes;
-    const uint32_t rest = layout.groups % BRICK_UNITS;
-    layout.bytes = layout.groups / BRICK_UNITS * layout.brick_bytes + (rest != 0 ? brick_layout(quant_shape(type), rest).bytes : 0);
+    const uint32_t rest = layout.units % BRICK_UNITS;
+    layout.bytes = layout.units / BRICK_UNITS * layout.brick_bytes + (rest != 0 ? brick_layout(quant_shape(type), rest).bytes : 0);
     return layout;
 }
 
@@ -98,7 +98,7 @@ struct UnitPlace {
     uint32_t index;  // of the unit among them
 };
 __host__ __device__ constexpr UnitPlace place_of(const TileLayout& layout, uint32_t unit) {
-    const uint32_t brick = unit / BRICK_UNITS, rest = layout.groups - brick * BRICK_UNITS;
+    const uint32_t brick = unit / BRICK_UNITS, rest = layout.units - brick * BRICK_UNITS;
     return {brick * layout.brick_bytes, rest < BRICK_UNITS ? rest : BRICK_UNITS, unit % BRICK_UNITS};
 }
 

@@ -126,7 +126,7 @@ __global__ void repack_float(const uint8_t* __restrict__ blocks, size_t row_byte
     using Out = std::conditional_t<TO_F32 || T == TensorType::F32, float, uint16_t>;
     constexpr uint32_t PER_WORD = 16 / sizeof(Out);
     const uint64_t i = uint64_t{blockIdx.x} * blockDim.x + threadIdx.x;
-    const uint32_t pitch = layout.groups * PER_WORD;
+    const uint32_t pitch = layout.units * PER_WORD;
     const uint32_t row = static_cast<uint32_t>(i / pitch), col = static_cast<uint32_t>(i % pitch);
     float max = 0;
     if (row < tile_count(n_rows) * TILE_ROWS) {
@@ -161,7 +161,7 @@ void launch_repack(const DeviceMatrix& m, uint8_t* tiles, const TileLayout& layo
         const auto kernel = to_f32 ? repack_quantized<T, true> : repack_quantized<T, false>;
         kernel<<<grid, THREADS, 0, stream>>>(blocks, bytes, n_rows, groups, tiles, layout, absmax);
     } else {
-        const uint32_t pitch = layout.groups * (to_f32 ? 4 : 8);
+        const uint32_t pitch = layout.units * (to_f32 ? 4 : 8);
         const auto grid = static_cast<uint32_t>((rows * pitch + THREADS - 1) / THREADS);
         const auto kernel = to_f32 ? repack_float<T, true> : repack_float<T, false>;
         kernel<<<grid, THREADS, 0, stream>>>(blocks, bytes, n_rows, m.cols, tiles, layout, absmax);
