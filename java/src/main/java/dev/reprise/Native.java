@@ -4,6 +4,7 @@ import static dev.reprise.natives.reprise.*;
 
 import dev.reprise.natives.loader.NativeLibrary;
 import dev.reprise.natives.reprise_gguf_info;
+import dev.reprise.natives.reprise_log_fn;
 import dev.reprise.natives.reprise_memory;
 import dev.reprise.natives.reprise_model_info;
 import dev.reprise.natives.reprise_model_options;
@@ -45,7 +46,32 @@ final class Native {
 
     /** Loads the library. Whatever creates the first handle calls it. */
     static NativeLibrary library() {
-        return NativeLibrary.load();
+        NativeLibrary library = NativeLibrary.load();
+        LogCallback.install();
+        return library;
+    }
+
+    /** Hands what the native library logs to the logger {@code dev.reprise}: warnings as such, all else as details. */
+    private static final class LogCallback extends reprise_log_fn {
+        private static final System.Logger LOGGER = System.getLogger("dev.reprise");
+        private static final LogCallback INSTANCE = new LogCallback();  // JavaCPP holds it weakly
+
+        static {
+            check(reprise_set_log_callback(INSTANCE, null));
+        }
+
+        /** Once: that the class is initialised is all. */
+        static void install() {}
+
+        @Override
+        public void call(Pointer user, int level, BytePointer message) {
+            try {
+                boolean warns = level >= REPRISE_LOG_WARN;
+                LOGGER.log(warns ? System.Logger.Level.WARNING : System.Logger.Level.DEBUG, text(message));
+            } catch (RuntimeException e) {
+                // From the application's handler. The native code that logs cannot pass it on, and is no failure itself.
+            }
+        }
     }
 
     /** The JSON object of {@code reprise_describe()}. */

@@ -1,0 +1,71 @@
+package dev.reprise;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assumptions.assumeFalse;
+
+import java.util.ArrayList;
+import java.util.List;
+import java.util.logging.Handler;
+import java.util.logging.Level;
+import java.util.logging.LogRecord;
+import java.util.logging.Logger;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+
+/** What the native library logs, by way of the logger that Java has without any other library. */
+class LoggingTest {
+    private final Logger logger = Logger.getLogger("dev.reprise");
+    private final List<LogRecord> records = new ArrayList<>();
+    private final Handler handler = new Handler() {
+        @Override
+        public void publish(LogRecord record) {
+            records.add(record);
+            if (throwing) {
+                throw new IllegalStateException("a handler that fails");
+            }
+        }
+
+        @Override
+        public void flush() {}
+
+        @Override
+        public void close() {}
+    };
+    private boolean throwing;
+
+    @BeforeEach
+    void listen() {
+        assumeFalse(Backend.describe().cudaAvailable(), "with a GPU there is nothing to log");
+        logger.setLevel(Level.ALL);
+        logger.addHandler(handler);
+    }
+
+    @AfterEach
+    void leave() {
+        logger.removeHandler(handler);
+        logger.setLevel(null);
+    }
+
+    private static void loadWhereverItRuns() {
+        Model.load(StoryModel.PATH).close();
+    }
+
+    @Test
+    void aModelThatRunsOnTheCpuSaysWhy() {
+        loadWhereverItRuns();
+
+        assertEquals(1, records.size());
+        assertEquals(Level.FINE, records.get(0).getLevel());
+        String message = records.get(0).getMessage();
+        assertTrue(message.contains(Backend.describe().cudaReason()), message);
+    }
+
+    @Test
+    void aHandlerThatThrowsIsNoFailureOfTheLoad() {
+        throwing = true;
+        loadWhereverItRuns();
+        assertEquals(1, records.size());
+    }
+}
