@@ -38,19 +38,34 @@ constexpr uint32_t BK = 64;  // 128 bytes: eight 16-byte chunks, swizzled by the
 /// Byte offset of chunk (16 bytes) of a row in a slice.
 __device__ __forceinline__ uint32_t chunk_offset(uint32_t row, uint32_t chunk) { return row * 128 + ((chunk ^ row) & 7) * 16; }
 
-/// brick_bits: as HalfMatmulArgs::w_brick_bits. A slice is of one brick of a row.
+/// Of a row-major matrix.
 template <uint32_t ROWS, uint32_t THREADS>
 __device__ __forceinline__ void copy_slice(uint32_t to, const __half* from, uint32_t first_row, uint32_t n_rows,
-                                           uint32_t pitch, uint32_t k, uint32_t brick_bits) {
+                                           uint32_t pitch, uint32_t k) {
     static_assert(ROWS * 8 % THREADS == 0);
-    const uint32_t brick = k >> brick_bits << brick_bits, brick_pitch = min(1u << brick_bits, pitch - brick);
-    const __half* slice = from + brick * TILE_ROWS + (k - brick);
 #pragma unroll
     for (uint32_t i = 0; i < ROWS * 8 / THREADS; ++i) {
         const uint32_t index = i * THREADS + threadIdx.x, row = index / 8, chunk = index % 8;
         const bool valid = first_row + row < n_rows && k + chunk * 8 < pitch;
-        const uint32_t of_matrix = first_row + row;
-        const __half* source = valid ? slice + size_t{of_matrix / TILE_ROWS * TILE_ROWS} * pitch + of_matrix % TILE_ROWS * brick_pitch + chunk * 8 : from;
+        const __half* source = from + (valid ? size_t{first_row + row} * pitch + k + chunk * 8 : 0);
+        copy16(to + chunk_offset(row, chunk), source, valid);
+    }
+}
+
+/// Of tiles; first_row is a multiple of their rows. brick_bits: as HalfMatmulArgs::w_brick_bits. A slice is of one brick.
+template <uint32_t ROWS, uint32_t THREADS>
+__device__ __forceinline__ void copy_tiled_slice(uint32_t to, const __half* from, uint32_t first_row, uint32_t n_rows,
+                                                 uint32_t pitch, uint32_t k, uint32_t brick_bits) {
+    static_assert(ROWS * 8 % THREADS == 0 && THREADS / 8 % TILE_ROWS == 0 && ROWS % TILE_ROWS == 0);
+    // All that changes from slice to slice is the same for all of a thread's rows.
+    const uint32_t in_tile = threadIdx.x / 8 % TILE_ROWS;
+    const uint32_t brick = k >> brick_bits << brick_bits, brick_pitch = min(1u << brick_bits, pitch - brick);
+    const uint32_t of_slice = brick * TILE_ROWS + (k - brick) + in_tile * brick_pitch;
+#pragma unroll
+    for (uint32_t i = 0; i < ROWS * 8 / THREADS; ++i) {
+        const uint32_t index = i * THREADS + threadIdx.x, row = index / 8, chunk = index % 8;
+        const bool valid = first_row + row < n_rows && k + chunk * 8 < pitch;
+        const __half* source = from + (valid ? size_t{first_row + row - in_tile} * pitch + chunk * 8 + of_slice : 0);
         copy16(to + chunk_offset(row, chunk), source, valid);
     }
 }
@@ -60,6 +75,7 @@ template <uint32_t BM, uint32_t BN, uint32_t WARPS_M, uint32_t WARPS_N, uint32_t
 struct Tile {
     static constexpr uint32_t M = BM, N = BN;
     static constexpr uint32_t THREADS = WARPS_M * WARPS_N * 32;
+    static constexpr uint32_t BLOCKS = THREADS > 128 ? 2 : 1;  // of a multiprocessor, at least: registers are to allow that
     static constexpr uint32_t STAGE_BYTES = (BM + BN) * BK * sizeof(__half);
     static constexpr uint32_t SHARED_BYTES = STAGES * STAGE_BYTES;
     static constexpr uint32_t WARP_M = BM / WARPS_M, WARP_N = BN / WARPS_N;
@@ -77,8 +93,8 @@ struct Tile {
         const auto copy = [&](uint32_t slice) {
             if (slice < slices) {
                 const uint32_t stage = base + slice % STAGES * STAGE_BYTES;
-                copy_slice<BM, THREADS>(stage, args.x, first_token, args.n, args.pitch, slice * BK, HalfMatmulArgs::ROW_MAJOR);
-                copy_slice<BN, THREADS>(stage + BM * 128, args.w, first_row, args.rows, args.pitch, slice * BK, args.w_brick_bits);
+                copy_slice<BM, THREADS>(stage, args.x, first_token, args.n, args.pitch, slice * BK);
+                copy_tiled_slice<BN, THREADS>(stage + BM * 128, args.w, first_row, args.rows, args.pitch, slice * BK, args.w_brick_bits);
             }
             commit_copies();
         };
@@ -148,7 +164,7 @@ struct Tile {
 };
 
 template <typename T>
-__global__ void __launch_bounds__(T::THREADS) kernel(const __grid_constant__ HalfMatmulArgs args) {
+__global__ void __launch_bounds__(T::THREADS, T::BLOCKS) kernel(const __grid_constant__ HalfMatmulArgs args) {
     release_successor();
     wait_for_predecessor();
     T::run(args);
