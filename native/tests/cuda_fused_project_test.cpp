@@ -6,6 +6,7 @@
 #include "cuda/fused_project.h"
 #include "cuda/memory.h"
 #include "cuda_linear_support.h"
+#include "support/expect_error.h"
 
 namespace reprise::cuda {
 namespace {
@@ -336,6 +337,13 @@ TEST(CudaWeightPrefetch, IsForSharesThatNoRingHolds) {
     EXPECT_EQ(0u, bytes(project_prefetch(unread(T::Q8_0, 896, 4864), 9'000'000, SMS)));
     EXPECT_EQ(0u, bytes(gated_feed_forward_prefetch(gate, gate, 33'000'000, SMS)));
     EXPECT_EQ(0u, bytes(project_prefetch(down, 235'000'000, SMS)));
+}
+
+TEST(CudaFusedTypes, WhatDoesNotGoTogetherIsRefused) {
+    const DeviceMatrix half = unread(T::F16, 8, 256), quantised = unread(T::Q8_0, 8, 256);
+    const MatvecPart part = {&half, nullptr};
+    test::expect_error(REPRISE_INTERNAL, {"float weights", "bfloat16"}, [&] { fused_project({&part, 1}, {nullptr, nullptr, 0, true}, {}, Slot::LARGE, nullptr); });
+    test::expect_error(REPRISE_INTERNAL, {"prefetch", "do not go together"}, [&] { gated_feed_forward_prefetch(half, quantised, 0, 132); });
 }
 
 /// What silu(gate) * up may be off where gate and up are off by relative_error * norms. silu has slopes of at most 1.1.

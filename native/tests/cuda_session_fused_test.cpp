@@ -61,6 +61,9 @@ TEST_F(CudaSessionFused, FeedForwardsOfQuantisedAndFloatWeightsAreRight) {
         const LoadedModel model = load("llama", types, name);
         const OpenSession session = open(model, false), unfused = open(model, true);
         EXPECT_LE(relative_difference(session.score(ids, REPRISE_SCORE_GRAPH), unfused.score(ids, REPRISE_SCORE_GRAPH)), 0.05) << name;
+        // What falls back says so: by its kernels too.
+        const bool falls_back = gate != TensorType::F16;
+        EXPECT_EQ(falls_back, session.statistics().kernels_per_token == unfused.statistics().kernels_per_token) << name;
     }
 }
 

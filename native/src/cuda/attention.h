@@ -43,8 +43,8 @@ void attention_decode(const AttentionArgs& args, TensorType kv_type, const Atten
 /// The decode step's: as rope_kv() and then attention_decode() in one kernel. args.q is not read, rope.qkv is: by each
 /// block what it needs; the block that has the newest key turns it and puts it and its value into the cache. state and the
 /// keys and values before the newest are read while the predecessor runs: they have to be complete before the step's
-/// first kernel begins (launch_first()). prefetch: the
-/// weights of a kernel to come that it brings into the L2.
+/// first kernel begins (launch_first()). prefetch: the weights of a kernel to come that it brings
+/// into the L2.
 void attention_fused(const AttentionArgs& args, const RopeKvArgs& rope, const AttentionScratch& scratch, const WeightPrefetch& prefetch, Slot slot,
                      cudaStream_t stream);
 /// n rows. But for float32 keys and values, queries and softmax weights are rounded to float16.

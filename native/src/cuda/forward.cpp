@@ -93,7 +93,8 @@ Forward::Forward(const Plan& plan, const DeviceWeights& weights, const SessionBu
       prefills_by_row_(std::ranges::any_of(plan.weights, [](const auto& w) { return w->rows > 1 && w->type == TensorType::F32; })) {
     if (shape.fused && n_fused_ == 0)
         log(REPRISE_LOG_WARN,
-            "decoding with the unfused kernels, which are slower: a product has types that no fused kernel takes, or rows too long for the device");
+            "decoding with the unfused kernels, which are slower: a product has types that no fused kernel takes, or rows too long for the device, or ffn_down is of a float type behind a "
+            "quantised ffn_gate");
 }
 
 RopeKvArgs Forward::rope_args(const QkvStep& step) const {

@@ -23,22 +23,22 @@ struct Overloaded : Bodies... {
 
 /// What the attention, step number i, prefetches: the gated feed-forward's weights, where that follows on the output
 /// projection.
-WeightPrefetch prefetch_of_attention(const DeviceWeights& weights, const std::vector<Step>& steps, size_t i) {
+WeightPrefetch prefetch_of_attention(const DeviceWeights& weights, const std::vector<Step>& steps, size_t i, uint32_t n_sms) {
     if (i + 2 >= steps.size()) return {};
     const auto* output = std::get_if<ProjectResidualStep>(&steps[i + 1]);
     const auto* gated = std::get_if<GatedFeedForwardStep>(&steps[i + 2]);
     if (output == nullptr || gated == nullptr) return {};
-    return gated_feed_forward_prefetch(*weights.matrix(gated->gate), *weights.matrix(gated->up), weights.matrix(output->weight)->n_bytes, multiprocessors());
+    return gated_feed_forward_prefetch(*weights.matrix(gated->gate), *weights.matrix(gated->up), weights.matrix(output->weight)->n_bytes, n_sms);
 }
 
 /// What the output projection, step number i, prefetches: the down projection's weights, where that follows on the gated
 /// feed-forward.
-WeightPrefetch prefetch_of_output(const DeviceWeights& weights, const std::vector<Step>& steps, size_t i) {
+WeightPrefetch prefetch_of_output(const DeviceWeights& weights, const std::vector<Step>& steps, size_t i, uint32_t n_sms) {
     if (i + 2 >= steps.size()) return {};
     const auto* gated = std::get_if<GatedFeedForwardStep>(&steps[i + 1]);
     const auto* down = std::get_if<ProjectResidualStep>(&steps[i + 2]);
     if (gated == nullptr || down == nullptr) return {};
-    return project_prefetch(*weights.matrix(down->weight), weights.matrix(gated->gate)->n_bytes + weights.matrix(gated->up)->n_bytes, multiprocessors());
+    return project_prefetch(*weights.matrix(down->weight), weights.matrix(gated->gate)->n_bytes + weights.matrix(gated->up)->n_bytes, n_sms);
 }
 
 }  // namespace
@@ -82,6 +82,7 @@ uint32_t Forward::fused_launches() const {
 
 void Forward::decode_fused(cudaStream_t stream) const {
     const SessionBuffers& b = buffers_;
+    const uint32_t n_sms = multiprocessors();
     SlotTurns slots;
     const QkvStep* qkv = nullptr;
     bool feed_forward_is_bf16 = false;
@@ -103,7 +104,7 @@ void Forward::decode_fused(cudaStream_t stream) const {
                            qkv = &s;
                        },
                        [&](const AttentionStep& s) {
-                           attention_fused(attention_args(s), rope_args(*qkv), b.attention_scratch, prefetch_of_attention(weights_, plan_.steps, i), slots.next(), stream);
+                           attention_fused(attention_args(s), rope_args(*qkv), b.attention_scratch, prefetch_of_attention(weights_, plan_.steps, i, n_sms), slots.next(), stream);
                        },
                        [&](const GatedFeedForwardStep& s) {
                            const DeviceMatrix& gate = *weights_.matrix(s.gate);
@@ -114,7 +115,7 @@ void Forward::decode_fused(cudaStream_t stream) const {
                            const MatvecPart part = {weights_.matrix(s.weight), b.x, weights_.vector(s.bias), b.x};
                            FusedInput input = {b.attention};
                            if (s.input == ProjectInput::FEED_FORWARD) input = {b.gate_up, nullptr, 0, feed_forward_is_bf16};
-                           fused_project({&part, 1}, input, prefetch_of_output(weights_, plan_.steps, i), slots.next(), stream);
+                           fused_project({&part, 1}, input, prefetch_of_output(weights_, plan_.steps, i, n_sms), slots.next(), stream);
                        },
                        [&](const OutputHeadStep& s) {
                            const MatvecPart part = {weights_.matrix(s.weight), b.sampler.logits};

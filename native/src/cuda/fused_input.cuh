@@ -85,8 +85,8 @@ struct EarlyNorms {
     }
 };
 
-/// The input as it is, float32 for weights of a float type, by one copy: 9000 columns come 0.7 us earlier than through
-/// registers. From Hopper on.
+/// The input as it is, float32 for weights of a float type, by one copy: faster than through registers, see
+/// bench/NOTES.md, row 47. From Hopper on.
 class InputCopy {
   public:
 #if __CUDA_ARCH__ >= 900

@@ -414,7 +414,7 @@ void launch_fused(std::span<const MatvecPart> parts, Epilogue epilogue, const Fu
     const KernelEntry* entry = find_entry(parts, epilogue);
     if (entry == nullptr || parts.size() > MAX_PARTS || parts[0].matrix->cols % 32 != 0)
         fail(REPRISE_INTERNAL, "a fused product of matrices that do not go together");
-    if (input.bf16 && !is_quantized(entry->a)) fail(REPRISE_INTERNAL, "a fused product of float weights with bfloat16");
+    if (input.bf16 && !takes_bf16(*parts[0].matrix)) fail(REPRISE_INTERNAL, "a fused product of float weights with bfloat16");
     FusedArgs args = args_of(*entry, parts);
     args.input = input;
     args.prefetch = prefetch;

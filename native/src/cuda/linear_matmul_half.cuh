@@ -38,34 +38,28 @@ constexpr uint32_t BK = 64;  // 128 bytes: eight 16-byte chunks, swizzled by the
 /// Byte offset of chunk (16 bytes) of a row in a slice.
 __device__ __forceinline__ uint32_t chunk_offset(uint32_t row, uint32_t chunk) { return row * 128 + ((chunk ^ row) & 7) * 16; }
 
-/// Of a row-major matrix.
-template <uint32_t ROWS, uint32_t THREADS>
-__device__ __forceinline__ void copy_slice(uint32_t to, const __half* from, uint32_t first_row, uint32_t n_rows,
-                                           uint32_t pitch, uint32_t k) {
-    static_assert(ROWS * 8 % THREADS == 0);
-#pragma unroll
-    for (uint32_t i = 0; i < ROWS * 8 / THREADS; ++i) {
-        const uint32_t index = i * THREADS + threadIdx.x, row = index / 8, chunk = index % 8;
-        const bool valid = first_row + row < n_rows && k + chunk * 8 < pitch;
-        const __half* source = from + (valid ? size_t{first_row + row} * pitch + k + chunk * 8 : 0);
-        copy16(to + chunk_offset(row, chunk), source, valid);
-    }
-}
+/// Where a thread finds its part of a slice: for all of its rows the same.
+struct SlicePlace {
+    uint32_t in_tile;  // of its rows, within their tiles; 0 of a row-major matrix
+    uint32_t offset;   // in values, from the first row of the tile or, of a row-major matrix, from the row
+};
 
-/// Of tiles; first_row is a multiple of their rows. brick_bits: as HalfMatmulArgs::w_brick_bits. A slice is of one brick.
-template <uint32_t ROWS, uint32_t THREADS>
-__device__ __forceinline__ void copy_tiled_slice(uint32_t to, const __half* from, uint32_t first_row, uint32_t n_rows,
-                                                 uint32_t pitch, uint32_t k, uint32_t brick_bits) {
-    static_assert(ROWS * 8 % THREADS == 0 && THREADS / 8 % TILE_ROWS == 0 && ROWS % TILE_ROWS == 0);
-    // All that changes from slice to slice is the same for all of a thread's rows.
+/// brick_bits: as HalfMatmulArgs::w_brick_bits. The slice, from column k on, is of one brick.
+__device__ __forceinline__ SlicePlace place_in_tiles(uint32_t pitch, uint32_t k, uint32_t brick_bits) {
     const uint32_t in_tile = threadIdx.x / 8 % TILE_ROWS;
     const uint32_t brick = k >> brick_bits << brick_bits, brick_pitch = min(1u << brick_bits, pitch - brick);
-    const uint32_t of_slice = brick * TILE_ROWS + (k - brick) + in_tile * brick_pitch;
+    return {in_tile, brick * TILE_ROWS + (k - brick) + in_tile * brick_pitch};
+}
+
+template <uint32_t ROWS, uint32_t THREADS>
+__device__ __forceinline__ void copy_slice(uint32_t to, const __half* from, uint32_t first_row, uint32_t n_rows,
+                                           uint32_t pitch, uint32_t k, const SlicePlace& place) {
+    static_assert(ROWS * 8 % THREADS == 0 && ROWS % TILE_ROWS == 0 && THREADS / 8 % TILE_ROWS == 0);
 #pragma unroll
     for (uint32_t i = 0; i < ROWS * 8 / THREADS; ++i) {
         const uint32_t index = i * THREADS + threadIdx.x, row = index / 8, chunk = index % 8;
         const bool valid = first_row + row < n_rows && k + chunk * 8 < pitch;
-        const __half* source = from + (valid ? size_t{first_row + row - in_tile} * pitch + chunk * 8 + of_slice : 0);
+        const __half* source = from + (valid ? size_t{first_row + row - place.in_tile} * pitch + chunk * 8 + place.offset : 0);
         copy16(to + chunk_offset(row, chunk), source, valid);
     }
 }
@@ -92,9 +86,9 @@ struct Tile {
 
         const auto copy = [&](uint32_t slice) {
             if (slice < slices) {
-                const uint32_t stage = base + slice % STAGES * STAGE_BYTES;
-                copy_slice<BM, THREADS>(stage, args.x, first_token, args.n, args.pitch, slice * BK);
-                copy_tiled_slice<BN, THREADS>(stage + BM * 128, args.w, first_row, args.rows, args.pitch, slice * BK, args.w_brick_bits);
+                const uint32_t stage = base + slice % STAGES * STAGE_BYTES, k = slice * BK;
+                copy_slice<BM, THREADS>(stage, args.x, first_token, args.n, args.pitch, k, {0, k});
+                copy_slice<BN, THREADS>(stage + BM * 128, args.w, first_row, args.rows, args.pitch, k, place_in_tiles(args.pitch, k, args.w_brick_bits));
             }
             commit_copies();
         };

@@ -1,13 +1,9 @@
 // How a kernel's blocks share the tiles of its matrices: each has a run of them, those in front one more than the others.
 #pragma once
 
-#include <cstdint>
+#include <cuda_runtime_api.h>
 
-#ifdef __CUDACC__
-#define REPRISE_HOST_DEVICE __host__ __device__ __forceinline__
-#else
-#define REPRISE_HOST_DEVICE inline
-#endif
+#include <cstdint>
 
 namespace reprise::cuda {
 
@@ -18,8 +14,8 @@ struct TileShares {
         const uint32_t most = (n_tiles + n_blocks - 1) / n_blocks;
         return {most, n_tiles - (most - 1) * n_blocks};
     }
-    REPRISE_HOST_DEVICE uint32_t count(uint32_t block) const { return most - (block >= blocks_with_most); }
-    REPRISE_HOST_DEVICE uint32_t first(uint32_t block) const {
+    __host__ __device__ constexpr uint32_t count(uint32_t block) const { return most - (block >= blocks_with_most); }
+    __host__ __device__ constexpr uint32_t first(uint32_t block) const {
         return block * count(block) + (block >= blocks_with_most ? blocks_with_most : 0);
     }
 };

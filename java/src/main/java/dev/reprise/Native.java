@@ -65,12 +65,17 @@ final class Native {
 
         @Override
         public void call(Pointer user, int level, BytePointer message) {
-            try {
-                boolean warns = level >= REPRISE_LOG_WARN;
-                LOGGER.log(warns ? System.Logger.Level.WARNING : System.Logger.Level.DEBUG, text(message));
-            } catch (RuntimeException e) {
-                // From the application's handler. The native code that logs cannot pass it on, and is no failure itself.
-            }
+            log(level, text(message));
+        }
+    }
+
+    /** As the native library does. */
+    static void log(int level, String message) {
+        try {
+            boolean warns = level >= REPRISE_LOG_WARN;
+            LogCallback.LOGGER.log(warns ? System.Logger.Level.WARNING : System.Logger.Level.DEBUG, message);
+        } catch (RuntimeException e) {
+            // From the application's handler. The native code that logs cannot pass it on, and is no failure itself.
         }
     }
 

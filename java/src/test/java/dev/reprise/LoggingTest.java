@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeFalse;
 
+import dev.reprise.natives.reprise;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.logging.Handler;
@@ -39,6 +40,7 @@ class LoggingTest {
     void listen() {
         assumeFalse(Backend.describe().cudaAvailable(), "with a GPU there is nothing to log");
         logger.setLevel(Level.ALL);
+        logger.setUseParentHandlers(false);  // not to the console, where a warning means something
         logger.addHandler(handler);
     }
 
@@ -46,6 +48,7 @@ class LoggingTest {
     void leave() {
         logger.removeHandler(handler);
         logger.setLevel(null);
+        logger.setUseParentHandlers(true);
     }
 
     private static void loadWhereverItRuns() {
@@ -60,6 +63,15 @@ class LoggingTest {
         assertEquals(Level.FINE, records.get(0).getLevel());
         String message = records.get(0).getMessage();
         assertTrue(message.contains(Backend.describe().cudaReason()), message);
+    }
+
+    @Test
+    void warningsAreWarnings() {
+        Native.log(reprise.REPRISE_LOG_WARN, "slow {0}");
+        Native.log(reprise.REPRISE_LOG_INFO, "a detail");
+
+        assertEquals(List.of(Level.WARNING, Level.FINE), records.stream().map(LogRecord::getLevel).toList());
+        assertEquals("slow {0}", records.get(0).getMessage());
     }
 
     @Test
