@@ -69,48 +69,58 @@ part_tests() {
   grep -hE '^\[ +(OK|FAILED|SKIPPED) +\] [A-Z]' "$scratch"/tests*.log | grep -v ', listed below' | awk '{ n[$2 == "OK" ? "OK" : $2]++ } END { for (k in n) print k, n[k] }'
 }
 
-# A prompt of 300 ids and 8 steps behind it, whose attention combines two parts of the context.
+# A small model whose context is long enough that attention combines parts of it; the story model's is not.
+long_context() {
+  [[ -f $scratch/long.gguf ]] || synth smollm2-135m Q4_0 "$scratch/long.gguf" --layers 2
+}
+
+# A prompt and 8 steps behind it.
 part_sanitizer() {
   command -v compute-sanitizer >/dev/null || { failed "compute-sanitizer is not here"; return; }
-  header "compute-sanitizer TOOL reprise-eval STORY --device cuda --random 308 --prefill 300 --mode MODE --kv TYPE" >"$results/sanitizer.txt"
-  local tool run pids=() options
+  long_context
+  header "compute-sanitizer TOOL reprise-eval MODEL --device cuda --random N --prefill N-8 --mode MODE --kv TYPE; story: N = 108, long (smollm2-135m, Q4_0, 2 layers): N = 408" >"$results/sanitizer.txt"
+  local tool run model n mode kv pids=() options
   for tool in memcheck racecheck synccheck; do
     # synccheck keeps a list of barriers for every block, for which there is no memory more than once.
     options=(--tool $tool --error-exitcode 9)
     [[ $tool != synccheck ]] || { wait "${pids[@]%%:*}"; options+=(--num-cuda-barriers 4096); }
-    for run in step:f16 graph:f16 graph:q8_0 graph:f32; do
-      compute-sanitizer "${options[@]}" "$build/bin/reprise-eval" "$story" --device cuda --random 308 \
-        --prefill 300 --mode "${run%:*}" --kv "${run#*:}" --logits "$scratch/logits-$tool-$run" >"$scratch/sanitizer-$tool-$run.log" 2>&1 &
-      pids+=("$!:$tool:$run")
+    for run in story-step-f16 story-graph-f16 long-graph-f16 long-graph-q8_0 long-graph-f32; do
+      IFS=- read -r model mode kv <<<"$run"
+      if [[ $model == story ]]; then model=$story n=108; else model=$scratch/long.gguf n=408; fi
+      compute-sanitizer "${options[@]}" "$build/bin/reprise-eval" "$model" --device cuda --random $n --prefill $((n - 8)) \
+        --mode "$mode" --kv "$kv" --logits "$scratch/logits-$tool-$run" >"$scratch/sanitizer-$tool-$run.log" 2>&1 &
+      pids+=("$!:$tool-$run")
       [[ $tool != synccheck ]] || wait $!
     done
   done
   for run in "${pids[@]}"; do
-    tool=${run#*:}
-    wait "${run%%:*}" || failed "$tool"
-    tool=${tool/:/-}
-    echo "$tool: $(grep SUMMARY "$scratch/sanitizer-$tool.log")" | tee -a "$results/sanitizer.txt"
+    wait "${run%%:*}" || failed "${run#*:}"
+    run=${run#*:}
+    echo "$run: $(grep SUMMARY "$scratch/sanitizer-$run.log")" | tee -a "$results/sanitizer.txt"
     # What the tool could not watch has not been shown.
-    if grep -qE 'overflow of tracked|track the launch' "$scratch/sanitizer-$tool.log"; then failed "$tool: not all was tracked"; fi
-    grep -v SUMMARY "$scratch/sanitizer-$tool.log" | grep -A12 -m1 -E 'Error:|hazard|Invalid|Barrier error' | head -20 | tee -a "$results/sanitizer.txt"
+    if grep -qE 'overflow of tracked|track the launch' "$scratch/sanitizer-$run.log"; then failed "$run: not all was tracked"; fi
+    grep -v SUMMARY "$scratch/sanitizer-$run.log" | grep -A12 -m1 -E 'Error:|hazard|Invalid|Barrier error' | head -20 | tee -a "$results/sanitizer.txt"
   done
 }
 
 part_delays() {
-  local delayed=$build-delays mode
+  local delayed=$build-delays run model n mode kv round
   if [[ ! -x $delayed/bin/reprise-eval || -z ${REPRISE_BUILD:-} ]]; then
     cmake -S . -B "$delayed" -DREPRISE_CUDA=ON -DREPRISE_CUDA_ARCHITECTURES=native -DREPRISE_DELAYS=ON >/dev/null &&
       cmake --build "$delayed" --parallel "$(nproc)" --target reprise-eval >"$scratch/build.log" 2>&1 ||
       { tail -20 "$scratch/build.log"; failed "build with delays"; return; }
   fi
-  header "reprise-eval STORY --random 330 --mode MODE --kv TYPE: logits with random delays before global stores against those without" >"$results/delays.txt"
-  for mode in batch:f16 step:f16 graph:f16 graph:q8_0; do
-    local arguments=("$story" --device cuda --random 330 --mode "${mode%:*}" --kv "${mode#*:}")
-    "$build/bin/reprise-eval" "${arguments[@]}" --logits "$scratch/plain" || failed "delays, $mode"
+  long_context
+  header "reprise-eval MODEL --random N --mode MODE --kv TYPE: logits with random delays before global stores against those without; story: N = 330, long (smollm2-135m, Q4_0, 2 layers): N = 500" >"$results/delays.txt"
+  for run in story-batch-f16 story-step-f16 story-graph-f16 long-graph-f16 long-graph-q8_0; do
+    IFS=- read -r model mode kv <<<"$run"
+    if [[ $model == story ]]; then model=$story n=330; else model=$scratch/long.gguf n=500; fi
+    local arguments=("$model" --device cuda --random $n --mode "$mode" --kv "$kv")
+    "$build/bin/reprise-eval" "${arguments[@]}" --logits "$scratch/plain" || failed "delays, $run"
     for round in 1 2 3; do
-      "$delayed/bin/reprise-eval" "${arguments[@]}" --logits "$scratch/delayed" || failed "delays, $mode"
-      if cmp -s "$scratch/plain" "$scratch/delayed"; then verdict=equal; else verdict=DIFFERENT && failed "delays, $mode"; fi
-      echo "$mode, round $round: $verdict" | tee -a "$results/delays.txt"
+      "$delayed/bin/reprise-eval" "${arguments[@]}" --logits "$scratch/delayed" || failed "delays, $run"
+      if cmp -s "$scratch/plain" "$scratch/delayed"; then verdict=equal; else verdict=DIFFERENT && failed "delays, $run"; fi
+      echo "$run, round $round: $verdict" | tee -a "$results/delays.txt"
     done
   done
 }
@@ -144,7 +154,7 @@ divergence() {
   done
 }
 
-synth() { "$build/bin/reprise-synth" --preset "$1" --type "$2" -o "$3" || { failed "synth $1 $2"; return 1; }; }
+synth() { "$build/bin/reprise-synth" --preset "$1" --type "$2" -o "${@:3}" || { failed "synth $1 $2"; return 1; }; }
 bench() { "$build/bin/reprise-bench" "$@"; }
 
 part_speed() {

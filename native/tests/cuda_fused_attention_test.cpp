@@ -142,11 +142,11 @@ class CudaFusedAttention : public ::testing::TestWithParam<TensorType> {
 INSTANTIATE_TEST_SUITE_P(Kv, CudaFusedAttention, ::testing::Values(TensorType::F16, TensorType::F32, TensorType::Q8_0),
                          [](const auto& info) { return std::string(traits(info.param).name); });
 
-/// Lengths on both sides of what a tile, a block's round over the context and the smallest part of it have.
+/// Lengths on both sides of what a tile, a block's round over the context and the longest context in one part have.
 TEST_P(CudaFusedAttention, AttendsAtEveryLength) {
     for (const Heads& heads : kHeads) {
         if (!takes(heads)) continue;
-        for (const uint32_t n_keys : {1u, 2u, 16u, 17u, 128u, 129u, 255u, 256u, 257u, 513u, 1000u}) {
+        for (const uint32_t n_keys : {1u, 2u, 16u, 17u, 128u, 129u, 255u, 256u, 257u, 384u, 385u, 513u, 1000u}) {
             check_step(heads, n_keys - 1, n_keys + 3);
         }
     }
@@ -154,11 +154,12 @@ TEST_P(CudaFusedAttention, AttendsAtEveryLength) {
 
 TEST_P(CudaFusedAttention, EveryStyleAndNormMeetsEverySlot) {
     for (const Heads& heads : {Heads{12, 2, 128}, Heads{9, 3, 64}, Heads{20, 1, 96}}) {
-        for (int kind = 0; kind < 8; ++kind) check_step(heads, 300, 400);
+        for (int kind = 0; kind < 8; ++kind) check_step(heads, 600, 700);
     }
 }
 
 TEST_P(CudaFusedAttention, AttendsToALongContext) {
+    for (const uint32_t n_keys : {2048u, 2049u}) check_step({12, 2, 128}, n_keys - 1, 2100);  // 16 parts, then longer ones
     check_step({12, 2, 128}, 4096, 5000);
     check_step({32, 8, 128}, 4096, 4097);
     check_step({14, 2, 64}, 4096, 6000);

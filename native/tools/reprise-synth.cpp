@@ -20,7 +20,7 @@ using namespace reprise;
 using tool::die;
 
 constexpr char USAGE[] =
-    "Usage: reprise-synth --preset NAME -o FILE [--type TYPE] [--seed N] [--threads N]\n"
+    "Usage: reprise-synth --preset NAME -o FILE [--type TYPE] [--layers N] [--seed N] [--threads N]\n"
     "       reprise-synth --list\n"
     "\n"
     "Writes a GGUF file with the shapes, hyper-parameters and vocabulary size of a published model and random "
@@ -31,6 +31,7 @@ constexpr char USAGE[] =
     "  --list          the presets and their shapes\n"
     "  --type TYPE     tensor types as published files mix them (default: Q4_K_M), one of\n"
     "                  %s\n"
+    "  --layers N      another number of layers than the model's\n"
     "  --seed N        of the weights (default: 1); the same seed gives the same file\n"
     "  --threads N     threads that make weights (default: all)\n"
     "  -o FILE         the file to write\n"
@@ -38,6 +39,7 @@ constexpr char USAGE[] =
 
 struct Arguments {
     std::string preset, output, type = "Q4_K_M";
+    uint32_t layers = 0;  // 0: the model's
     uint64_t seed = 1;
     unsigned threads = std::max(1u, std::thread::hardware_concurrency());
     bool list = false;
@@ -45,11 +47,12 @@ struct Arguments {
 
 Arguments parse(int argc, char** argv) {
     Arguments a;
-    enum { PRESET = 1000, LIST, TYPE, SEED, THREADS, HELP };
+    enum { PRESET = 1000, LIST, TYPE, LAYERS, SEED, THREADS, HELP };
     const option options[] = {{"preset", 1, nullptr, PRESET}, {"list", 0, nullptr, LIST},
-                              {"type", 1, nullptr, TYPE},     {"seed", 1, nullptr, SEED},
-                              {"output", 1, nullptr, 'o'},    {"threads", 1, nullptr, THREADS},
-                              {"help", 0, nullptr, HELP},     {nullptr, 0, nullptr, 0}};
+                              {"type", 1, nullptr, TYPE},     {"layers", 1, nullptr, LAYERS},
+                              {"seed", 1, nullptr, SEED},     {"output", 1, nullptr, 'o'},
+                              {"threads", 1, nullptr, THREADS}, {"help", 0, nullptr, HELP},
+                              {nullptr, 0, nullptr, 0}};
     for (int c; (c = getopt_long(argc, argv, "o:", options, nullptr)) != -1;) {
         switch (c) {
             case PRESET:
@@ -60,6 +63,9 @@ Arguments parse(int argc, char** argv) {
                 break;
             case TYPE:
                 a.type = optarg;
+                break;
+            case LAYERS:
+                a.layers = static_cast<uint32_t>(tool::number("--layers", optarg, 1, 1024));
                 break;
             case SEED:
                 a.seed = static_cast<uint64_t>(tool::number("--seed", optarg, 0, std::numeric_limits<long>::max()));
@@ -96,7 +102,8 @@ void list_presets() {
 
 void write_model(const Arguments& a) {
     const auto start = std::chrono::steady_clock::now();
-    const ModelSpec spec = preset(a.preset);
+    ModelSpec spec = preset(a.preset);
+    if (a.layers > 0) spec.n_layers = a.layers;
     const GgufWriter writer = random_model(spec, named_types(a.type, spec), a.seed);
     writer.write(a.output, a.threads);
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();

@@ -13,6 +13,7 @@ namespace reprise::cuda {
 namespace {
 
 constexpr uint32_t MAX_SPLITS = 64;
+constexpr uint32_t PARTS_AT_ONCE = 16;  // that combine() asks for before it waits
 constexpr size_t MOST_CACHE_BYTES = 256 * 1024;  // of a block, with which it prefetches weights
 
 constexpr uint32_t ceil_div(uint32_t a, uint32_t b) { return (a + b - 1) / b; }
@@ -78,10 +79,16 @@ struct Share {
 };
 template <uint32_t BLOCK_KEYS>
 __device__ __forceinline__ Share share_of(uint32_t seq_len, uint32_t n_splits, uint32_t split) {
-    // Combining parts takes as long as attending to that many keys more.
-    constexpr uint32_t MIN_KEYS = 2 * BLOCK_KEYS;
-    const uint32_t even = (seq_len + n_splits * BLOCK_KEYS - 1) / (n_splits * BLOCK_KEYS) * BLOCK_KEYS;
-    const uint32_t keys = max(even, MIN_KEYS);
+    // Combining two parts takes as long as attending to a tile more per warp, and a few more parts nothing: so a context is
+    // one part as long as that is no more, then many small ones while they leave half of the blocks alone and combine()
+    // asks for all of them at once. Measured on an H100: bench/NOTES.md, row 54.
+    constexpr uint32_t ALONE = 3 * BLOCK_KEYS;
+    const uint32_t n_blocks = (seq_len + BLOCK_KEYS - 1) / BLOCK_KEYS;
+    uint32_t keys = ALONE;
+    if (seq_len > ALONE) {
+        const uint32_t even = (n_blocks + n_splits - 1) / n_splits * BLOCK_KEYS;
+        keys = n_blocks <= min(PARTS_AT_ONCE, n_splits / 2) ? BLOCK_KEYS : max(even, 2 * BLOCK_KEYS);
+    }
     return {(seq_len + keys - 1) / keys, split * keys, min((split + 1) * keys, seq_len)};
 }
 
@@ -109,12 +116,21 @@ __device__ __forceinline__ void store_int8(const AttentionArgs& args, uint32_t h
 template <uint32_t WARPS, int DIM>
 __device__ void combine(const AttentionArgs& args, const float* parts, uint32_t n_parts, uint32_t n_splits, uint32_t first_head,
                         uint32_t n_heads, float* rows) {
-    constexpr uint32_t ROUNDS = MAX_SPLITS / 32, IN_FLIGHT = 16;
+    constexpr uint32_t ROUNDS = MAX_SPLITS / 32;
     __shared__ float weights[HEADS][MAX_SPLITS];
     const size_t size = part_values(args.head_dim);
     const uint32_t lane = threadIdx.x % 32;
     for (uint32_t h = threadIdx.x / 32; h < n_heads; h += WARPS) {
         const float* of_head = parts + size_t{first_head + h} * n_splits * size;
+        float4 part[PARTS_AT_ONCE];
+        const auto load = [&](uint32_t first, uint32_t dim) {
+#pragma unroll
+            for (uint32_t i = 0; i < PARTS_AT_ONCE; ++i) {
+                const bool exists = first + i < n_parts && dim < args.head_dim;
+                part[i] = exists ? __ldcg(reinterpret_cast<const float4*>(of_head + (first + i) * size + dim)) : make_float4(0, 0, 0, 0);
+            }
+        };
+        load(0, lane * 4);  // with the maxima, so that both take one round trip
         float2 max_sum[ROUNDS];
         float largest = LOWEST, sum = 0;
 #pragma unroll
@@ -135,14 +151,10 @@ __device__ void combine(const AttentionArgs& args, const float* parts, uint32_t 
         __syncwarp();
         for (uint32_t dim = lane * 4; dim < args.head_dim; dim += 128) {
             float4 total = make_float4(0, 0, 0, 0);
-            for (uint32_t first = 0; first < n_parts; first += IN_FLIGHT) {
-                float4 part[IN_FLIGHT];
+            for (uint32_t first = 0; first < n_parts; first += PARTS_AT_ONCE) {
+                if (first > 0 || dim >= 128) load(first, dim);
 #pragma unroll
-                for (uint32_t i = 0; i < IN_FLIGHT; ++i) {
-                    part[i] = first + i < n_parts ? __ldcg(reinterpret_cast<const float4*>(of_head + (first + i) * size + dim)) : make_float4(0, 0, 0, 0);
-                }
-#pragma unroll
-                for (uint32_t i = 0; i < IN_FLIGHT; ++i) {
+                for (uint32_t i = 0; i < PARTS_AT_ONCE; ++i) {
                     const float weight = weights[h][first + i];
                     total.x = fmaf(weight, part[i].x, total.x);
                     total.y = fmaf(weight, part[i].y, total.y);

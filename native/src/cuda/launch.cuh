@@ -33,11 +33,14 @@ __device__ __forceinline__ void wait_for_predecessor() {
 /// first comes, and again once the last has come. All threads, once per kernel.
 __device__ __forceinline__ bool is_last_arrival(uint32_t* counter, uint32_t n) {
     __shared__ bool last;
-    __threadfence();
+    // The barriers hand on what the one thread's addition orders.
     __syncthreads();
-    if (threadIdx.x == 0) last = atomicInc(counter, n - 1) == n - 1;
+    if (threadIdx.x == 0) {
+        uint32_t before;
+        asm volatile("atom.acq_rel.gpu.global.inc.u32 %0, [%1], %2;" : "=r"(before) : "l"(counter), "r"(n - 1) : "memory");
+        last = before == n - 1;
+    }
     __syncthreads();
-    if (last) __threadfence();
     return last;
 }
 
