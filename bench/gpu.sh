@@ -74,21 +74,22 @@ long_context() {
   [[ -f $scratch/long.gguf ]] || synth smollm2-135m Q4_0 "$scratch/long.gguf" --layers 2
 }
 
-# A prompt and 8 steps behind it.
+# A prompt and 8 steps behind it, and drawing by every way through the sampler.
 part_sanitizer() {
   command -v compute-sanitizer >/dev/null || { failed "compute-sanitizer is not here"; return; }
   long_context
-  header "compute-sanitizer TOOL reprise-eval MODEL --device cuda --random N --prefill N-8 --mode MODE --kv TYPE; story: N = 108, long (smollm2-135m, Q4_0, 2 layers): N = 408" >"$results/sanitizer.txt"
-  local tool run model n mode kv pids=() options
+  header "compute-sanitizer TOOL reprise-eval MODEL --device cuda --random N --prefill N-8 --mode MODE --kv TYPE (story: N = 108; long: smollm2-135m, Q4_0, 2 layers, N = 408), and reprise-tests CudaSampler.DrawsFromShortAndLongLists" >"$results/sanitizer.txt"
+  local tool run model n mode kv pids=() options command
   for tool in memcheck racecheck synccheck; do
     # synccheck keeps a list of barriers for every block, for which there is no memory more than once.
     options=(--tool $tool --error-exitcode 9)
     [[ $tool != synccheck ]] || { wait "${pids[@]%%:*}"; options+=(--num-cuda-barriers 4096); }
-    for run in story-step-f16 story-graph-f16 long-graph-f16 long-graph-q8_0 long-graph-f32; do
+    for run in story-step-f16 story-graph-f16 long-graph-f16 long-graph-q8_0 long-graph-f32 sampler; do
       IFS=- read -r model mode kv <<<"$run"
       if [[ $model == story ]]; then model=$story n=108; else model=$scratch/long.gguf n=408; fi
-      compute-sanitizer "${options[@]}" "$build/bin/reprise-eval" "$model" --device cuda --random $n --prefill $((n - 8)) \
-        --mode "$mode" --kv "$kv" --logits "$scratch/logits-$tool-$run" >"$scratch/sanitizer-$tool-$run.log" 2>&1 &
+      command=("$build/bin/reprise-eval" "$model" --device cuda --random $n --prefill $((n - 8)) --mode "$mode" --kv "$kv" --logits "$scratch/logits-$tool-$run")
+      [[ $run != sampler ]] || command=("$build/tests/reprise-tests" --gtest_filter=CudaSampler.DrawsFromShortAndLongLists)
+      GTEST_FILTER= compute-sanitizer "${options[@]}" "${command[@]}" >"$scratch/sanitizer-$tool-$run.log" 2>&1 &
       pids+=("$!:$tool-$run")
       [[ $tool != synccheck ]] || wait $!
     done

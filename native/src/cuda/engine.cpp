@@ -40,7 +40,9 @@ CudaEngine::CudaEngine(std::shared_ptr<CudaModel> model, const EngineOptions& op
              [this](uint32_t kind) { return forward_.decode_launches(kind); }, options.graph_mode),
       ids_(shape_.context_length * sizeof(int32_t), "staging of token ids"),
       logits_(model_->plan().hparams.n_vocab * sizeof(float), "staging of logits"),
-      counts_(model_->plan().hparams.n_vocab * sizeof(int32_t), "staging of penalty counts") {}
+      counts_(model_->plan().hparams.n_vocab * sizeof(int32_t), "staging of penalty counts") {
+    buffers_.sampler.host_logits = logits_.as<float>();
+}
 
 CudaEngine::~CudaEngine() {
     // Steps in flight write to the buffers. After an unrecoverable error there is nothing to wait for.
@@ -98,11 +100,14 @@ void CudaEngine::prefill(std::span<const int32_t> ids, uint32_t position, const 
 }
 
 void CudaEngine::copy_logits(float* to) {
-    const size_t bytes = logits_.size();
-    check(cudaMemcpyAsync(logits_.as<float>(), buffers_.sampler.logits, bytes, cudaMemcpyDeviceToHost, stream_),
+    check(cudaMemcpyAsync(logits_.as<float>(), buffers_.sampler.logits, logits_.size(), cudaMemcpyDeviceToHost, stream_),
           "copying logits");
     stream_.synchronize("copying logits");
-    if (to != nullptr) std::memcpy(to, logits_.as<float>(), bytes);
+    hand_logits(to);
+}
+
+void CudaEngine::hand_logits(float* to) const {
+    if (to != nullptr) std::memcpy(to, logits_.as<float>(), logits_.size());
 }
 
 float* CudaEngine::row_of(float* logits, size_t row) const {
@@ -234,10 +239,10 @@ void CudaEngine::score(std::span<const int32_t> ids, uint32_t position, reprise_
     });
 }
 
-/// The step that generate() uses, its tokens taken from the input queue.
+/// The step that generate() uses, its tokens taken from the input queue; its sampler brings the logits to the host.
 void CudaEngine::score_steps(std::span<const int32_t> ids, uint32_t position, bool replay, float* logits,
                              const std::atomic<bool>& cancel) {
-    const uint32_t kind = sampling_kind(greedy(), model_->plan().hparams.n_vocab);
+    constexpr auto kind = static_cast<uint32_t>(SamplingKind::TO_HOST);
     set_sampling(buffers_.sampler, greedy(), stream_);
     copy_ids(ids);
     place(buffers_.state, ids[0], position, 1, static_cast<uint32_t>(ids.size()), stream_);
@@ -248,8 +253,8 @@ void CudaEngine::score_steps(std::span<const int32_t> ids, uint32_t position, bo
         } else {
             graph_.launch_eagerly(kind, stream_);
         }
-        ++n_launched_;
-        copy_logits(row_of(logits, i));
+        wait_for(++n_launched_, cancel);
+        hand_logits(row_of(logits, i));
     }
 }
 

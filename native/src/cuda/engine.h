@@ -37,7 +37,8 @@ class CudaEngine : public Engine {
     void prefill_chunk(std::span<const int32_t> ids, uint32_t position);
     void score_steps(std::span<const int32_t> ids, uint32_t position, bool replay, float* logits,
                      const std::atomic<bool>& cancel);
-    void copy_logits(float* to);
+    void copy_logits(float* to);        // from the device
+    void hand_logits(float* to) const;  // from the staging; nothing where to is null
     float* row_of(float* logits, size_t row) const;  // null if logits is
     void set_counts(std::span<const int32_t> history);
     void launch_ahead();

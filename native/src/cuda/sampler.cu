@@ -1,9 +1,10 @@
 // The vocabulary is split into spans of SAMPLER_SPAN ids, one block each. What needs all blocks is done by the last one
 // to arrive; everything that blocks add to is an integer, so that the order of arrival does not show.
 //
-// Thresholds (the k-th rank key, the key at which top-p's mass is reached) are found without sorting: a histogram over
-// buckets of the logit's distance from the maximum finds the bucket, that one's keys are gathered, and a radix search
-// over them finds the key.
+// Thresholds (the k-th rank key, the key at which top-p's mass is reached) are found without sorting the vocabulary: a
+// histogram over buckets of the logit's distance from the maximum finds the bucket. Mostly few keys lie in the buckets up
+// to there: they are gathered, and one block sorts them and draws among them. Where they are many, the keys of that bucket
+// alone are gathered, a radix search over them finds the threshold, and all blocks take part in the drawing.
 #include "cuda/sampler.h"
 
 #include <cuda/atomic>
@@ -21,6 +22,7 @@ using u64 = unsigned long long;
 constexpr uint32_t THREADS = 256;
 constexpr uint32_t WARPS = THREADS / 32;
 constexpr uint32_t PER_THREAD = SAMPLER_SPAN / THREADS;
+constexpr uint32_t PER_LIST_THREAD = SAMPLER_SHORT_LIST / THREADS;  // consecutive keys, so that prefix sums run in their order
 
 uint32_t block_count(uint32_t n_vocab) { return (n_vocab + SAMPLER_SPAN - 1) / SAMPLER_SPAN; }
 
@@ -59,6 +61,33 @@ __device__ u64 block_prefix(u64 v, u64& total) {
         total += partial[w];
     }
     return before + inclusive - v;
+}
+
+/// Sorts n <= SAMPLER_SHORT_LIST keys in shared memory, the smallest first. keys has room for a power of two. The whole
+/// block.
+__device__ void sort_keys(u64* keys, uint32_t n) {
+    uint32_t padded = 2;
+    while (padded < n) padded *= 2;
+    for (uint32_t i = n + threadIdx.x; i < padded; i += THREADS) keys[i] = ~u64{0};
+    // Bitonic: every run of size keys is sorted, from one end or the other in turns.
+    for (uint32_t size = 2; size <= padded; size *= 2) {
+        for (uint32_t stride = size / 2; stride > 0; stride /= 2) {
+            __syncthreads();
+            for (uint32_t i = threadIdx.x; i < padded / 2; i += THREADS) {
+                const uint32_t low = (i & ~(stride - 1)) * 2 + (i & (stride - 1)), high = low + stride;
+                const u64 a = keys[low], b = keys[high];
+                if ((a > b) == ((low & size) == 0)) keys[low] = b, keys[high] = a;
+            }
+        }
+    }
+    __syncthreads();
+}
+
+/// The ids of the block's span that a thread looks at, and their logits after penalties, as far as there are some.
+__device__ __forceinline__ uint32_t id_in_span(uint32_t j) { return blockIdx.x * SAMPLER_SPAN + j * THREADS + threadIdx.x; }
+__device__ __forceinline__ void load_span(const SamplerBuffers& b, float (&logits)[PER_THREAD]) {
+#pragma unroll
+    for (uint32_t j = 0; j < PER_THREAD; ++j) logits[j] = id_in_span(j) < b.n_vocab ? b.adjusted[id_in_span(j)] : 0.f;
 }
 
 __device__ bool has_penalties(const reprise_sampling& s) {
@@ -121,6 +150,10 @@ __device__ u64 find_key(const u64* keys, uint32_t n, u64 target, Measure measure
     return prefix;
 }
 
+/// The float that order_key() made it of.
+__device__ float float_of(uint32_t order) { return from_bits(order & 0x80000000u ? order & 0x7fffffffu : ~order); }
+/// The logit in a rank key; of zeros, one without a sign.
+__device__ float logit_of(u64 key) { return float_of(static_cast<uint32_t>(key >> 32)); }
 __device__ uint32_t id_of(u64 key) { return 0xffffffffu - static_cast<uint32_t>(key); }
 
 /// Log-probability of token under softmax of the unmodified logits. One thread.
@@ -162,8 +195,8 @@ __device__ void publish(const SamplerBuffers& b, int32_t token, uint32_t advance
     ::cuda::atomic_ref<uint64_t, ::cuda::thread_scope_system>(entry.number_and_token).store(word, ::cuda::memory_order_relaxed);
 }
 
-/// Penalties and the maximum. Greedy: also the end.
-__global__ void __launch_bounds__(THREADS) scan_kernel(SamplerBuffers b, bool greedy, uint32_t advance) {
+/// Penalties and the maximum. Greedy: also the end. to_host: null, or where all logits go before the token does.
+__global__ void __launch_bounds__(THREADS) scan_kernel(SamplerBuffers b, bool greedy, float* to_host, uint32_t advance) {
     release_successor();
     // A step's weights have pushed these out of the L2.
     if (threadIdx.x == 0) {
@@ -173,7 +206,6 @@ __global__ void __launch_bounds__(THREADS) scan_kernel(SamplerBuffers b, bool gr
     wait_for_predecessor();
     const reprise_sampling& s = *b.sampling;
     const bool penalties = has_penalties(s);
-    const uint32_t first = blockIdx.x * SAMPLER_SPAN;
     delay_point();
     for (uint32_t i = blockIdx.x * THREADS + threadIdx.x; i < SAMPLER_BUCKETS && !greedy; i += gridDim.x * THREADS) {
         b.bucket_count[i] = 0;
@@ -184,10 +216,11 @@ __global__ void __launch_bounds__(THREADS) scan_kernel(SamplerBuffers b, bool gr
     float largest = -INFINITY;
 #pragma unroll
     for (uint32_t j = 0; j < PER_THREAD; ++j) {
-        const uint32_t id = first + j * THREADS + threadIdx.x;
+        const uint32_t id = id_in_span(j);
         logits[j] = id < b.n_vocab ? b.logits[id] : __uint_as_float(0x7fc00000u);
         largest = fmaxf(largest, logits[j]);
         if (id >= b.n_vocab) continue;
+        if (to_host != nullptr) to_host[id] = logits[j];
         float l = logits[j];
         if (penalties) l = penalized(l, b.counts[id], s.repeat_penalty, s.presence_penalty, s.frequency_penalty);
         if (!greedy) b.adjusted[id] = l;
@@ -197,9 +230,7 @@ __global__ void __launch_bounds__(THREADS) scan_kernel(SamplerBuffers b, bool gr
     best = block_max(best);
     if (s.logprobs != 0) {
         // Order keys order as the floats do, and the block's maximum must not depend on the order of threads either.
-        const u64 key = block_max(order_key(largest));
-        const auto bits = static_cast<uint32_t>(key);
-        const float max = from_bits(bits & 0x80000000u ? bits & 0x7fffffffu : ~bits);
+        const float max = float_of(static_cast<uint32_t>(block_max(order_key(largest))));
         double sum = 0;
         for (uint32_t j = 0; j < PER_THREAD; ++j) {
             if (logits[j] == logits[j] && max > -INFINITY) sum += exp(static_cast<double>(logits[j] - max));
@@ -220,79 +251,161 @@ __global__ void __launch_bounds__(THREADS) scan_kernel(SamplerBuffers b, bool gr
     const u64 winner = __ldcg(&work.best);
     work.best = 0;
     const auto argmax = static_cast<int32_t>(id_of(winner));
-    if (greedy) return publish(b, argmax, advance);
+    if (greedy) {
+        if (to_host != nullptr) __threadfence_system();  // also of what the other blocks stored before they arrived
+        return publish(b, argmax, advance);
+    }
     work.argmax = argmax;
     work.max = __ldcg(b.adjusted + argmax);
     work.keep_from = 0;
+    work.drawn = false;
 }
 
-/// How many ids and how much weight each bucket has; then the bucket of the first threshold.
-__global__ void __launch_bounds__(THREADS) histogram_kernel(SamplerBuffers b, bool top_k) {
-    __shared__ uint32_t count[SAMPLER_BUCKETS];
-    __shared__ u64 mass[SAMPLER_BUCKETS];
+/// How many ids and, for top-p, how much weight each bucket has; then the bucket of the first threshold.
+__global__ void __launch_bounds__(THREADS) histogram_kernel(SamplerBuffers b, bool top_k, bool top_p) {
+    static_assert(SAMPLER_BUCKETS == THREADS);
+    const uint32_t own_bucket = threadIdx.x;
+    // Of the weights the lower 16 bits and the others apart: shared memory adds 32 bits at once.
+    __shared__ uint32_t count[SAMPLER_BUCKETS], low[SAMPLER_BUCKETS], high[SAMPLER_BUCKETS];
+    static_assert(SAMPLER_SPAN <= 1 << 15);
     release_successor();
-    for (uint32_t i = threadIdx.x; i < SAMPLER_BUCKETS; i += THREADS) count[i] = 0, mass[i] = 0;
+    count[own_bucket] = low[own_bucket] = high[own_bucket] = 0;
     wait_for_predecessor();
-    __syncthreads();
     SamplerWork& work = *b.work;
-    if (!isfinite(work.max)) return;
+    float logits[PER_THREAD];
+    load_span(b, logits);
+    const float max = work.max;
+    if (!isfinite(max)) return;
+    __syncthreads();
+#pragma unroll
     for (uint32_t j = 0; j < PER_THREAD; ++j) {
-        const uint32_t id = blockIdx.x * SAMPLER_SPAN + j * THREADS + threadIdx.x;
-        if (id >= b.n_vocab) break;
-        const float x = add(b.adjusted[id], -work.max);
+        if (id_in_span(j) >= b.n_vocab) break;
+        const float x = add(logits[j], -max);
         const uint32_t bucket = bucket_of(x);
         atomicAdd(&count[bucket], 1u);
-        atomicAdd(&mass[bucket], static_cast<u64>(weight(x)));
+        if (!top_p) continue;
+        const u64 mass = weight(x);
+        atomicAdd(&low[bucket], static_cast<uint32_t>(mass & 0xffff));
+        atomicAdd(&high[bucket], static_cast<uint32_t>(mass >> 16));
     }
     __syncthreads();
     delay_point();
-    for (uint32_t i = threadIdx.x; i < SAMPLER_BUCKETS; i += THREADS) {
-        if (count[i] != 0) atomicAdd(b.bucket_count + i, count[i]);
-        if (mass[i] != 0) atomicAdd(b.bucket_mass + i, mass[i]);
-    }
+    const u64 of_span = (static_cast<u64>(high[own_bucket]) << 16) + low[own_bucket];
+    if (count[own_bucket] != 0) atomicAdd(b.bucket_count + own_bucket, count[own_bucket]);
+    if (of_span != 0) atomicAdd(b.bucket_mass + own_bucket, of_span);
     if (!is_last_arrival(&b.work->arrived, gridDim.x)) return;
-    const auto count_at = [&](uint32_t i) { return static_cast<u64>(__ldcg(b.bucket_count + i)); };
-    const auto mass_at = [&](uint32_t i) { return __ldcg(b.bucket_mass + i); };
-    u64 target;
-    if (top_k) {
-        target = static_cast<u64>(b.sampling->top_k);
-    } else {
-        u64 own = 0, total;
-        for (uint32_t i = threadIdx.x; i < SAMPLER_BUCKETS; i += THREADS) own += mass_at(i);
-        block_prefix(own, total);
+    const u64 own_count = __ldcg(b.bucket_count + own_bucket), own_mass = __ldcg(b.bucket_mass + own_bucket);
+    u64 total, target = static_cast<u64>(b.sampling->top_k);
+    const u64 higher = block_prefix(own_count, total);
+    if (!top_k) {
+        block_prefix(own_mass, total);
         target = fraction_of(b.sampling->top_p, total);
     }
-    const Crossing crossing =
-        top_k ? find_crossing(SAMPLER_BUCKETS, target, count_at) : find_crossing(SAMPLER_BUCKETS, target, mass_at);
-    if (threadIdx.x == 0) {
-        work.bucket = crossing.bucket;
-        work.target = target - crossing.before;
-    }
+    const Crossing crossing = find_crossing(SAMPLER_BUCKETS, target, [&](uint32_t) { return top_k ? own_count : own_mass; });
+    if (own_bucket != crossing.bucket) return;
+    work.bucket = crossing.bucket;
+    work.above = crossing.before;
+    work.target = target;
+    work.is_short = higher + own_count <= SAMPLER_SHORT_LIST;
 }
 
-/// Gathers the keys of the bucket and finds the threshold among them: top-k's, then the bucket of top-p's if that
-/// follows; or top-p's.
-__global__ void __launch_bounds__(THREADS) threshold_kernel(SamplerBuffers b, bool top_k, bool top_p_follows) {
+/// Of n keys whose complements are sorted in shared memory, the number of the one at which measure, summed from the largest
+/// key on, reaches target. The whole block.
+template <class Measure>
+__device__ uint32_t find_sorted(const u64* keys, uint32_t n, u64 target, Measure measure) {
+    __shared__ uint32_t found;
+    const uint32_t first = threadIdx.x * PER_LIST_THREAD, end = min(first + PER_LIST_THREAD, n);
+    u64 own = 0, total;
+    for (uint32_t i = first; i < end; ++i) own += measure(~keys[i]);
+    u64 sum = block_prefix(own, total);
+    if (sum < target && sum + own >= target) {
+        uint32_t i = first;
+        for (sum += measure(~keys[i]); sum < target; sum += measure(~keys[i])) ++i;
+        found = i;
+    }
+    __syncthreads();
+    return found;
+}
+
+/// Draws among n keys, whose complements are sorted in shared memory: those of the highest buckets, which hold all that the
+/// thresholds keep.
+__device__ void draw_from_list(const SamplerBuffers& b, u64* keys, uint32_t n, bool top_k, bool top_p, uint32_t advance) {
+    const reprise_sampling& s = *b.sampling;
+    const float max = b.work->max;
+    const uint32_t position = b.state->position + advance;
+    uint32_t kept = top_k ? min(n, static_cast<uint32_t>(s.top_k)) : n;
+    if (top_p) {
+        const auto mass_of = [&](u64 key) { return static_cast<u64>(weight(add(logit_of(key), -max))); };
+        u64 target = b.work->target;
+        if (top_k) {  // of the mass of what that keeps
+            u64 own = 0, total;
+            for (uint32_t i = threadIdx.x; i < kept; i += THREADS) own += mass_of(~keys[i]);
+            block_prefix(own, total);
+            target = fraction_of(s.top_p, total);
+        }
+        kept = find_sorted(keys, kept, target, mass_of) + 1;
+    }
+    // By id, each with the upper half of its key.
+    for (uint32_t i = threadIdx.x; i < kept; i += THREADS) keys[i] = static_cast<u64>(id_of(~keys[i])) << 32 | ~keys[i] >> 32;
+    sort_keys(keys, kept);
+    const u64 min_weight = fraction_of(s.min_p, u64{1} << 32);
+    const auto weight_at = [&](uint32_t i) {
+        const float x = add(logit_of(keys[i] << 32), -max);
+        return weight(x) < min_weight ? u64{0} : static_cast<u64>(weight(div(x, s.temperature)));
+    };
+    u64 own = 0, total;
+    const uint32_t first = threadIdx.x * PER_LIST_THREAD, end = min(first + PER_LIST_THREAD, kept);
+    for (uint32_t i = first; i < end; ++i) own += weight_at(i);
+    u64 sum = block_prefix(own, total);
+    const u64 target = mul_high(philox(s.seed, position), total) + 1;
+    if (sum >= target || sum + own < target) return;
+    uint32_t i = first;
+    for (sum += weight_at(i); sum < target; sum += weight_at(i)) ++i;
+    publish(b, static_cast<int32_t>(keys[i] >> 32), advance);
+}
+
+/// Where few keys lie in the buckets down to the threshold's: gathers them and draws. Else gathers the bucket's alone and
+/// finds the threshold among them: top-k's, then the bucket of top-p's if that follows; or top-p's.
+__global__ void __launch_bounds__(THREADS) threshold_kernel(SamplerBuffers b, bool top_k, bool top_p, bool is_first, uint32_t advance) {
     release_successor();
     wait_for_predecessor();
+    __shared__ u64 keys[SAMPLER_SHORT_LIST];
     SamplerWork& work = *b.work;
-    if (!isfinite(work.max)) return;
+    float logits[PER_THREAD];
+    load_span(b, logits);
     const float max = work.max;
     const uint32_t bucket = work.bucket;
     const u64 kept = work.keep_from;
+    const bool is_short = is_first && work.is_short;
+    if (work.drawn || !isfinite(max)) return;
     delay_point();
+#pragma unroll
     for (uint32_t j = 0; j < PER_THREAD; ++j) {
-        const uint32_t id = blockIdx.x * SAMPLER_SPAN + j * THREADS + threadIdx.x;
+        const uint32_t id = id_in_span(j);
         if (id >= b.n_vocab) break;
-        const float l = b.adjusted[id];
-        const u64 key = rank_key(l, id);
-        if (bucket_of(add(l, -max)) == bucket && key >= kept) b.list[atomicAdd(&work.n_listed, 1u)] = key;
+        const u64 key = rank_key(logits[j], id);
+        const uint32_t own_bucket = bucket_of(add(logits[j], -max));
+        if (own_bucket == bucket ? key >= kept : is_short && own_bucket < bucket) b.list[atomicAdd(&work.n_listed, 1u)] = key;
     }
     if (!is_last_arrival(&b.work->arrived, gridDim.x)) return;
     const uint32_t n = __ldcg(&work.n_listed);
-    const auto mass_of = [&](u64 key) { return static_cast<u64>(weight(add(b.adjusted[id_of(key)], -max))); };
-    const u64 keep_from = top_k ? find_key(b.list, n, work.target, [](u64) { return u64{1}; })
-                                : find_key(b.list, n, work.target, mass_of);
+    if (n <= SAMPLER_SHORT_LIST) {
+        for (uint32_t i = threadIdx.x; i < n; i += THREADS) keys[i] = ~__ldcg(b.list + i);
+        sort_keys(keys, n);
+    }
+    if (is_short) {
+        draw_from_list(b, keys, n, top_k, top_p, advance);
+        if (threadIdx.x == 0) {
+            work.n_listed = 0;
+            work.drawn = true;
+        }
+        return;
+    }
+    const bool finds_top_k = top_k && is_first, top_p_follows = finds_top_k && top_p;
+    const auto mass_of = [&](u64 key) { return static_cast<u64>(weight(add(logit_of(key), -max))); };
+    const auto measure = [&](u64 key) { return finds_top_k ? u64{1} : mass_of(key); };
+    const u64 in_bucket = work.target - work.above;
+    const u64 keep_from = n <= SAMPLER_SHORT_LIST ? ~keys[find_sorted(keys, n, in_bucket, measure)] : find_key(b.list, n, in_bucket, measure);
     Crossing next = {};
     u64 target = 0;
     if (top_p_follows) {
@@ -316,7 +429,8 @@ __global__ void __launch_bounds__(THREADS) threshold_kernel(SamplerBuffers b, bo
     work.n_listed = 0;
     work.keep_from = keep_from > kept ? keep_from : kept;
     work.bucket = next.bucket;
-    work.target = target - next.before;
+    work.above = next.before;
+    work.target = target;
 }
 
 /// Weight of a logit at the given temperature; 0 for what the thresholds drop.
@@ -330,6 +444,7 @@ __global__ void __launch_bounds__(THREADS) draw_kernel(SamplerBuffers b, uint32_
     release_successor();
     wait_for_predecessor();
     SamplerWork& work = *b.work;
+    if (work.drawn) return;
     const float max = work.max;
     const u64 keep_from = work.keep_from;
     const reprise_sampling& s = *b.sampling;
@@ -435,11 +550,11 @@ void sample(const SamplerBuffers& b, uint32_t kind, uint32_t advance, cudaStream
     const uint32_t blocks = block_count(b.n_vocab);
     const bool greedy = !has(kind, SamplingKind::TEMPERATURE);
     const bool top_k = has(kind, SamplingKind::TOP_K), top_p = has(kind, SamplingKind::TOP_P);
-    launch(scan_kernel, blocks, THREADS, 0, stream, b, greedy, advance);
+    launch(scan_kernel, blocks, THREADS, 0, stream, b, greedy, has(kind, SamplingKind::TO_HOST) ? b.host_logits : nullptr, advance);
     if (greedy) return;
-    if (top_k || top_p) launch(histogram_kernel, blocks, THREADS, 0, stream, b, top_k);
-    if (top_k) launch(threshold_kernel, blocks, THREADS, 0, stream, b, true, top_p);
-    if (top_p) launch(threshold_kernel, blocks, THREADS, 0, stream, b, false, false);
+    if (top_k || top_p) launch(histogram_kernel, blocks, THREADS, 0, stream, b, top_k, top_p);
+    if (top_k || top_p) launch(threshold_kernel, blocks, THREADS, 0, stream, b, top_k, top_p, true, advance);
+    if (top_k && top_p) launch(threshold_kernel, blocks, THREADS, 0, stream, b, top_k, top_p, false, advance);
     launch(draw_kernel, blocks, THREADS, 0, stream, b, advance);
 }
 

@@ -19,6 +19,7 @@ enum class SamplingKind : uint32_t {
     TEMPERATURE = 1,  // and any of the two below
     TOP_K = 2,
     TOP_P = 4,
+    TO_HOST = 8,  // with GREEDY: all logits go to host_logits before the token goes to the ring
 };
 /// A set of SamplingKind bits.
 uint32_t sampling_kind(const reprise_sampling& sampling, uint32_t n_vocab);
@@ -37,17 +38,22 @@ struct SamplerWork {
     float max;                // largest logit after penalties
     int32_t argmax;
     uint32_t bucket;               // that holds the threshold looked for
-    unsigned long long target;     // what is to be reached within that bucket
+    unsigned long long target;     // of what top-k counts or top-p weighs: what is to be reached
+    unsigned long long above;      // the same in the buckets above
     unsigned long long keep_from;  // rank keys from here on are kept
     uint32_t n_listed;             // keys gathered; zero between launches
+    bool is_short;                 // the keys in the buckets down to the first threshold's are at most SAMPLER_SHORT_LIST
+    bool drawn;                    // nothing is left to do
 };
 
-constexpr uint32_t SAMPLER_BUCKETS = 2048;
+constexpr uint32_t SAMPLER_BUCKETS = 256;
 constexpr uint32_t SAMPLER_SPAN = 1024;  // ids of a block
+constexpr uint32_t SAMPLER_SHORT_LIST = 1024;
 
 /// Device memory of a sampler, at addresses that stay.
 struct SamplerBuffers {
-    float* logits;  // [n_vocab]
+    float* logits;       // [n_vocab]
+    float* host_logits;  // [n_vocab], pinned host memory; of kinds that are TO_HOST
     DecodeState* state;
     RingEntry* ring;       // [RING_SIZE], pinned host memory
     const int32_t* queue;  // input ids that go before drawn tokens; may be null if the state's queue is empty
@@ -62,7 +68,7 @@ struct SamplerBuffers {
     LogitSum* logit_sums;             // [blocks]
     uint32_t n_vocab;
 
-    /// Takes everything but state, ring and queue from carver.
+    /// Takes everything but host_logits, state, ring and queue from carver.
     void carve(Carver& carver, uint32_t n_vocab);
     /// For a sampler without a session: takes the state too. And the bytes of that.
     void carve_with_state(Carver& carver, uint32_t n_vocab);
