@@ -59,7 +59,7 @@ REPRISE_API int32_t reprise_abi_version(void);
 
 /**
  * Copies the message of this thread's last failed call, UTF-8 and NUL-terminated, cut to capacity.
- * Returns the length of the whole message in bytes without the NUL; 0 if no call has failed.
+ * Returns the length of the whole message in bytes without the NUL; 0 if no call has failed. A message has up to 8192.
  */
 REPRISE_API size_t reprise_last_error(char *buffer, size_t capacity);
 

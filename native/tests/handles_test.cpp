@@ -293,6 +293,18 @@ TEST(LastError, IsOfThisThreadsLastFailedCall) {
     }).join();
 }
 
+TEST(LastError, KeepsTheBeginningOfAVeryLongMessage) {
+    std::string path;
+    while (path.size() < 20000) path += "/é";
+    reprise_handle file = 0;
+    EXPECT_EQ(REPRISE_IO, reprise_gguf_open(path.c_str(), 0, &file));
+    const std::string message = last_error();
+    EXPECT_GT(message.size(), 8192u - 4);
+    EXPECT_LE(message.size(), 8192u);
+    EXPECT_NE(std::string::npos, message.find("cannot open '/é/é"));
+    EXPECT_NE('\xc3', message.back()) << "half a character";
+}
+
 TEST(LastError, IsCutToTheRoomGiven) {
     EXPECT_EQ(REPRISE_INVALID_HANDLE, reprise_model_close(0));
     const std::string message = last_error();

@@ -2,14 +2,12 @@
 #pragma once
 
 #include <new>
-#include <string>
 
 #include "core/error.h"
 
 namespace reprise {
 
-/// The message of this thread's last failed call.
-std::string& last_error();
+/// Keeps the message for reprise_last_error() in this thread, of a very long one its beginning.
 reprise_status report(reprise_status status, const char* message) noexcept;
 
 template <class Body>

@@ -1,6 +1,7 @@
 // reprise.h, the part about the library itself.
 #include <algorithm>
 #include <cstring>
+#include <string_view>
 
 #include "api/guard.h"
 #include "core/log.h"
@@ -10,23 +11,30 @@
 
 namespace reprise {
 
-std::string& last_error() {
-    static thread_local std::string message;
-    return message;
-}
+namespace {
+
+/// The message of this thread's last failed call. Nothing that would have to be destroyed when the thread ends: a JVM may
+/// have unloaded the library by then.
+constexpr size_t MOST_MESSAGE_BYTES = 8192;
+thread_local char last_message[MOST_MESSAGE_BYTES];
+thread_local size_t last_message_bytes = 0;
+
+}  // namespace
 
 reprise_status report(reprise_status status, const char* message) noexcept {
-    try {
-        last_error() = message;
-    } catch (...) {
-        last_error().clear();  // no memory for the message: the status says enough
+    size_t n = std::strlen(message);
+    if (n > MOST_MESSAGE_BYTES) {
+        n = MOST_MESSAGE_BYTES;
+        while (n > 0 && (message[n] & 0xc0) == 0x80) --n;  // not within a character
     }
+    std::memcpy(last_message, message, n);
+    last_message_bytes = n;
     return status;
 }
 
 namespace {
 
-size_t copy_text(const std::string& text, char* buffer, size_t capacity) {
+size_t copy_text(std::string_view text, char* buffer, size_t capacity) {
     if (buffer != nullptr && capacity > 0) {
         const size_t n = std::min(text.size(), capacity - 1);
         std::memcpy(buffer, text.data(), n);
@@ -51,7 +59,7 @@ using namespace reprise;
 
 int32_t reprise_abi_version(void) { return REPRISE_ABI_VERSION; }
 
-size_t reprise_last_error(char* buffer, size_t capacity) { return copy_text(last_error(), buffer, capacity); }
+size_t reprise_last_error(char* buffer, size_t capacity) { return copy_text({last_message, last_message_bytes}, buffer, capacity); }
 
 const char* reprise_status_name(int32_t status) {
     switch (status) {

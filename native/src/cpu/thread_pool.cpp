@@ -2,6 +2,10 @@
 
 #include <sched.h>
 
+#include <system_error>
+
+#include "core/error.h"
+
 namespace reprise::cpu {
 namespace {
 
@@ -30,6 +34,10 @@ ThreadPool::ThreadPool(size_t n_threads)
     threads_.reserve(n_threads_ - 1);
     try {
         for (size_t thread = 1; thread < n_threads_; ++thread) threads_.emplace_back([this, thread] { work(thread); });
+    } catch (const std::system_error& error) {
+        const size_t started = threads_.size() + 1;
+        stop();
+        fail(REPRISE_OUT_OF_MEMORY, "only %zu of %zu threads could be started (%s): ask for fewer (threads), or raise the process's limit", started, n_threads_, error.what());
     } catch (...) {
         stop();
         throw;

@@ -28,6 +28,6 @@ final class CancelOnInterrupt extends AbstractInterruptibleChannel {
 
     @Override
     protected void implCloseChannel() {
-        session.cancelNativeCall();
+        session.cancel();
     }
 }

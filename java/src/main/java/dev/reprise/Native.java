@@ -14,11 +14,13 @@ import dev.reprise.natives.reprise_session_options;
 import dev.reprise.natives.reprise_statistics;
 import dev.reprise.natives.reprise_tensor_info;
 import dev.reprise.natives.reprise_token;
+import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.FileSystems;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -74,7 +76,7 @@ final class Native {
         try {
             boolean warns = level >= REPRISE_LOG_WARN;
             LogCallback.LOGGER.log(warns ? System.Logger.Level.WARNING : System.Logger.Level.DEBUG, message);
-        } catch (RuntimeException e) {
+        } catch (Throwable e) {
             // From the application's handler. The native code that logs cannot pass it on, and is no failure itself.
         }
     }
@@ -138,8 +140,28 @@ final class Native {
     static long openFile(Path file, boolean mmap) {
         library();
         long[] handle = new long[1];
-        check(reprise_gguf_open(utf8(file.toString()), mmap ? 1 : 0, handle));
+        check(reprise_gguf_open(nameOf(file), mmap ? 1 : 0, handle));
         return handle[0];
+    }
+
+    /**
+     * The name as the file system has it. Where the locale is not one of UTF-8, a path as text has lost what the locale
+     * cannot express, but its URI still has the bytes.
+     */
+    private static byte[] nameOf(Path file) {
+        String encoding = System.getProperty("sun.jnu.encoding", "UTF-8");
+        if (encoding.equalsIgnoreCase("UTF-8") || file.getFileSystem() != FileSystems.getDefault() || file.toString().isEmpty()) {
+            return utf8(file.toString());
+        }
+        String path = file.toUri().getRawPath();
+        ByteArrayOutputStream name = new ByteArrayOutputStream();
+        for (int i = 0; i < path.length(); i++) {
+            boolean escaped = path.charAt(i) == '%';
+            name.write(escaped ? Integer.parseInt(path, i + 1, i + 3, 16) : path.charAt(i));
+            i += escaped ? 2 : 0;
+        }
+        name.write(0);
+        return name.toByteArray();
     }
 
     static void closeFile(long file) {
@@ -243,12 +265,15 @@ final class Native {
         }
 
         void rethrow() {
-            if (thrown instanceof RuntimeException e) {
-                throw e;
+            if (thrown != null) {
+                throw Loading.<RuntimeException>unchecked(thrown);
             }
-            if (thrown instanceof Error e) {
-                throw e;
-            }
+        }
+
+        /** Listeners in other languages throw checked exceptions too. */
+        @SuppressWarnings("unchecked")
+        private static <T extends Throwable> T unchecked(Throwable thrown) throws T {
+            throw (T) thrown;
         }
     }
 
@@ -265,7 +290,7 @@ final class Native {
                 }
                 loading.progress.update(doneBytes, totalBytes);
                 return 0;
-            } catch (RuntimeException | Error e) {
+            } catch (Throwable e) {
                 loading.thrown = e;
                 return 1;
             }

@@ -5,7 +5,6 @@ import java.util.Iterator;
 import java.util.List;
 import java.util.NoSuchElementException;
 import java.util.Spliterator;
-import java.util.Spliterators;
 import java.util.function.Consumer;
 import java.util.stream.Stream;
 import java.util.stream.StreamSupport;
@@ -36,9 +35,12 @@ public final class TokenStream implements Iterable<Token>, AutoCloseable {
     private int promptTokens;
     private long promptNanos;
     private long decodeNanos;
-    private FinishReason finishReason;
+    /** Of a generation that ended between two tokens: what had been held back. */
+    private String rest = "";
+    /** Written last: whoever sees it sees all else. */
+    private volatile FinishReason finishReason;
     private boolean iterated;
-    private boolean abandoned;
+    private volatile boolean abandoned;
     private volatile boolean cancelled;
 
     TokenStream(Session session, GenerationOptions options, long seed) {
@@ -115,9 +117,35 @@ public final class TokenStream implements Iterable<Token>, AutoCloseable {
      * @throws IllegalStateException if there was an iteration before
      */
     public Stream<Token> stream() {
-        int characteristics = Spliterator.ORDERED | Spliterator.NONNULL | Spliterator.IMMUTABLE;
-        return StreamSupport.stream(Spliterators.spliteratorUnknownSize(iterator(), characteristics), false)
-                .onClose(this::close);
+        startIteration();
+        return StreamSupport.stream(new Taking(), false).onClose(this::close);
+    }
+
+    /** Is never split, so that a parallel stream takes no more tokens than a sequential one. */
+    private final class Taking implements Spliterator<Token> {
+        @Override
+        public boolean tryAdvance(Consumer<? super Token> action) {
+            Token token = take();
+            if (token != null) {
+                action.accept(token);
+            }
+            return token != null;
+        }
+
+        @Override
+        public Spliterator<Token> trySplit() {
+            return null;
+        }
+
+        @Override
+        public long estimateSize() {
+            return Long.MAX_VALUE;
+        }
+
+        @Override
+        public int characteristics() {
+            return ORDERED | NONNULL | IMMUTABLE;
+        }
     }
 
     private void startIteration() {
@@ -129,6 +157,9 @@ public final class TokenStream implements Iterable<Token>, AutoCloseable {
 
     /** The next token, null at the end. */
     Token take() {
+        if (finishReason != null && !abandoned) {
+            return null;
+        }
         session.enterEvenClosed();
         try {
             if (abandoned) {
@@ -197,22 +228,26 @@ public final class TokenStream implements Iterable<Token>, AutoCloseable {
             return "";
         }
         String piece = decoder.append(id);
-        if (last) {
-            piece = piece.concat(decoder.finish());
-        }
-        if (stopMatcher == null) {
-            return piece;
-        }
-        String free = stopMatcher.append(piece);
-        return last ? free.concat(stopMatcher.finish()) : free;
+        String free = stopMatcher == null ? piece : stopMatcher.append(piece);
+        return last ? free.concat(heldBack()) : free;
     }
 
     // ---- ending ----------------------------------------------------------------------------------------------------
 
     /** Called by the session, which has seen to its own part of ending. */
     void finished(FinishReason reason) {
-        finishReason = reason;
         takenCount = fetchedCount = 0;
+        // Nothing, where the last token brought it.
+        rest = reason == FinishReason.STOP ? "" : heldBack();
+        finishReason = reason;
+    }
+
+    private String heldBack() {
+        if (decoder == null) {
+            return "";
+        }
+        String piece = decoder.finish();
+        return stopMatcher == null ? piece : stopMatcher.append(piece).concat(stopMatcher.finish());
     }
 
     /** Called where a further call of the session ends this: whoever goes on taking tokens should know. */
@@ -253,26 +288,23 @@ public final class TokenStream implements Iterable<Token>, AutoCloseable {
     }
 
     /**
-     * What the generation came to.
+     * What the generation came to. Its text ends with what the tokens' texts lack of it if the generation was cancelled
+     * while the end of its text could have become a stop string, or a character was incomplete.
      *
      * @throws IllegalStateException if it has not ended: take all tokens or {@link #close} first
      */
     public Generation result() {
-        session.enterEvenClosed();
-        try {
-            if (finishReason == null) {
-                throw new IllegalStateException("the generation has not ended: take all tokens or close it first");
-            }
-            StringBuilder text = new StringBuilder();
-            for (Token token : tokens) {
-                text.append(token.text());
-            }
-            int decoded = tokens.size() - 1;
-            return new Generation(text.toString(), tokens, finishReason, promptTokens,
-                    perSecond(promptTokens, promptNanos), perSecond(decoded, decodeNanos), seed);
-        } finally {
-            session.leave();
+        FinishReason reason = finishReason;
+        if (reason == null) {
+            throw new IllegalStateException("the generation has not ended: take all tokens or close it first");
         }
+        StringBuilder text = new StringBuilder();
+        for (Token token : tokens) {
+            text.append(token.text());
+        }
+        int decoded = tokens.size() - 1;
+        return new Generation(text.append(rest).toString(), tokens, reason, promptTokens,
+                perSecond(promptTokens, promptNanos), perSecond(decoded, decodeNanos), seed);
     }
 
     private static double perSecond(int count, long nanos) {

@@ -2,6 +2,7 @@ package dev.reprise;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertInstanceOf;
 import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertThrows;
@@ -135,6 +136,69 @@ class CancellationTest {
             assertEquals(FinishReason.CANCELLED, stream.result().finishReason());
             assertEquals(10, session.position());
             assertEquals(3, session.complete("", LONG.toBuilder().maxTokens(3).build()).tokens().size());
+        }
+    }
+
+    @Test
+    void whatWasHeldBackForAStopStringBelongsToTheResult() {
+        GenerationOptions options = GenerationOptions.builder().sampling(Sampling.greedy()).stop(", there was a cow").build();
+        try (Session session = fast.newSession()) {
+            TokenStream stream = session.generate("Once upon a time", options);
+            Iterator<Token> tokens = stream.iterator();
+            for (int i = 0; i < 3; i++) {
+                assertEquals("", tokens.next().text());
+            }
+            stream.cancel();
+            assertFalse(tokens.hasNext());
+            assertEquals(FinishReason.CANCELLED, stream.result().finishReason());
+            assertEquals(", there was", stream.result().text());
+        }
+    }
+
+    /** As when the interrupt comes between the native call and the return from generate(). */
+    @Test
+    void anInterruptAtTheEndOfGenerateEndsTheGeneration() {
+        try (Session session = fast.newSession()) {
+            TokenStream stream = session.generate("Once upon a time", LONG);
+            new CancelOnInterrupt(session).implCloseChannel();
+            assertFalse(stream.iterator().hasNext());
+            assertEquals(FinishReason.CANCELLED, stream.result().finishReason());
+        }
+    }
+
+    @Test
+    void theResultOfAnEndedGenerationCanBeReadWhileTheSessionIsInUse() throws InterruptedException {
+        try (Session session = longSession()) {
+            TokenStream ended = session.generate(new int[] {1, 2, 3}, GenerationOptions.builder().maxTokens(2).build());
+            ended.forEach(token -> {});
+            CountDownLatch inside = new CountDownLatch(1);
+            CountDownLatch read = new CountDownLatch(1);
+            TokenStream other = session.generate(new int[] {4}, GenerationOptions.builder().maxTokens(1).build());
+            Background user = new Background(() -> {
+                session.enter();
+                inside.countDown();
+                try {
+                    read.await();
+                } catch (InterruptedException e) {
+                    throw new AssertionError(e);
+                } finally {
+                    session.leave();
+                }
+            });
+            inside.await();
+            assertThrows(IllegalStateException.class, other::take);
+            assertEquals(2, ended.result().tokens().size());
+            read.countDown();
+            assertNull(user.join());
+        }
+    }
+
+    @Test
+    void aParallelStreamTakesNoMoreThanItIsAskedFor() {
+        try (Session session = fast.newSession()) {
+            int before = session.generate("Once upon a time", LONG).stream().parallel().limit(5).toList().size();
+            assertEquals(5, before);
+            assertEquals(5 + 5, session.position());
         }
     }
 

@@ -117,6 +117,28 @@ class LoadingTest {
             throw error;
         }).build();
         assertSame(error, assertThrows(AssertionError.class, () -> Model.load(StoryModel.PATH, failing)));
+        IOException checked = new IOException("own");
+        ModelOptions sneaking = ModelOptions.builder().progress((done, total) -> sneak(checked)).build();
+        assertSame(checked, assertThrows(IOException.class, () -> Model.load(StoryModel.PATH, sneaking)));
+    }
+
+    /** As other languages can. */
+    @SuppressWarnings("unchecked")
+    private static <T extends Throwable> void sneak(Throwable thrown) throws T {
+        throw (T) thrown;
+    }
+
+    /** A locale that is not one of UTF-8 has names of files that it cannot express. */
+    @Test
+    void theNameOfAFileNeedNotBeOneOfTheLocale(@TempDir Path directory) throws IOException {
+        Path file = Files.copy(StoryModel.PATH, Files.createDirectory(directory.resolve("modèles 100%41")).resolve("a+b é.gguf"));
+        String encoding = System.getProperty("sun.jnu.encoding");
+        System.setProperty("sun.jnu.encoding", "ANSI_X3.4-1968");
+        try {
+            ModelFile.open(file).close();
+        } finally {
+            System.setProperty("sun.jnu.encoding", encoding);
+        }
     }
 
     @Test

@@ -24,7 +24,7 @@ class LoggingTest {
         public void publish(LogRecord record) {
             records.add(record);
             if (throwing) {
-                throw new IllegalStateException("a handler that fails");
+                throw new AssertionError("a handler that fails");
             }
         }
 

@@ -5,11 +5,14 @@ import static org.junit.jupiter.api.Assertions.assertSame;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.reprise.natives.loader.NativeLibrary;
+import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.List;
 import org.bytedeco.javacpp.IntPointer;
 import org.bytedeco.javacpp.Pointer;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
 
 class NativeLibraryTest {
     @Test
@@ -18,6 +21,31 @@ class NativeLibraryTest {
         assertSame(library, NativeLibrary.load());
         assertTrue(Files.isRegularFile(Path.of(library.file())), library.file());
         assertTrue(library.file().contains("/" + library.classifier() + "/"), library.toString());
+    }
+
+    /** A fresh cache, which JavaCPP locks while it unpacks: an interrupt would close the lock's channel. */
+    @Test
+    void anInterruptDuringTheFirstLoadDoesNoHarm(@TempDir Path cache) throws IOException, InterruptedException {
+        ChildJvm.Result result = ChildJvm.run(List.of("-Dorg.bytedeco.javacpp.cachedir=" + cache), InterruptedFirstLoad.class);
+        assertEquals(0, result.exitCode(), result.out());
+    }
+
+    static final class InterruptedFirstLoad {
+        public static void main(String[] args) {
+            Thread loading = Thread.currentThread();
+            loading.interrupt();
+            Thread interrupting = new Thread(() -> {
+                while (true) {
+                    loading.interrupt();
+                }
+            });
+            interrupting.setDaemon(true);
+            interrupting.start();
+            NativeLibrary.load();
+            if (!Thread.interrupted()) {
+                throw new AssertionError("the interrupt was lost");
+            }
+        }
     }
 
     @Test

@@ -38,7 +38,17 @@ public final class SentencePieceModel extends TokenModel implements PairMerger.R
             ranks[i] = ~(bits >= 0 ? bits : bits ^ 0x7FFFFFFF);
         }
         findByteTokens(unknown);
+        checkByteTokens();
         findJoins();
+    }
+
+    /** Rather than when one is decoded, in the middle of a generation. */
+    private void checkByteTokens() {
+        for (int id = 0; id < ranks.length; id++) {
+            if (vocabulary.type(id) == TokenType.BYTE) {
+                byteValue(id, vocabulary.text(id));
+            }
+        }
     }
 
     private void findByteTokens(int unknown) {

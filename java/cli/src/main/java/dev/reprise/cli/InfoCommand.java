@@ -61,7 +61,7 @@ final class InfoCommand implements Callable<Integer> {
                 out.append(template.stripTrailing().indent(2));
             }
         }
-        terminal.print(out.toString());
+        terminal.print(visible(out.toString()));
         return ExitCode.OK;
     }
 
@@ -115,6 +115,19 @@ final class InfoCommand implements Callable<Integer> {
         } catch (UnsupportedModelException | ModelFormatException e) {
             return "cannot be run: " + e.getMessage();
         }
+    }
+
+    /** Control characters, which a file may have to do things to a terminal, by number. */
+    private static String visible(String text) {
+        StringBuilder shown = new StringBuilder();
+        text.codePoints().forEach(c -> {
+            if (Character.isISOControl(c) && c != '\n' && c != '\t') {
+                shown.append(String.format("\\x%02X", c));
+            } else {
+                shown.appendCodePoint(c);
+            }
+        });
+        return shown.toString();
     }
 
     private static String size(long bytes) {

@@ -79,6 +79,9 @@ public final class Main implements Runnable {
         commandLine.setOut(terminal.helpWriter());
         commandLine.setErr(new PrintWriter(terminal.err(), true));
         commandLine.setCaseInsensitiveEnumValuesAllowed(true);
+        // Prompts and stop strings are taken as they are, whatever they begin with.
+        commandLine.setExpandAtFiles(false);
+        commandLine.setAllowOptionsAsOptionParameters(true);
         commandLine.setExecutionExceptionHandler(Main::report);
         try {
             return commandLine.execute(args);

@@ -198,23 +198,27 @@ final class RunCommand implements Callable<Integer> {
         try {
             return Files.size(file);
         } catch (IOException e) {
-            throw new UncheckedIOException("cannot open " + file + ": " + e.getMessage(), e);
+            throw new UncheckedIOException("cannot open " + file + ": " + Terminal.reason(e), e);
         }
     }
 
     private int print(TokenStream stream, ModelInfo info) {
-        boolean lineEnded = true;
+        int printed = 0;
         for (Token token : stream) {
             String text = ids ? token.id() + "\n" : token.text();
             if (!text.isEmpty()) {
                 terminal.print(text);
-                lineEnded = text.endsWith("\n");
+                printed += text.length();
             }
         }
-        if (!lineEnded) {
-            terminal.print("\n");
-        }
         Generation result = stream.result();
+        if (!ids) {
+            // What was held back when it was interrupted.
+            terminal.print(result.text().substring(printed));
+            if (!result.text().isEmpty() && !result.text().endsWith("\n")) {
+                terminal.print("\n");
+            }
+        }
         terminal.err().println(statistics(result, info));
         return result.finishReason() == FinishReason.CANCELLED ? ExitCode.INTERRUPTED : ExitCode.OK;
     }

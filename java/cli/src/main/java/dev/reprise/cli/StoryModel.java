@@ -34,6 +34,7 @@ final class StoryModel {
         Path chosen = !Files.isWritable(directory) && Files.isWritable(inMemory) ? inMemory : directory;
         try {
             Path file = Files.createTempFile(chosen, "reprise-stories-", ".gguf");
+            file.toFile().deleteOnExit();  // where a signal ends the process first
             try (InputStream in = StoryModel.class.getResourceAsStream(NAME)) {
                 Files.copy(in, file, StandardCopyOption.REPLACE_EXISTING);
             } catch (IOException e) {
@@ -43,7 +44,7 @@ final class StoryModel {
             return file;
         } catch (IOException e) {
             throw new UncheckedIOException(
-                    "cannot unpack the bundled story model to " + chosen + " (" + e.getMessage()
+                    "cannot unpack the bundled story model to " + chosen + " (" + Terminal.reason(e)
                             + "): free some space, choose another folder with JAVA_TOOL_OPTIONS=-Djava.io.tmpdir=FOLDER, "
                             + "or name a model",
                     e);
@@ -54,7 +55,7 @@ final class StoryModel {
         try {
             Files.deleteIfExists(file);
         } catch (IOException e) {
-            file.toFile().deleteOnExit();
+            // It is once the process ends.
         }
     }
 }

@@ -12,7 +12,10 @@ import java.io.PrintStream;
 import java.io.PrintWriter;
 import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.AccessDeniedException;
+import java.nio.file.FileSystemException;
 import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 
 /** Where a command reads from and writes to. Text is UTF-8 whatever the locale says. */
@@ -73,6 +76,20 @@ final class Terminal {
             }
             throw new UncheckedIOException("cannot write the output: " + e.getMessage(), e);
         }
+    }
+
+    /** What went wrong. The message of the commonest failures is the file's name alone. */
+    static String reason(IOException e) {
+        if (e instanceof NoSuchFileException) {
+            return "no such file or folder";
+        }
+        if (e instanceof AccessDeniedException) {
+            return "permission denied";
+        }
+        if (e instanceof FileSystemException failure && failure.getReason() != null) {
+            return failure.getReason();
+        }
+        return e.getMessage();
     }
 
     /** Everything there is on standard input. */

@@ -120,7 +120,7 @@ final class TokenizeCommand implements Callable<Integer> {
         try {
             Files.write(form.i32, bytes.array());
         } catch (IOException e) {
-            throw new UncheckedIOException("cannot write " + form.i32 + ": " + e.getMessage(), e);
+            throw new UncheckedIOException("cannot write " + form.i32 + ": " + Terminal.reason(e), e);
         }
     }
 

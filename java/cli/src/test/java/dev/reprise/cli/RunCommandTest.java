@@ -4,9 +4,13 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
 
 class RunCommandTest {
     private static final String PROMPT = "Once upon a time";
@@ -32,6 +36,17 @@ class RunCommandTest {
                 Pattern.compile("5 prompt tokens at \\d+/s, 12 generated at \\d+\\.\\d/s on (CPU|CUDA); ended: MAX_TOKENS; seed ")
                         .matcher(program.err()).find(),
                 program.err());
+    }
+
+    @Test
+    void promptsAndStopStringsAreTakenAsTheyAre(@TempDir Path directory) throws IOException {
+        Path file = Files.writeString(directory.resolve("text"), "-n 1");
+        for (String text : new String[] {"@" + file, "-nice", "-help me", "--temp"}) {
+            Program.run("run", "-p", text, "-n", "2", "--temp", "0", "--stop", text).succeeds();
+            assertEquals(
+                    Program.runWithInput(text, "run", Program.STORIES, "-n", "4", "--temp", "0").succeeds().out(),
+                    Program.run("run", Program.STORIES, "--prompt=" + text, "-n", "4", "--temp", "0").succeeds().out(), text);
+        }
     }
 
     @Test

@@ -4,6 +4,8 @@ import dev.reprise.natives.reprise;
 import java.io.File;
 import java.io.IOException;
 import java.net.URL;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.FutureTask;
 import org.bytedeco.javacpp.Loader;
 
 /**
@@ -27,16 +29,41 @@ public record NativeLibrary(String file, String classifier, String skipped) {
      */
     public static synchronized NativeLibrary load() {
         if (loaded == null && failure == null) {
-            try {
-                loaded = loadOnce();
-            } catch (UnsatisfiedLinkError e) {
-                failure = e;
-            }
+            loadInThreadOfItsOwn();
         }
         if (failure != null) {
             throw withCause(failure.getMessage(), failure);
         }
         return loaded;
+    }
+
+    /**
+     * JavaCPP locks its cache by a channel that an interrupt closes, and a class that failed to initialise stays failed: so
+     * that nobody's interrupt ends the library for the whole process, it is loaded where nobody interrupts.
+     */
+    private static void loadInThreadOfItsOwn() {
+        FutureTask<NativeLibrary> loading = new FutureTask<>(NativeLibrary::loadOnce);
+        Thread thread = new Thread(loading, "reprise-load");
+        thread.setDaemon(true);
+        thread.start();
+        boolean interrupted = false;
+        while (true) {
+            try {
+                loaded = loading.get();
+                break;
+            } catch (InterruptedException e) {
+                interrupted = true;
+            } catch (ExecutionException e) {
+                if (e.getCause() instanceof UnsatisfiedLinkError error) {
+                    failure = error;
+                    break;
+                }
+                throw new IllegalStateException("loading the native library of Reprise failed: " + e.getCause(), e.getCause());
+            }
+        }
+        if (interrupted) {
+            Thread.currentThread().interrupt();
+        }
     }
 
     private static NativeLibrary loadOnce() {
@@ -97,7 +124,18 @@ public record NativeLibrary(String file, String classifier, String skipped) {
             return "The native library of Reprise for " + platform + " is not on the class path or module path: add "
                     + "dev.reprise:reprise-natives with the classifier " + platform + ".";
         }
-        return "The native library of Reprise for " + platform + " could not be loaded: " + error.getMessage();
+        return "The native library of Reprise for " + platform + " could not be loaded: " + innermost(error).getMessage()
+                + ". If that is because of the folder it was unpacked to, choose another one with "
+                + "-Dorg.bytedeco.javacpp.cachedir=FOLDER.";
+    }
+
+    /** What the loader tried first and why that failed is the last of the causes. */
+    private static Throwable innermost(Throwable error) {
+        Throwable cause = error;
+        while (cause.getCause() != null) {
+            cause = cause.getCause();
+        }
+        return cause;
     }
 
     private static UnsatisfiedLinkError withCause(String message, Throwable cause) {
