@@ -5,10 +5,11 @@
 // Versions:
 //   1  The definition (session/sampler.h) read aloud. Greedy: one block looks at all logits. Else all rank keys are sorted
 //      (cub), and one block walks down the sorted list for top-k and top-p, then up the ids for the draw.
-//   2  sample(): a block per 1024 ids. Nothing is sorted: a histogram finds the bucket in which a threshold lies, a radix
-//      search over that bucket's keys the threshold, and prefix sums over blocks the token; the last block to finish a
-//      kernel does what needs all of them. Each kernel starts while the one before ends. On top of version 1 it looks for
-//      penalties, counts the token, and hands it to the next step and to the host's ring.
+//   2  sample(): a block per 1024 ids. A histogram finds the bucket in which a threshold lies; if at most 1024 keys lie in
+//      the buckets down to there, one block sorts those and draws, else the threshold is looked for in that bucket and all
+//      blocks take part in the drawing; the last block to finish a kernel does what needs all of them. Each kernel starts
+//      while the one before ends. On top of version 1 it looks for penalties, counts the token, and hands it to the next
+//      step and to the host's ring.
 // Version 1's output is one word.
 //
 //   nvcc -O3 -std=c++20 -arch=sm_90 --expt-relaxed-constexpr -Xcompiler -ffp-contract=off -I native/src -I native/include

@@ -147,16 +147,12 @@ void expect_agreement(uint32_t n_vocab, int cases, uint64_t seed) {
 }
 
 TEST_F(CudaSampler, DrawsWhatTheCpuDrawsInTenThousandCases) {
-    int cases = 0;
     for (const uint32_t n_vocab : {1u, 2u, 3u, 31u, 512u, 1000u, 1023u, 1024u, 1025u, 4096u, 5000u}) {
         expect_agreement(n_vocab, 900, n_vocab);
-        cases += 900;
     }
     for (const uint32_t n_vocab : {32000u, 49152u, 128256u, 151936u, 262144u}) {
         expect_agreement(n_vocab, 40, n_vocab);
-        cases += 40;
     }
-    EXPECT_GE(cases, 10000);
 }
 
 /// As many keys in the threshold's bucket as one block sorts, and one more. Few draws, for tools that slow kernels down.

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <thread>
 
+#include "session/engine.h"
 #include "support/tiny_session.h"
 
 namespace reprise::test {
@@ -63,6 +64,35 @@ TEST_F(CudaSession, StatisticsTellGraphsFromEagerSteps) {
     EXPECT_EQ(1u, second.eager_steps);
     EXPECT_EQ(510u + 99u, second.graph_replays);
     EXPECT_EQ(1u, second.captures);
+}
+
+/// What a session does between two tokens of another must not leave that one on the wrong device.
+TEST_F(CudaSession, SessionsOnTwoDevicesTakeTurnsInOneThread) {
+    if (!cuda_unavailable_reason(1).empty()) GTEST_SKIP() << "no second device: " << cuda_unavailable_reason(1);
+    const std::string file = path();
+    reprise_model_options on_second = model_options(REPRISE_DEVICE_CUDA);
+    on_second.device_index = 1;
+    const LoadedModel first(file, model_options(REPRISE_DEVICE_CUDA)), second(file, on_second);
+    for (const reprise_graph_mode mode : {REPRISE_GRAPH_AUTO, REPRISE_GRAPH_EAGER}) {
+        const OpenSession a = open(first, mode);
+        const Ids alone = a.generate(some_ids(20), 40).ids;
+        a.rewind(0);
+        a.start(some_ids(20), 40);
+        Ids turns;
+        while (turns.size() < alone.size()) {
+            const OpenSession b = open(second, mode);  // opened, used and closed between two tokens
+            b.start(some_ids(20), 40);
+            const Ids one = b.take(1).ids;
+            EXPECT_EQ(alone[0], one.at(0));
+            const Ids next = a.take(1).ids;
+            turns.insert(turns.end(), next.begin(), next.end());
+        }
+        EXPECT_EQ(alone, turns);
+        const OpenSession b = open(second, mode);
+        a.rewind(0);
+        EXPECT_EQ(alone, b.generate(some_ids(20), 40).ids);
+        EXPECT_EQ(alone, a.generate(some_ids(20), 40).ids);
+    }
 }
 
 TEST_F(CudaSession, EagerModeHasNoGraphs) {

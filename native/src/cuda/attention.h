@@ -27,7 +27,7 @@ struct AttentionArgs {
     uint8_t* int8;           // one row in 8 bits (quant_input.cuh), or null; head_dim a multiple of 32
 };
 
-/// Of decode: the parts of the context, and a counter per KV head that is zero between launches. Of prefill from Q8_0: a
+/// Of decode: the parts of the context, and counters that are zero between launches, one per 8 heads of a KV head. Of prefill from Q8_0: a
 /// layer's keys and values in float16.
 struct AttentionScratch {
     float* parts;

@@ -59,10 +59,8 @@ double measure_read_bandwidth(int device_index) {
     float best_ms = 0;
     for (int repetition = 0; repetition < 10; ++repetition) {
         check(cudaEventRecord(begin, stream), "timing");
-        read_kernel<<<blocks, THREADS, 0, stream>>>(reinterpret_cast<const uint4*>(buffer.data()),
-                                                    bytes / sizeof(uint4),
-                                                    reinterpret_cast<uint32_t*>(buffer.data() + bytes));
-        check(cudaGetLastError(), "reading memory");
+        launch_kernel(false, read_kernel, blocks, THREADS, 0, stream, reinterpret_cast<const uint4*>(buffer.data()),
+                      bytes / sizeof(uint4), reinterpret_cast<uint32_t*>(buffer.data() + bytes));
         check(cudaEventRecord(end, stream), "timing");
         check(cudaEventSynchronize(end), "timing");
         float ms = 0;

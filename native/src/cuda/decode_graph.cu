@@ -160,8 +160,17 @@ void DecodeGraph::replay_captured(const Graph& graph, cudaStream_t stream) {
 }
 
 bool DecodeGraph::capture(uint32_t kind, cudaStream_t stream, std::string& why) {
+    const auto give_up = [&](cudaError_t error) {
+        if (error != cudaSuccess) why += (why.empty() ? "" : "; ") + std::string(cudaGetErrorString(error));
+        cudaGetLastError();
+        // What broke the device and not just the capture is no matter of this step alone.
+        const cudaError_t state = cudaStreamQuery(stream);
+        if (state != cudaErrorNotReady) check(state, "capturing the decode step");
+        ++counts_.capture_failures;
+        return false;
+    };
     Recording recording;
-    check(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), "beginning a capture");
+    if (const cudaError_t error = cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal); error != cudaSuccess) return give_up(error);
     try {
         step_(kind, stream);
     } catch (const std::exception& error) {
@@ -170,19 +179,12 @@ bool DecodeGraph::capture(uint32_t kind, cudaStream_t stream, std::string& why) 
     cudaGraph_t captured = nullptr;
     const cudaError_t error = cudaStreamEndCapture(stream, &captured);
     const std::unique_ptr<CUgraph_st, cudaError_t (*)(cudaGraph_t)> graph(captured, cudaGraphDestroy);
-    if (error != cudaSuccess || !why.empty()) {
-        if (error != cudaSuccess) why += (why.empty() ? "" : "; ") + std::string(cudaGetErrorString(error));
-        cudaGetLastError();
-        // What broke the device and not just the capture is no matter of this step alone.
-        const cudaError_t state = cudaStreamQuery(stream);
-        if (state != cudaErrorNotReady) check(state, "capturing the decode step");
-        ++counts_.capture_failures;
-        return false;
-    }
+    if (error != cudaSuccess || !why.empty()) return give_up(error);
     check_graph(graph.get(), std::move(recording.kernels), n_kernels_(kind));
     auto instantiated = std::make_unique<Graph>();
-    check(cudaGraphInstantiate(&instantiated->exec, graph.get(), 0), "instantiating the decode graph");
-    check(cudaGraphUpload(instantiated->exec, stream), "uploading the decode graph");
+    // An eager step needs no memory, so that want of it is no more than want of a graph.
+    if (const cudaError_t failed = cudaGraphInstantiate(&instantiated->exec, graph.get(), 0); failed != cudaSuccess) return give_up(failed);
+    if (const cudaError_t failed = cudaGraphUpload(instantiated->exec, stream); failed != cudaSuccess) return give_up(failed);
     instantiated->nodes = n_kernels_(kind);
     graphs_[kind] = std::move(instantiated);
     ++counts_.captures;

@@ -42,7 +42,7 @@ class DecodeGraph {
 
   private:
     struct Graph;
-    /// False if something invalidated the capture, and why.
+    /// False if there is no graph, and why: something invalidated the capture, or memory is lacking.
     bool capture(uint32_t kind, cudaStream_t stream, std::string& why);
     void replay_captured(const Graph& graph, cudaStream_t stream);
     void step_eagerly(uint32_t kind, cudaStream_t stream);

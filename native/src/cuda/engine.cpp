@@ -46,7 +46,7 @@ CudaEngine::CudaEngine(std::shared_ptr<CudaModel> model, const EngineOptions& op
 
 CudaEngine::~CudaEngine() {
     // Steps in flight write to the buffers. After an unrecoverable error there is nothing to wait for.
-    if (cudaSetDevice(model_->device()) == cudaSuccess) cudaStreamSynchronize(stream_);
+    if (use_device_to_free(model_->device())) cudaStreamSynchronize(stream_);
 }
 
 template <class Body>
@@ -57,7 +57,7 @@ auto CudaEngine::guarded(Body body) {
              failure_.c_str());
     }
     try {
-        if (thread_ != std::this_thread::get_id()) bind_thread();
+        if (chosen_device != model_->device()) bind_device();
         return body();
     } catch (const Error& error) {
         if (error.status() == REPRISE_ENGINE_FAILED) failure_ = error.what();
@@ -65,10 +65,7 @@ auto CudaEngine::guarded(Body body) {
     }
 }
 
-void CudaEngine::bind_thread() {
-    use_device(model_->device());
-    thread_ = std::this_thread::get_id();
-}
+void CudaEngine::bind_device() { use_device(model_->device()); }
 
 void CudaEngine::copy_ids(std::span<const int32_t> ids) {
     ids_free_.wait();
@@ -86,7 +83,7 @@ void CudaEngine::prefill_chunk(std::span<const int32_t> ids, uint32_t position) 
 
 void CudaEngine::prefill(std::span<const int32_t> ids, uint32_t position, const std::atomic<bool>& cancel) {
     guarded([&] {
-        bind_thread();
+        bind_device();
         size_t n = 0;
         for (size_t done = 0; done < ids.size(); done += n) {
             poll(cancel);
@@ -130,7 +127,7 @@ void CudaEngine::set_counts(std::span<const int32_t> history) {
 
 void CudaEngine::begin(const GenerationStart& start) {
     guarded([&] {
-        bind_thread();
+        bind_device();
         n_history_ = static_cast<uint32_t>(start.history.size());
         max_tokens_ = start.max_tokens;
         wants_logprobs_ = start.sampling.logprobs != 0;
@@ -223,7 +220,7 @@ uint32_t CudaEngine::end() {
 void CudaEngine::score(std::span<const int32_t> ids, uint32_t position, reprise_score_mode mode, float* logits,
                        const std::atomic<bool>& cancel) {
     guarded([&] {
-        bind_thread();
+        bind_device();
         if (ids.empty()) return;
         if (mode != REPRISE_SCORE_BATCH) return score_steps(ids, position, mode == REPRISE_SCORE_GRAPH, logits, cancel);
         for (size_t done = 0; done < ids.size();) {

@@ -31,8 +31,8 @@ class CudaEngine : public Engine {
     /// Runs body with this engine's device current; remembers an unrecoverable error and repeats it ever after.
     template <class Body>
     auto guarded(Body body);
-    /// Once a request, since other users of CUDA in the thread may change its device; not once a token.
-    void bind_thread();
+    /// Once a request, since other users of CUDA in the thread may change its device; for a token where Reprise itself has.
+    void bind_device();
     void copy_ids(std::span<const int32_t> ids);
     void prefill_chunk(std::span<const int32_t> ids, uint32_t position);
     void score_steps(std::span<const int32_t> ids, uint32_t position, bool replay, float* logits,
@@ -57,7 +57,6 @@ class CudaEngine : public Engine {
     PinnedBuffer ids_, logits_, counts_;  // staging: [context_length], [n_vocab], [n_vocab]
     Event ids_free_, counts_free_;
     std::string failure_;
-    std::thread::id thread_;  // whose current device is this engine's
 
     // The generation in progress. Token i of it carries number first_number_ + i; step i evaluates token i - 1.
     uint32_t n_launched_ = 0;  // drawings since the session was opened

@@ -31,8 +31,14 @@ void check_allocation(cudaError_t error, size_t n_bytes, const char* what, const
 
 void use_device(int device) {
     int current = -1;
-    if (cudaGetDevice(&current) == cudaSuccess && current == device) return;
-    check(cudaSetDevice(device), "choosing the CUDA device");
+    if (cudaGetDevice(&current) != cudaSuccess || current != device) check(cudaSetDevice(device), "choosing the CUDA device");
+    chosen_device = device;
+}
+
+bool use_device_to_free(int device) noexcept {
+    if (cudaSetDevice(device) != cudaSuccess) return false;
+    chosen_device = device;
+    return true;
 }
 
 DeviceBuffer::DeviceBuffer(size_t n_bytes, const char* what) : n_bytes_(n_bytes), device_(current_device()) {
@@ -53,7 +59,7 @@ DeviceBuffer& DeviceBuffer::operator=(DeviceBuffer&& other) noexcept {
 
 void DeviceBuffer::reset() noexcept {
     if (data_ == nullptr) return;
-    if (cudaSetDevice(device_) == cudaSuccess) cudaFree(data_);
+    if (use_device_to_free(device_)) cudaFree(data_);
     data_ = nullptr;
     n_bytes_ = 0;
 }
@@ -78,7 +84,7 @@ PinnedBuffer& PinnedBuffer::operator=(PinnedBuffer&& other) noexcept {
 
 void PinnedBuffer::reset() noexcept {
     if (data_ == nullptr) return;
-    if (cudaSetDevice(device_) == cudaSuccess) cudaFreeHost(data_);
+    if (use_device_to_free(device_)) cudaFreeHost(data_);
     data_ = nullptr;
     n_bytes_ = 0;
 }
@@ -88,7 +94,7 @@ Stream::Stream() : device_(current_device()) {
 }
 
 Stream::~Stream() {
-    if (cudaSetDevice(device_) == cudaSuccess) cudaStreamDestroy(stream_);
+    if (use_device_to_free(device_)) cudaStreamDestroy(stream_);
 }
 
 void Stream::synchronize(const char* what) const { check(cudaStreamSynchronize(stream_), what); }
@@ -98,7 +104,7 @@ Event::Event() : device_(current_device()) {
 }
 
 Event::~Event() {
-    if (cudaSetDevice(device_) == cudaSuccess) cudaEventDestroy(event_);
+    if (use_device_to_free(device_)) cudaEventDestroy(event_);
 }
 
 void Event::record(cudaStream_t stream) { check(cudaEventRecord(event_, stream), "recording an event"); }

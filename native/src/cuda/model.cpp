@@ -83,6 +83,7 @@ CudaModel::~CudaModel() = default;
 
 CudaModel::Reservation::Reservation(CudaModel& model, const SessionBuffers::Sizes& sizes, uint32_t context_length)
     : model_(model), bytes_(sizes.kv_cache + sizes.workspace) {
+    const std::lock_guard lock(model.account_mutex_);
     const Room room = room_left(model.device_, model.limit_, model.used_);
     if (bytes_ > room.bytes) {
         fail(REPRISE_OUT_OF_DEVICE_MEMORY,
@@ -93,6 +94,11 @@ CudaModel::Reservation::Reservation(CudaModel& model, const SessionBuffers::Size
              gib(model.weights().bytes()).c_str(), room.words.c_str());
     }
     model_.used_ += bytes_;
+}
+
+CudaModel::Reservation::~Reservation() {
+    const std::lock_guard lock(model_.account_mutex_);
+    model_.used_ -= bytes_;
 }
 
 std::unique_ptr<Engine> CudaModel::open(const EngineOptions& options) {

@@ -1,7 +1,6 @@
 // A model on a CUDA device: its weights, shared by sessions, and the account of device memory.
 #pragma once
 
-#include <atomic>
 #include <memory>
 #include <mutex>
 
@@ -35,7 +34,7 @@ class CudaModel : public DeviceModel {
     class Reservation {
       public:
         Reservation(CudaModel& model, const SessionBuffers::Sizes& sizes, uint32_t context_length);
-        ~Reservation() { model_.used_ -= bytes_; }
+        ~Reservation();
         Reservation(const Reservation&) = delete;
         Reservation& operator=(const Reservation&) = delete;
 
@@ -51,7 +50,8 @@ class CudaModel : public DeviceModel {
     const uint64_t limit_;  // bytes; 0: what is free
     std::unique_ptr<Plan> plan_;
     std::unique_ptr<DeviceWeights> weights_;
-    std::atomic<uint64_t> used_{0};
+    std::mutex account_mutex_;
+    uint64_t used_ = 0;  // bytes
     std::mutex drawing_mutex_;
     std::unique_ptr<Drawing> drawing_;
 };

@@ -1,5 +1,6 @@
 // From the blocks of a file to the layout of quant_layout.cuh.
 #include "cuda/check.h"
+#include "cuda/launch.cuh"
 #include "cuda/linear.h"
 #include "cuda/quant_layout.cuh"
 
@@ -159,14 +160,13 @@ void launch_repack(const DeviceMatrix& m, uint8_t* tiles, const TileLayout& layo
         const uint32_t groups = m.cols / 32;
         const auto grid = static_cast<uint32_t>((rows * groups + THREADS - 1) / THREADS);
         const auto kernel = to_f32 ? repack_quantized<T, true> : repack_quantized<T, false>;
-        kernel<<<grid, THREADS, 0, stream>>>(blocks, bytes, n_rows, groups, tiles, layout, absmax);
+        launch_kernel(false, kernel, grid, THREADS, 0, stream, blocks, bytes, n_rows, groups, tiles, layout, absmax);
     } else {
         const uint32_t pitch = layout.units * (to_f32 ? 4 : 8);
         const auto grid = static_cast<uint32_t>((rows * pitch + THREADS - 1) / THREADS);
         const auto kernel = to_f32 ? repack_float<T, true> : repack_float<T, false>;
-        kernel<<<grid, THREADS, 0, stream>>>(blocks, bytes, n_rows, m.cols, tiles, layout, absmax);
+        launch_kernel(false, kernel, grid, THREADS, 0, stream, blocks, bytes, n_rows, m.cols, tiles, layout, absmax);
     }
-    check(cudaGetLastError(), "repacking weights");
 }
 
 }  // namespace

@@ -63,7 +63,7 @@ struct SamplerBuffers {
     SamplerWork* work;
     uint32_t* bucket_count;           // [SAMPLER_BUCKETS]
     unsigned long long* bucket_mass;  // [SAMPLER_BUCKETS]
-    unsigned long long* list;         // [n_vocab]: rank keys of a bucket
+    unsigned long long* list;         // [n_vocab]: rank keys of a bucket, or of all down to it
     unsigned long long* sums;         // [blocks]: weights of each block's ids
     LogitSum* logit_sums;             // [blocks]
     uint32_t n_vocab;

@@ -21,6 +21,9 @@ final class EngineComparison {
         void measure(EngineComparison into) throws IOException;
     }
 
+    /** A prompt takes milliseconds, which a device that wakes up takes twice. */
+    private static final String PREFILLS = "5";
+
     private static final Pattern TEST = Pattern.compile("(pp|tg)(\\d+)(?: @ d(\\d+))?");
 
     private final Path model;
@@ -89,8 +92,14 @@ final class EngineComparison {
     }
 
     private void repriseBench(String name, Path program) throws IOException {
-        List<String> command = List.of(program.toString(), "-m", model.toString(), "-p", Integer.toString(prefill),
-                "-n", Integer.toString(decode), "-d", joined(depths), "-r", "1",
+        repriseBench(name, program, prefill, 0, List.of(0), PREFILLS);
+        repriseBench(name, program, 0, decode, depths, "1");
+    }
+
+    private void repriseBench(String name, Path program, int prompt, int generated, List<Integer> atDepths, String repetitions)
+            throws IOException {
+        List<String> command = List.of(program.toString(), "-m", model.toString(), "-p", Integer.toString(prompt),
+                "-n", Integer.toString(generated), "-d", joined(atDepths), "-r", repetitions,
                 "--threads", Integer.toString(threads), "--bench-equivalent", "-o", "json");
         JsonNode result = Http.JSON.readTree(Programs.run(command, Map.of()));
         bytesPerToken = result.path("bytes_per_token").asLong();
@@ -108,18 +117,15 @@ final class EngineComparison {
     }
 
     private void llamaBench(String name, Path program, Map<String, String> environment) throws IOException {
-        // Given together with depths it would prefill prompts at depth too.
-        llamaBench(name, program, environment, prefill, List.of(0));
-        if (depths.size() > 1) {
-            llamaBench(name, program, environment, 0, depths.subList(1, depths.size()));
-        }
+        llamaBench(name, program, environment, prefill, 0, List.of(0), PREFILLS);
+        llamaBench(name, program, environment, 0, decode, depths, "1");
     }
 
     private void llamaBench(
-            String name, Path program, Map<String, String> environment, int prompt, List<Integer> atDepths)
-            throws IOException {
+            String name, Path program, Map<String, String> environment, int prompt, int decoded, List<Integer> atDepths,
+            String repetitions) throws IOException {
         List<String> command = List.of(program.toString(), "-m", model.toString(), "-p", Integer.toString(prompt),
-                "-n", Integer.toString(decode), "-d", joined(atDepths), "-r", "1",
+                "-n", Integer.toString(decoded), "-d", joined(atDepths), "-r", repetitions,
                 "-t", Integer.toString(threads), "-ngl", "99", "-fa", "1", "-o", "json");
         for (JsonNode test : Http.JSON.readTree(Programs.run(command, environment))) {
             int generated = test.path("n_gen").asInt();

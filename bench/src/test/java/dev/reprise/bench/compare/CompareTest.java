@@ -30,6 +30,7 @@ import java.util.List;
 import java.util.Optional;
 import java.util.Set;
 import java.util.stream.Collectors;
+import java.util.stream.Stream;
 import javax.imageio.ImageIO;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
@@ -171,8 +172,8 @@ class CompareTest {
                 "exec '" + java + "' -cp '" + System.getProperty("java.class.path") + "' "
                         + LlamaServerStandIn.class.getName() + " \"$@\"");
         Path bench = script("llama-bench", "case $1 in --version) echo 'version: 7 (abc)'; exit;; esac",
-                "echo '[{\"n_prompt\":384,\"n_gen\":0,\"n_depth\":0,\"avg_ts\":100.5},"
-                        + "{\"n_prompt\":0,\"n_gen\":8,\"n_depth\":0,\"avg_ts\":50.5}]'");
+                "case \"$*\" in *' -n 0 '*) echo '[{\"n_prompt\":384,\"n_gen\":0,\"n_depth\":0,\"avg_ts\":100.5}]';;",
+                "*) echo '[{\"n_prompt\":0,\"n_gen\":8,\"n_depth\":0,\"avg_ts\":50.5}]';; esac");
 
         int status = compare("-r", "2", "--llama-bench", bench.toString(), "--llama-server", server.toString());
 
@@ -217,8 +218,10 @@ class CompareTest {
 
         List<String> lines = Files.readAllLines(calls);
         List<String> order = lines.stream().map(line -> line.substring(0, line.indexOf(' ', line.indexOf(' ') + 1))).toList();
-        assertEquals(List.of("bench 0", "bench 1", "bench 0", "bench 1", "server 1"), order, "in turns; the server by the faster");
-        assertTrue(lines.stream().limit(4).allMatch(line -> line.contains("-ngl 99 -fa 1")), lines.toString());
+        List<String> round = List.of("bench 0", "bench 0", "bench 1", "bench 1");  // prefill, decode
+        List<String> expected = Stream.of(round, round, List.of("server 1")).flatMap(List::stream).toList();
+        assertEquals(expected, order, "in turns; the server by the faster");
+        assertTrue(lines.stream().limit(8).allMatch(line -> line.contains("-ngl 99 -fa 1")), lines.toString());
         assertTrue(tables().contains("| tg8 | llama.cpp, GRAPH_OPT=1 | 60.0 "), tables());
         assertTrue(tables().contains("Card, driver 1.2"), tables());
         assertTrue(results().applications().get(0).deviceBytes() > 0, "device memory is told");
