@@ -101,7 +101,7 @@ part_sanitizer() {
     # What the tool could not watch has not been shown.
     [[ $run != *sampler ]] || grep -q 'PASSED  \] 1 test' "$scratch/sanitizer-$run.log" || failed "$run: the test did not run"
     if grep -qE 'overflow of tracked|track the launch' "$scratch/sanitizer-$run.log"; then failed "$run: not all was tracked"; fi
-    grep -v SUMMARY "$scratch/sanitizer-$run.log" | grep -A12 -m1 -E 'Error:|hazard|Invalid|Barrier error' | head -20 | tee -a "$results/sanitizer.txt"
+    grep -v SUMMARY "$scratch/sanitizer-$run.log" | grep -A12 -E '^reprise-|Error:|hazard|Invalid|Barrier error' | head -20 | tee -a "$results/sanitizer.txt"
   done
 }
 
