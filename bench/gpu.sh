@@ -81,9 +81,11 @@ part_sanitizer() {
   header "compute-sanitizer TOOL reprise-eval MODEL --device cuda --random N --prefill N-8 --mode MODE --kv TYPE (story: N = 108; long: smollm2-135m, Q4_0, 2 layers, N = 408), and reprise-tests CudaSampler.DrawsFromShortAndLongLists" >"$results/sanitizer.txt"
   local tool run model n mode kv pids=() options command
   for tool in memcheck racecheck synccheck; do
-    # synccheck keeps a list of barriers for every block, for which there is no memory more than once.
+    # One tool after the other, since they take gigabytes of the host's memory; synccheck one run after the other, since it
+    # keeps a list of barriers for every block, for which the device has no memory more than once.
+    [[ ${#pids[@]} == 0 ]] || wait "${pids[@]%%:*}"
     options=(--tool $tool --error-exitcode 9)
-    [[ $tool != synccheck ]] || { wait "${pids[@]%%:*}"; options+=(--num-cuda-barriers 4096); }
+    [[ $tool != synccheck ]] || options+=(--num-cuda-barriers 4096)
     for run in story-step-f16 story-graph-f16 long-graph-f16 long-graph-q8_0 long-graph-f32 sampler; do
       IFS=- read -r model mode kv <<<"$run"
       if [[ $model == story ]]; then model=$story n=108; else model=$scratch/long.gguf n=408; fi
