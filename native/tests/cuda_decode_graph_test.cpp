@@ -103,6 +103,23 @@ TEST_F(CudaDecodeGraph, AnInvalidatedCaptureRunsEagerlyAndIsTriedAgain) {
     EXPECT_EQ(1u, g.counts().replays);
 }
 
+TEST_F(CudaDecodeGraph, ACaptureThatGoesOnFailingIsTriedEverMoreSeldom) {
+    DecodeGraph g = graph(REPRISE_GRAPH_AUTO);
+    g.launch(5, *stream_);
+    sabotage_ = allocate;
+    for (const uint64_t failures : {1u, 2u, 3u, 3u, 4u, 4u, 4u, 5u}) {
+        forget();
+        g.launch(5, *stream_);
+        EXPECT_EQ(5, token());
+        EXPECT_EQ(failures, g.counts().capture_failures);
+    }
+    sabotage_ = nullptr;
+    for (int step = 0; step < 4; ++step) g.launch(5, *stream_);
+    EXPECT_EQ(0u, g.counts().captures);
+    g.launch(5, *stream_);
+    EXPECT_EQ(1u, g.counts().captures);
+}
+
 TEST_F(CudaDecodeGraph, AnInvalidatedCaptureIsAnErrorWhereNothingElseIsAllowed) {
     DecodeGraph g = graph(REPRISE_GRAPH_ALWAYS);
     g.launch(5, *stream_);

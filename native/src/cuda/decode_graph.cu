@@ -123,13 +123,23 @@ void DecodeGraph::launch(uint32_t kind, cudaStream_t stream) {
     const auto known = graphs_.find(kind);
     if (known != graphs_.end() && mode_ != REPRISE_GRAPH_EAGER) return replay_captured(*known->second, stream);
     if (mode_ == REPRISE_GRAPH_EAGER || !warmed_up_) return step_eagerly(kind, stream);
-    std::string why;
-    if (capture(kind, stream, why)) return replay_captured(*graphs_.at(kind), stream);
+    if (n_eager_left_ > 0) {
+        --n_eager_left_;
+        return step_eagerly(kind, stream);
+    }
+    Failure failure;
+    if (capture(kind, stream, failure)) {
+        n_failed_ = 0;
+        return replay_captured(*graphs_.at(kind), stream);
+    }
     if (mode_ == REPRISE_GRAPH_ALWAYS)
-        fail(REPRISE_ENGINE_FAILED, "capturing the decode step failed, and the graph mode allows nothing else: %s",
-             why.c_str());
-    log(REPRISE_LOG_WARN, "capturing the decode step failed, this step runs eagerly and the next tries again: %s",
-        why.c_str());
+        fail(failure.status, "capturing the decode step failed, and the graph mode allows nothing else: %s", failure.why.c_str());
+    // What invalidates a capture is over soon; a lack of memory may last.
+    constexpr uint32_t AT_ONCE = 2, MOST_DOUBLINGS = 10;
+    n_failed_ = std::min(n_failed_ + 1, AT_ONCE + 1 + MOST_DOUBLINGS);
+    if (n_failed_ > AT_ONCE) n_eager_left_ = 1u << (n_failed_ - AT_ONCE - 1);
+    log(REPRISE_LOG_WARN, "capturing the decode step failed, this step runs eagerly and step %u from here tries again: %s",
+        n_eager_left_ + 1, failure.why.c_str());
     step_eagerly(kind, stream);
 }
 
@@ -140,9 +150,9 @@ void DecodeGraph::launch_eagerly(uint32_t kind, cudaStream_t stream) {
 
 void DecodeGraph::replay(uint32_t kind, cudaStream_t stream) {
     const SubmitTime time(counts_.submit_ns);
-    std::string why;
-    if (!graphs_.contains(kind) && !capture(kind, stream, why))
-        fail(REPRISE_ENGINE_FAILED, "capturing the decode step failed: %s", why.c_str());
+    Failure failure;
+    if (!graphs_.contains(kind) && !capture(kind, stream, failure))
+        fail(failure.status, "capturing the decode step failed: %s", failure.why.c_str());
     replay_captured(*graphs_.at(kind), stream);
 }
 
@@ -159,8 +169,10 @@ void DecodeGraph::replay_captured(const Graph& graph, cudaStream_t stream) {
     counts_.nodes = counts_.kernels = graph.nodes;
 }
 
-bool DecodeGraph::capture(uint32_t kind, cudaStream_t stream, std::string& why) {
+bool DecodeGraph::capture(uint32_t kind, cudaStream_t stream, Failure& failure) {
+    std::string& why = failure.why;
     const auto give_up = [&](cudaError_t error) {
+        failure.status = error == cudaErrorMemoryAllocation ? REPRISE_OUT_OF_DEVICE_MEMORY : REPRISE_ENGINE_FAILED;
         if (error != cudaSuccess) why += (why.empty() ? "" : "; ") + std::string(cudaGetErrorString(error));
         cudaGetLastError();
         // What broke the device and not just the capture is no matter of this step alone.

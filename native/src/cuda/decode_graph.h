@@ -28,22 +28,27 @@ class DecodeGraph {
                 std::function<uint32_t(uint32_t kind)> n_kernels, reprise_graph_mode mode);
     ~DecodeGraph();
 
-    /// One step, as the mode has it. Where a capture fails: eagerly, counted and logged, or with mode ALWAYS
-    /// REPRISE_ENGINE_FAILED.
+    /// One step, as the mode has it. Where a capture fails: eagerly, counted and logged, and tried again, ever more seldom if
+    /// it goes on failing; or with mode ALWAYS REPRISE_ENGINE_FAILED, or REPRISE_OUT_OF_DEVICE_MEMORY if it is that.
     void launch(uint32_t kind, cudaStream_t stream);
     /// Whether launch() is quick: neither the warm-up nor a capture comes next.
     bool is_quick(uint32_t kind) const;
 
     void launch_eagerly(uint32_t kind, cudaStream_t stream);
-    /// Captures first where there is no graph yet; REPRISE_ENGINE_FAILED if that fails.
+    /// Captures first where there is no graph yet; fails as launch() with mode ALWAYS does.
     void replay(uint32_t kind, cudaStream_t stream);
 
     const Counts& counts() const { return counts_; }
 
   private:
     struct Graph;
-    /// False if there is no graph, and why: something invalidated the capture, or memory is lacking.
-    bool capture(uint32_t kind, cudaStream_t stream, std::string& why);
+    /// Why there is no graph: something invalidated the capture, or memory is lacking (REPRISE_OUT_OF_DEVICE_MEMORY).
+    struct Failure {
+        reprise_status status = REPRISE_ENGINE_FAILED;
+        std::string why;
+    };
+    /// False if there is none.
+    bool capture(uint32_t kind, cudaStream_t stream, Failure& failure);
     void replay_captured(const Graph& graph, cudaStream_t stream);
     void step_eagerly(uint32_t kind, cudaStream_t stream);
 
@@ -51,6 +56,7 @@ class DecodeGraph {
     std::function<uint32_t(uint32_t)> n_kernels_;
     reprise_graph_mode mode_;
     bool warmed_up_ = false;
+    uint32_t n_failed_ = 0, n_eager_left_ = 0;  // captures in a row; steps until the next
     std::map<uint32_t, std::unique_ptr<Graph>> graphs_;
     Counts counts_;
 };

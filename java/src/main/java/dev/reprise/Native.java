@@ -145,13 +145,15 @@ final class Native {
     }
 
     /**
-     * The name as the file system has it. Where the locale is not one of UTF-8, a path as text has lost what the locale
-     * cannot express, but its URI still has the bytes.
+     * The name as the file system has it. A path as text has lost what the locale cannot express, but its URI still has the
+     * bytes.
      */
     private static byte[] nameOf(Path file) {
-        String encoding = System.getProperty("sun.jnu.encoding", "UTF-8");
-        if (encoding.equalsIgnoreCase("UTF-8") || file.getFileSystem() != FileSystems.getDefault() || file.toString().isEmpty()) {
-            return utf8(file.toString());
+        String text = file.toString();
+        boolean localeIsUtf8 = System.getProperty("sun.jnu.encoding", "UTF-8").equalsIgnoreCase("UTF-8");
+        boolean isWhole = localeIsUtf8 ? text.indexOf('\uFFFD') < 0 : text.chars().allMatch(c -> c < 0x80 && c != '?');
+        if (isWhole || file.getFileSystem() != FileSystems.getDefault()) {
+            return utf8(text);
         }
         String path = file.toUri().getRawPath();
         ByteArrayOutputStream name = new ByteArrayOutputStream();

@@ -5,6 +5,7 @@ import dev.reprise.bench.compare.Results.EngineTest;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -13,7 +14,8 @@ import java.util.regex.Pattern;
 
 /**
  * Prefill, decode and decode at depth by each engine's own benchmark program, without text or sampling: every program
- * is started once a round, in turns, warms up and measures once.
+ * is started twice a round, in turns, and warms up; for five prefills, of which the median counts, and for one decode of
+ * each kind.
  */
 final class EngineComparison {
     /** A benchmark program. */
@@ -131,8 +133,21 @@ final class EngineComparison {
             int generated = test.path("n_gen").asInt();
             boolean isDecode = generated > 0;
             add(name, isDecode, isDecode ? generated : test.path("n_prompt").asInt(), test.path("n_depth").asInt(),
-                    test.path("avg_ts").asDouble());
+                    median(test));
         }
+    }
+
+    /** As {@code reprise-bench} has it; {@code avg_ts} is the mean. */
+    private static double median(JsonNode test) throws IOException {
+        double[] rates = new double[test.path("samples_ts").size()];
+        for (int i = 0; i < rates.length; i++) {
+            rates[i] = test.path("samples_ts").get(i).asDouble();
+        }
+        if (rates.length == 0) {
+            throw new IOException("llama-bench gives no samples_ts: " + test);
+        }
+        Arrays.sort(rates);
+        return rates[rates.length / 2];
     }
 
     private void add(String engine, boolean isDecode, int tokens, int depth, double tokensPerSecond) {

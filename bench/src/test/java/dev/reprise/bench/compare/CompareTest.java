@@ -172,8 +172,8 @@ class CompareTest {
                 "exec '" + java + "' -cp '" + System.getProperty("java.class.path") + "' "
                         + LlamaServerStandIn.class.getName() + " \"$@\"");
         Path bench = script("llama-bench", "case $1 in --version) echo 'version: 7 (abc)'; exit;; esac",
-                "case \"$*\" in *' -n 0 '*) echo '[{\"n_prompt\":384,\"n_gen\":0,\"n_depth\":0,\"avg_ts\":100.5}]';;",
-                "*) echo '[{\"n_prompt\":0,\"n_gen\":8,\"n_depth\":0,\"avg_ts\":50.5}]';; esac");
+                "case \"$*\" in *' -n 0 '*) echo '[{\"n_prompt\":384,\"n_gen\":0,\"n_depth\":0,\"samples_ts\":[99,100.5,200]}]';;",
+                "*) echo '[{\"n_prompt\":0,\"n_gen\":8,\"n_depth\":0,\"samples_ts\":[50.5]}]';; esac");
 
         int status = compare("-r", "2", "--llama-bench", bench.toString(), "--llama-server", server.toString());
 
@@ -203,7 +203,7 @@ class CompareTest {
         Path bench = script("llama-bench", "case $1 in --version) echo 'version: 7 (abc)'; exit;; esac",
                 "echo \"bench ${GGML_CUDA_GRAPH_OPT:-0} $*\" >> '" + calls + "'",
                 "echo \"[{\\\"n_prompt\\\":0,\\\"n_gen\\\":8,\\\"n_depth\\\":0,"
-                        + "\\\"avg_ts\\\":$((50 + 10 * ${GGML_CUDA_GRAPH_OPT:-0}))}]\"");
+                        + "\\\"samples_ts\\\":[$((50 + 10 * ${GGML_CUDA_GRAPH_OPT:-0}))]}]\"");
         Path server = script("llama-server", "case $1 in --version) echo 'version: 7 (abc)'; exit;; esac",
                 "echo \"server ${GGML_CUDA_GRAPH_OPT:-0} $*\" >> '" + calls + "'",
                 "exec '" + java + "' -cp '" + System.getProperty("java.class.path") + "' "

@@ -117,6 +117,9 @@ final class TokenizeCommand implements Callable<Integer> {
     private void write(int[] ids) {
         ByteBuffer bytes = ByteBuffer.allocate(4 * ids.length).order(ByteOrder.LITTLE_ENDIAN);
         bytes.asIntBuffer().put(ids);
+        if (form.i32.toString().startsWith("-")) {
+            throw new IllegalArgumentException("--i32 " + form.i32 + ": a file whose name begins with - is written as ./" + form.i32);
+        }
         try {
             Files.write(form.i32, bytes.array());
         } catch (IOException e) {

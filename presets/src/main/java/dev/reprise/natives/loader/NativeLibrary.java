@@ -47,22 +47,26 @@ public record NativeLibrary(String file, String classifier, String skipped) {
         thread.setDaemon(true);
         thread.start();
         boolean interrupted = false;
-        while (true) {
-            try {
-                loaded = loading.get();
-                break;
-            } catch (InterruptedException e) {
-                interrupted = true;
-            } catch (ExecutionException e) {
-                if (e.getCause() instanceof UnsatisfiedLinkError error) {
-                    failure = error;
-                    break;
+        try {
+            while (loaded == null && failure == null) {
+                try {
+                    loaded = loading.get();
+                } catch (InterruptedException e) {
+                    interrupted = true;
+                } catch (ExecutionException e) {
+                    if (e.getCause() instanceof UnsatisfiedLinkError error) {
+                        failure = error;
+                    } else if (e.getCause() instanceof Error error) {
+                        throw error;
+                    } else {
+                        throw new IllegalStateException("loading the native library of Reprise failed: " + e.getCause(), e.getCause());
+                    }
                 }
-                throw new IllegalStateException("loading the native library of Reprise failed: " + e.getCause(), e.getCause());
             }
-        }
-        if (interrupted) {
-            Thread.currentThread().interrupt();
+        } finally {
+            if (interrupted) {
+                Thread.currentThread().interrupt();
+            }
         }
     }
 
