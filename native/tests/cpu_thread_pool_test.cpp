@@ -1,8 +1,11 @@
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <chrono>
+#include <cstdio>
+#include <cstdlib>
 #include <ctime>
 #include <filesystem>
 #include <fstream>
@@ -11,6 +14,7 @@
 #include <thread>
 #include <vector>
 
+#include "core/error.h"
 #include "cpu/thread_pool.h"
 #include "cpu/threads.h"
 
@@ -25,6 +29,23 @@ TEST(ThreadPool, RunsEveryThreadOnce) {
         for (int i = 0; i < 100; ++i) pool.run([&](size_t thread) { ++calls[thread]; });
         EXPECT_EQ(calls, std::vector<int>(n, 100));
     }
+}
+
+/// In a process of its own, whose address space has no room for so many stacks.
+TEST(ThreadPoolDeathTest, ThreadsThatCannotBeStartedAreAnErrorThatSaysWhatToDo) {
+    GTEST_FLAG_SET(death_test_style, "threadsafe");  // without what other tests, and CUDA, have mapped
+    const auto start = [] {
+        const rlimit limit = {size_t{1} << 30, size_t{1} << 30};
+        setrlimit(RLIMIT_AS, &limit);
+        try {
+            ThreadPool pool(1000);
+        } catch (const Error& error) {
+            std::fprintf(stderr, "%s: %s\n", reprise_status_name(error.status()), error.what());
+            std::_Exit(7);
+        }
+        std::_Exit(0);
+    };
+    EXPECT_EXIT(start(), ::testing::ExitedWithCode(7), "OUT_OF_MEMORY: only [0-9]+ of 1000 threads could be started .*ask for fewer \\(threads\\)");
 }
 
 TEST(ThreadPool, ZeroThreadsIsOne) {

@@ -27,8 +27,8 @@ struct AttentionArgs {
     uint8_t* int8;           // one row in 8 bits (quant_input.cuh), or null; head_dim a multiple of 32
 };
 
-/// Of decode: the parts of the context, and counters that are zero between launches, one per 8 heads of a KV head. Of prefill from Q8_0: a
-/// layer's keys and values in float16.
+/// Of decode: the parts of the context, and counters that are zero between launches, one per 8 heads of a KV head. Of
+/// prefill from Q8_0: a layer's keys and values in float16.
 struct AttentionScratch {
     float* parts;
     uint32_t* arrived;
@@ -43,8 +43,7 @@ void attention_decode(const AttentionArgs& args, TensorType kv_type, const Atten
 /// The decode step's: as rope_kv() and then attention_decode() in one kernel. args.q is not read, rope.qkv is: by each
 /// block what it needs; the block that has the newest key turns it and puts it and its value into the cache. state and the
 /// keys and values before the newest are read while the predecessor runs: they have to be complete before the step's
-/// first kernel begins (launch_first()). prefetch: the weights of a kernel to come that it brings
-/// into the L2.
+/// first kernel begins (launch_first()). prefetch: the weights of a kernel to come that it brings into the L2.
 void attention_fused(const AttentionArgs& args, const RopeKvArgs& rope, const AttentionScratch& scratch, const WeightPrefetch& prefetch, Slot slot,
                      cudaStream_t stream);
 /// n rows. But for float32 keys and values, queries and softmax weights are rounded to float16.

@@ -4,7 +4,8 @@
 // Thresholds (the k-th rank key, the key at which top-p's mass is reached) are found without sorting the vocabulary: a
 // histogram over buckets of the logit's distance from the maximum finds the bucket. Mostly few keys lie in the buckets up
 // to there: they are gathered, and one block sorts them and draws among them. Where they are many, the keys of that bucket
-// alone are gathered, a radix search over them finds the threshold, and all blocks take part in the drawing.
+// alone are gathered, the threshold is found among them, by sorting or by a radix search, and all blocks take part in the
+// drawing.
 #include "cuda/sampler.h"
 
 #include <cuda/atomic>

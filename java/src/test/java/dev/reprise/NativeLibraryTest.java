@@ -8,6 +8,7 @@ import dev.reprise.natives.loader.NativeLibrary;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.attribute.FileTime;
 import java.util.List;
 import org.bytedeco.javacpp.IntPointer;
 import org.bytedeco.javacpp.Pointer;
@@ -44,6 +45,31 @@ class NativeLibraryTest {
             NativeLibrary.load();
             if (!Thread.interrupted()) {
                 throw new AssertionError("the interrupt was lost");
+            }
+        }
+    }
+
+    /** Damaged in the cache, with the size and the date that it had. */
+    @Test
+    void aLibraryThatCannotBeLoadedSaysWhyAndWhatToDo(@TempDir Path cache) throws IOException, InterruptedException {
+        List<String> flags = List.of("-Dorg.bytedeco.javacpp.cachedir=" + cache);
+        Path file = Path.of(ChildJvm.run(flags, FirstLoad.class).out().strip());
+        assertTrue(file.startsWith(cache), file.toString());
+        FileTime date = Files.getLastModifiedTime(file);
+        Files.write(file, new byte[(int) Files.size(file)]);
+        Files.setLastModifiedTime(file, date);
+
+        String message = ChildJvm.run(flags, FirstLoad.class).out();
+        assertTrue(message.contains("could not be loaded: " + file) && message.contains("invalid ELF header"), message);
+        assertTrue(message.contains("-Dorg.bytedeco.javacpp.cachedir=FOLDER"), message);
+    }
+
+    static final class FirstLoad {
+        public static void main(String[] args) {
+            try {
+                System.out.println(NativeLibrary.load().file());
+            } catch (UnsatisfiedLinkError e) {
+                System.out.println(e.getMessage());
             }
         }
     }

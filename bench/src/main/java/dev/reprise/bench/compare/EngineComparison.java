@@ -144,7 +144,7 @@ final class EngineComparison {
             rates[i] = test.path("samples_ts").get(i).asDouble();
         }
         if (rates.length == 0) {
-            throw new IOException("llama-bench gives no samples_ts: " + test);
+            throw new IOException("llama-bench gives no samples_ts, the rate of every repetition; a newer one does: " + test);
         }
         Arrays.sort(rates);
         return rates[rates.length / 2];

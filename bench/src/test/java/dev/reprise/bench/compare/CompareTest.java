@@ -261,6 +261,16 @@ class CompareTest {
     }
 
     @Test
+    void aBenchmarkWithoutSingleRatesIsNamedAndLeftOut() throws IOException {
+        Path bench = script("llama-bench", "case $1 in --version) echo 'version: 7'; exit;; esac",
+                "echo '[{\"n_prompt\":384,\"n_gen\":0,\"n_depth\":0,\"avg_ts\":100.5}]'");
+
+        assertEquals(1, compare("-r", "1", "--llama-bench", bench.toString()), log());
+
+        assertTrue(log().contains("FAILED: llama.cpp: llama-bench gives no samples_ts"), log());
+    }
+
+    @Test
     void aPeerThatIsNamedMustBeThere() throws IOException {
         assertNotEquals(0, compare("-r", "1", "--llama-server", folder.resolve("nowhere").toString()));
         assertTrue(log().contains("nowhere is not a program"), log());

@@ -55,7 +55,7 @@ final class StoryModel {
         try {
             Files.deleteIfExists(file);
         } catch (IOException e) {
-            // It is once the process ends.
+            // deleteOnExit() tries once more.
         }
     }
 }

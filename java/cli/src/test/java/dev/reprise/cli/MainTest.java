@@ -68,16 +68,21 @@ class MainTest {
         Program.run("info", file.toString()).fails(ExitCode.MODEL_FORMAT);
     }
 
-    @Test
-    void anUnknownArchitectureGivesFiveButItsTokenizerAndInfoWork() throws IOException {
+    /** The story model with the name of another architecture, as long as its own. */
+    private String storiesOf(String architecture) throws IOException {
         byte[] bytes = Files.readAllBytes(Path.of(Program.STORIES));
         byte[] known = "llama".getBytes(StandardCharsets.UTF_8);
         for (int at = 0; at < 200_000; at++) {
             if (Arrays.equals(bytes, at, at + known.length, known, 0, known.length)) {
-                bytes[at + 1] = 'o';
+                System.arraycopy(architecture.getBytes(StandardCharsets.UTF_8), 0, bytes, at, known.length);
             }
         }
-        String file = Files.write(directory.resolve("loama.gguf"), bytes).toString();
+        return Files.write(directory.resolve("other.gguf"), bytes).toString();
+    }
+
+    @Test
+    void anUnknownArchitectureGivesFiveButItsTokenizerAndInfoWork() throws IOException {
+        String file = storiesOf("loama");
 
         assertTrue(Program.run("run", file, "-p", "x").fails(ExitCode.UNSUPPORTED_MODEL).err().contains("loama"));
         String info = Program.run("info", file).succeeds().out();
@@ -108,6 +113,12 @@ class MainTest {
             assertTrue(info.contains(expected), expected + " in:\n" + info);
         }
         assertTrue(Program.run("info", Program.STORIES, "--context", "64").succeeds().out().contains("KV cache 0.3 MB"));
+    }
+
+    @Test
+    void infoSendsNoControlCharactersOfTheFileToTheTerminal() throws IOException {
+        String info = Program.run("info", storiesOf("l\033ama")).succeeds().out();
+        assertTrue(info.contains("Architecture:  l\\x1Bama\n") && info.indexOf(033) < 0, info);
     }
 
     @Test

@@ -39,6 +39,19 @@ class TokenCommandsTest {
     }
 
     @Test
+    void aFileThatCannotBeWrittenIsNamedWithTheReason() {
+        String err = Program.run("tokenize", Program.STORIES, "-p", "Once", "--i32", "/nowhere/ids").fails(ExitCode.IO).err();
+        assertTrue(err.contains("cannot write /nowhere/ids: no such file or folder"), err);
+    }
+
+    @Test
+    void anOptionIsNotTakenForTheNameOfAFile() {
+        String err = Program.run("tokenize", Program.STORIES, "-p", "Once", "--i32", "--special").fails(ExitCode.USAGE).err();
+        assertTrue(err.contains("--i32 --special") && err.contains("./--special"), err);
+        assertTrue(Files.notExists(Path.of("--special")));
+    }
+
+    @Test
     void withoutAFormEveryTokenIsShown() {
         assertEquals(
                 "842\t\"Once\"\n929\t\"Ġupon\"\n", Program.run("tokenize", Program.STORIES, "-p", "Once upon").out());
