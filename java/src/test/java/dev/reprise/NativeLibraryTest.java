@@ -49,19 +49,29 @@ class NativeLibraryTest {
         }
     }
 
-    /** Damaged in the cache, with the size and the date that it had. */
+    /** Every one there is, damaged in the cache, with the size and the date that it had. */
     @Test
     void aLibraryThatCannotBeLoadedSaysWhyAndWhatToDo(@TempDir Path cache) throws IOException, InterruptedException {
         List<String> flags = List.of("-Dorg.bytedeco.javacpp.cachedir=" + cache);
-        Path file = Path.of(ChildJvm.run(flags, FirstLoad.class).out().strip());
-        assertTrue(file.startsWith(cache), file.toString());
-        FileTime date = Files.getLastModifiedTime(file);
-        Files.write(file, new byte[(int) Files.size(file)]);
-        Files.setLastModifiedTime(file, date);
+        String told = lastLine(ChildJvm.run(flags, FirstLoad.class));
+        int damaged = 0;
+        // Behind one with CUDA there is one without.
+        for (; damaged < 2 && told.startsWith(cache.toString()); damaged++) {
+            Path file = Path.of(told);
+            FileTime date = Files.getLastModifiedTime(file);
+            Files.write(file, new byte[(int) Files.size(file)]);
+            Files.setLastModifiedTime(file, date);
+            told = lastLine(ChildJvm.run(flags, FirstLoad.class));
+        }
+        assertTrue(damaged > 0, told);
+        assertTrue(told.contains("could not be loaded: " + cache) && told.contains("invalid ELF header"), told);
+        assertTrue(told.contains("-Dorg.bytedeco.javacpp.cachedir=FOLDER"), told);
+    }
 
-        String message = ChildJvm.run(flags, FirstLoad.class).out();
-        assertTrue(message.contains("could not be loaded: " + file) && message.contains("invalid ELF header"), message);
-        assertTrue(message.contains("-Dorg.bytedeco.javacpp.cachedir=FOLDER"), message);
+    /** The JVM writes warnings to standard output too. */
+    private static String lastLine(ChildJvm.Result result) {
+        String[] lines = result.out().strip().split("\n");
+        return lines[lines.length - 1];
     }
 
     static final class FirstLoad {
