@@ -42,7 +42,7 @@ typedef enum reprise_status {
     REPRISE_BUSY = 3,                 /* the session is in another thread's hands */
     REPRISE_CANCELLED = 4,            /* reprise_session_cancel(), a progress callback, or a close from another thread */
     REPRISE_IO = 5,                   /* the file cannot be opened or read */
-    REPRISE_MODEL_FORMAT = 6,         /* not GGUF, truncated, inconsistent */
+    REPRISE_MODEL_FORMAT = 6,         /* not GGUF, truncated, inconsistent; or its logits are no numbers */
     REPRISE_UNSUPPORTED_MODEL = 7,    /* an architecture, tensor type or option of the model that is not supported */
     REPRISE_OUT_OF_MEMORY = 8,        /* host memory */
     REPRISE_DEVICE_UNAVAILABLE = 9,   /* no driver, no device, device too old, library without CUDA */
@@ -293,6 +293,7 @@ REPRISE_API reprise_status reprise_session_generate(reprise_handle session, cons
 /**
  * Waits for the next token and delivers it and those already decoded behind it, at most capacity. Delivered tokens
  * are part of the history. *finish other than REPRISE_FINISH_NONE says that no further token follows these.
+ * REPRISE_MODEL_FORMAT where every logit is NaN or -infinity: no token can be drawn, and the generation is over.
  */
 REPRISE_API reprise_status reprise_session_next(reprise_handle session, reprise_token *tokens, size_t capacity,
                                                 size_t *count, int32_t *finish);
@@ -317,7 +318,7 @@ REPRISE_API reprise_status reprise_session_score(reprise_handle session, const i
 /**
  * Draws from given logits exactly as a session does: logits has n_vocab values, counts the number of times each token
  * stands in the history (may be null without penalties), position that of the token to draw. model decides the
- * device that draws.
+ * device that draws. REPRISE_INVALID_ARGUMENT where every logit is NaN or -infinity.
  */
 REPRISE_API reprise_status reprise_sample(reprise_handle model, const float *logits, const int32_t *counts, size_t n_vocab,
                                           const reprise_sampling *sampling, int32_t position, reprise_token *token);

@@ -131,6 +131,7 @@ int32_t oracle(const std::vector<float>& logits, const std::vector<int32_t>& cou
         return l[a] > l[b];
     });
     const float max = l[order[0]];
+    if (!(max > -kInf)) return NO_TOKEN;
     if (s.temperature == 0 || !std::isfinite(max)) return static_cast<int32_t>(order[0]);
 
     if (s.top_k > 0) order.resize(std::min<size_t>(n, static_cast<size_t>(s.top_k)));
@@ -254,9 +255,11 @@ TEST(CpuSampler, NeverDrawsWhatIsNoNumber) {
         EXPECT_NE(0, draw({kNan, 1, 1, 1}, hot, position));
         EXPECT_EQ(3, draw({kNan, -kInf, -kInf, -3}, hot, position));
         EXPECT_EQ(1, draw({0, kInf, 0, kInf}, hot, position));
-        EXPECT_EQ(0, draw({kNan, kNan, kNan}, hot, position));
+        EXPECT_EQ(NO_TOKEN, draw({kNan, kNan, -kInf}, hot, position));
     }
-    EXPECT_EQ(0, draw({kNan, kNan}, defaults()));
+    EXPECT_EQ(NO_TOKEN, draw({kNan, kNan}, defaults()));
+    EXPECT_EQ(NO_TOKEN, draw({-kInf, kNan}, defaults()));
+    EXPECT_EQ(0, draw({-3e38f, kNan}, defaults()));
 }
 
 TEST(CpuSampler, DrawsInProportionToSoftmax) {

@@ -1,7 +1,9 @@
 // What a session promises in reprise.h, on tiny random models: history, generation, limits.
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 
+#include "gguf/gguf.h"
 #include "support/tiny_session.h"
 
 namespace reprise::test {
@@ -326,6 +328,43 @@ TEST_P(SessionGeneration, RefusesSamplingOptionsByName) {
     const int32_t id = 1;
     expect_status(REPRISE_INVALID_ARGUMENT, reprise_session_generate(session.handle(), &id, 1, nullptr, -1, nullptr, 0),
                   {"max_tokens"});
+}
+
+TEST_P(SessionGeneration, SaysSoWhereNoTokenCanBeDrawn) {
+    ModelSpec spec = tiny_spec();
+    spec.tied_output = false;
+    std::vector<uint8_t> bytes = tiny_model_bytes(spec, uniform_types(TensorType::F32));
+    const size_t row = spec.n_embd * sizeof(float), damaged = 13;
+    // NaN; in the output too, so that the token is not drawn.
+    const auto file = GgufFile::parse(bytes, "model");
+    for (const char* name : {"token_embd.weight", "output.weight"})
+        std::memset(bytes.data() + file->find_tensor(name)->file_offset + damaged * row, 0xff, row);
+    const LoadedModel model(dir_.write("damaged.gguf", bytes), model_options(GetParam().device));
+    const OpenSession session = open(model), other = open(model);
+
+    reprise_sampling hot = greedy(), limited = greedy(), scored = greedy();
+    hot.temperature = limited.temperature = 1;
+    limited.top_k = 40;
+    limited.top_p = 0.9f;
+    scored.logprobs = 1;
+    for (const reprise_sampling& sampling : {greedy(), hot, limited, scored}) {
+        session.start({7, damaged}, 10, sampling);
+        reprise_token token;
+        size_t count;
+        int32_t finish;
+        expect_status(REPRISE_MODEL_FORMAT, reprise_session_next(session.handle(), &token, 1, &count, &finish), {"after 2 tokens", "damaged"});
+        EXPECT_EQ((Ids{7, damaged}), session.history());
+        expect_status(REPRISE_INVALID_ARGUMENT, reprise_session_next(session.handle(), &token, 1, &count, &finish), {"generation"});
+        // Without the damaged token all is well.
+        session.rewind(0);
+        EXPECT_EQ(other.generate({7, 9}, 10, sampling).ids, session.generate({7, 9}, 10, sampling).ids);
+        session.rewind(0);
+        other.rewind(0);
+    }
+    const std::vector<float> logits(spec.n_vocab, NAN);
+    reprise_token token;
+    const reprise_sampling sampling = greedy();
+    expect_status(REPRISE_INVALID_ARGUMENT, reprise_sample(model.handle(), logits.data(), nullptr, logits.size(), &sampling, 0, &token), {"NaN"});
 }
 
 // ---- limits ----

@@ -190,6 +190,8 @@ reprise_status reprise_sample(reprise_handle handle, const float* logits, const 
         checked(logits, "logits");
         check_sampling(checked(sampling, "sampling"));
         if (uses_counts(*sampling)) checked(counts, "counts");
-        checked(token, "token") = model->device->sample({logits, n_vocab}, counts, *sampling, static_cast<uint32_t>(position));
+        const reprise_token drawn = model->device->sample({logits, n_vocab}, counts, *sampling, static_cast<uint32_t>(position));
+        if (drawn.id == NO_TOKEN) fail(REPRISE_INVALID_ARGUMENT, "logits: all are NaN or -infinity, no token can be drawn");
+        checked(token, "token") = drawn;
     });
 }

@@ -116,6 +116,7 @@ class CpuEngine : public Engine {
         }
         const std::span<const float> logits(executor_.logits(), model_->plan().hparams.n_vocab);
         const reprise_token token = sampler_.sample(logits, counts_.data(), sampling_, position_);
+        if (token.id == NO_TOKEN) return token;
         pending_ = token.id;
         ++counts_[static_cast<size_t>(token.id)];
         ++position_;

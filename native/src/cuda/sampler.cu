@@ -11,6 +11,7 @@
 #include <cuda/atomic>
 
 #include "cuda/launch.cuh"
+#include "session/sampler.h"
 #include "session/sampler_math.h"
 
 namespace reprise::cuda {
@@ -23,7 +24,6 @@ using u64 = unsigned long long;
 constexpr uint32_t THREADS = 256;
 constexpr uint32_t WARPS = THREADS / 32;
 constexpr uint32_t PER_THREAD = SAMPLER_SPAN / THREADS;
-constexpr uint32_t PER_LIST_THREAD = SAMPLER_SHORT_LIST / THREADS;  // consecutive keys, so that prefix sums run in their order
 
 uint32_t block_count(uint32_t n_vocab) { return (n_vocab + SAMPLER_SPAN - 1) / SAMPLER_SPAN; }
 
@@ -102,24 +102,26 @@ __device__ uint32_t bucket_of(float x) {
     return min(static_cast<uint32_t>(mul(-x, (SAMPLER_BUCKETS - 2) / 22.f)), SAMPLER_BUCKETS - 2);
 }
 
-/// The bucket at which the sum of measure(bucket), from bucket 0 on, reaches target, and the sum before it. The whole
-/// block calls this and gets the same answer. target is between 1 and the sum of all.
+/// The element at which the sum of measure(i), from i = 0 on, reaches target, and the sum before it.
 struct Crossing {
-    uint32_t bucket;
-    u64 before;
+    uint32_t index;
+    u64 before, target;
 };
-template <class Measure>
-__device__ Crossing find_crossing(uint32_t n, u64 target, Measure measure) {
+/// Of n elements. target_of(sum of all) is between 1 and that sum. The whole block calls this and gets the same answer.
+template <class Measure, class TargetOf>
+__device__ Crossing find_crossing(uint32_t n, Measure measure, TargetOf target_of) {
     __shared__ Crossing found;
+    // A thread has consecutive elements, so that prefix sums over threads run in their order.
     const uint32_t per_thread = (n + THREADS - 1) / THREADS;
     const uint32_t first = threadIdx.x * per_thread, end = min(first + per_thread, n);
     u64 own = 0, total;
     for (uint32_t i = first; i < end; ++i) own += measure(i);
     u64 before = block_prefix(own, total);
+    const u64 target = target_of(total);
     if (before < target && before + own >= target) {
         uint32_t i = first;
-        for (; before + measure(i) < target; ++i) before += measure(i);
-        found = {i, before};
+        for (u64 of_element = measure(i); before + of_element < target; of_element = measure(i)) before += of_element, ++i;
+        found = {i, before, target};
     }
     __syncthreads();
     const Crossing result = found;
@@ -144,9 +146,9 @@ __device__ u64 find_key(const u64* keys, uint32_t n, u64 target, Measure measure
             if (in_prefix) atomicAdd(&mass[key >> shift & 255], measure(key));
         }
         __syncthreads();
-        const Crossing crossing = find_crossing(DIGITS, target, [&](uint32_t i) { return mass[DIGITS - 1 - i]; });
+        const Crossing crossing = find_crossing(DIGITS, [&](uint32_t i) { return mass[DIGITS - 1 - i]; }, [&](u64) { return target; });
         target -= crossing.before;
-        prefix |= static_cast<u64>(DIGITS - 1 - crossing.bucket) << shift;
+        prefix |= static_cast<u64>(DIGITS - 1 - crossing.index) << shift;
     }
     return prefix;
 }
@@ -170,16 +172,16 @@ __device__ float log_probability(const SamplerBuffers& b, int32_t token) {
     return static_cast<float>(static_cast<double>(b.logits[token]) - max - log(sum));
 }
 
-/// The end of a step: the token goes to the state, the counts and the ring. One thread.
+/// The end of a step: the token goes to the state, the counts and the ring; NO_TOKEN to the ring alone. One thread.
 __device__ void publish(const SamplerBuffers& b, int32_t token, uint32_t advance) {
     const DecodeState before = *b.state;  // all loads at once: the step waits for this thread
-    const bool wants_logprob = b.sampling->logprobs != 0;
-    const float logprob = wants_logprob ? log_probability(b, token) : 0.f;
+    const bool wants_logprob = b.sampling->logprobs != 0, exists = token != NO_TOKEN;
+    const float logprob = wants_logprob && exists ? log_probability(b, token) : __uint_as_float(0x7fc00000u);
     const uint32_t position = before.position + advance, number = before.n_sampled + 1;
     const bool queued = before.queue_next < before.queue_end;
-    const int32_t next = queued ? b.queue[before.queue_next] : token;
+    const int32_t next = queued ? b.queue[before.queue_next] : exists ? token : 0;
     delay_point();
-    atomicAdd(b.counts + token, 1);  // alone there; unlike += it does not wait for the old value
+    if (exists) atomicAdd(b.counts + token, 1);  // alone there; unlike += it does not wait for the old value
     DecodeState& state = *b.state;
     state.token = next;
     if (queued) state.queue_next = before.queue_next + 1;
@@ -251,13 +253,13 @@ __global__ void __launch_bounds__(THREADS) scan_kernel(SamplerBuffers b, bool gr
     SamplerWork& work = *b.work;
     const u64 winner = __ldcg(&work.best);
     work.best = 0;
-    const auto argmax = static_cast<int32_t>(id_of(winner));
+    const int32_t argmax = is_drawable(winner) ? static_cast<int32_t>(id_of(winner)) : NO_TOKEN;
     if (greedy) {
         if (to_host != nullptr) __threadfence_system();  // also of what the other blocks stored before they arrived
         return publish(b, argmax, advance);
     }
     work.argmax = argmax;
-    work.max = __ldcg(b.adjusted + argmax);
+    work.max = argmax != NO_TOKEN ? __ldcg(b.adjusted + argmax) : -INFINITY;
     work.keep_from = 0;
     work.drawn = false;
 }
@@ -296,37 +298,20 @@ __global__ void __launch_bounds__(THREADS) histogram_kernel(SamplerBuffers b, bo
     if (of_span != 0) atomicAdd(b.bucket_mass + own_bucket, of_span);
     if (!is_last_arrival(&b.work->arrived, gridDim.x)) return;
     const u64 own_count = __ldcg(b.bucket_count + own_bucket), own_mass = __ldcg(b.bucket_mass + own_bucket);
-    u64 total, target = static_cast<u64>(b.sampling->top_k);
-    const u64 higher = block_prefix(own_count, total);
-    if (!top_k) {
-        block_prefix(own_mass, total);
-        target = fraction_of(b.sampling->top_p, total);
-    }
-    const Crossing crossing = find_crossing(SAMPLER_BUCKETS, target, [&](uint32_t) { return top_k ? own_count : own_mass; });
-    if (own_bucket != crossing.bucket) return;
-    work.bucket = crossing.bucket;
+    u64 n_ids;
+    const u64 higher = block_prefix(own_count, n_ids);
+    const Crossing crossing = find_crossing(
+        SAMPLER_BUCKETS, [&](uint32_t) { return top_k ? own_count : own_mass; },
+        [&](u64 total) { return top_k ? static_cast<u64>(b.sampling->top_k) : fraction_of(b.sampling->top_p, total); });
+    if (own_bucket != crossing.index) return;
+    work.bucket = crossing.index;
     work.above = crossing.before;
-    work.target = target;
+    work.target = crossing.target;
     work.is_short = higher + own_count <= SAMPLER_SHORT_LIST;
 }
 
-/// Of n keys whose complements are sorted in shared memory, the number of the one at which measure, summed from the largest
-/// key on, reaches target. The whole block.
-template <class Measure>
-__device__ uint32_t find_sorted(const u64* keys, uint32_t n, u64 target, Measure measure) {
-    __shared__ uint32_t found;
-    const uint32_t first = threadIdx.x * PER_LIST_THREAD, end = min(first + PER_LIST_THREAD, n);
-    u64 own = 0, total;
-    for (uint32_t i = first; i < end; ++i) own += measure(~keys[i]);
-    u64 sum = block_prefix(own, total);
-    if (sum < target && sum + own >= target) {
-        uint32_t i = first;
-        for (sum += measure(~keys[i]); sum < target; sum += measure(~keys[i])) ++i;
-        found = i;
-    }
-    __syncthreads();
-    return found;
-}
+/// The first running sum that exceeds the definition's target is the first to reach one more.
+__device__ u64 draw_target(const reprise_sampling& s, uint32_t position, u64 total) { return mul_high(philox(s.seed, position), total) + 1; }
 
 /// Draws among n keys, whose complements are sorted in shared memory: those of the highest buckets, which hold all that the
 /// thresholds keep.
@@ -335,16 +320,10 @@ __device__ void draw_from_list(const SamplerBuffers& b, u64* keys, uint32_t n, b
     const float max = b.work->max;
     const uint32_t position = b.state->position + advance;
     uint32_t kept = top_k ? min(n, static_cast<uint32_t>(s.top_k)) : n;
-    if (top_p) {
-        const auto mass_of = [&](u64 key) { return static_cast<u64>(weight(add(logit_of(key), -max))); };
-        u64 target = b.work->target;
-        if (top_k) {  // of the mass of what that keeps
-            u64 own = 0, total;
-            for (uint32_t i = threadIdx.x; i < kept; i += THREADS) own += mass_of(~keys[i]);
-            block_prefix(own, total);
-            target = fraction_of(s.top_p, total);
-        }
-        kept = find_sorted(keys, kept, target, mass_of) + 1;
+    if (top_p) {  // of the mass of all, or of what top-k keeps
+        const auto mass_at = [&](uint32_t i) { return static_cast<u64>(weight(add(logit_of(~keys[i]), -max))); };
+        const auto target_of = [&](u64 total) { return top_k ? fraction_of(s.top_p, total) : b.work->target; };
+        kept = find_crossing(kept, mass_at, target_of).index + 1;
     }
     // By id, each with the upper half of its key.
     for (uint32_t i = threadIdx.x; i < kept; i += THREADS) keys[i] = static_cast<u64>(id_of(~keys[i])) << 32 | ~keys[i] >> 32;
@@ -354,15 +333,8 @@ __device__ void draw_from_list(const SamplerBuffers& b, u64* keys, uint32_t n, b
         const float x = add(logit_of(keys[i] << 32), -max);
         return weight(x) < min_weight ? u64{0} : static_cast<u64>(weight(div(x, s.temperature)));
     };
-    u64 own = 0, total;
-    const uint32_t first = threadIdx.x * PER_LIST_THREAD, end = min(first + PER_LIST_THREAD, kept);
-    for (uint32_t i = first; i < end; ++i) own += weight_at(i);
-    u64 sum = block_prefix(own, total);
-    const u64 target = mul_high(philox(s.seed, position), total) + 1;
-    if (sum >= target || sum + own < target) return;
-    uint32_t i = first;
-    for (sum += weight_at(i); sum < target; sum += weight_at(i)) ++i;
-    publish(b, static_cast<int32_t>(keys[i] >> 32), advance);
+    const uint32_t drawn = find_crossing(kept, weight_at, [&](u64 total) { return draw_target(s, position, total); }).index;
+    if (threadIdx.x == 0) publish(b, static_cast<int32_t>(keys[drawn] >> 32), advance);
 }
 
 /// Where few keys lie in the buckets down to the threshold's: gathers them and draws. Else gathers the bucket's alone and
@@ -406,9 +378,13 @@ __global__ void __launch_bounds__(THREADS) threshold_kernel(SamplerBuffers b, bo
     const auto mass_of = [&](u64 key) { return static_cast<u64>(weight(add(logit_of(key), -max))); };
     const auto measure = [&](u64 key) { return finds_top_k ? u64{1} : mass_of(key); };
     const u64 in_bucket = work.target - work.above;
-    const u64 keep_from = n <= SAMPLER_SHORT_LIST ? ~keys[find_sorted(keys, n, in_bucket, measure)] : find_key(b.list, n, in_bucket, measure);
+    u64 keep_from;
+    if (n <= SAMPLER_SHORT_LIST) {
+        keep_from = ~keys[find_crossing(n, [&](uint32_t i) { return measure(~keys[i]); }, [&](u64) { return in_bucket; }).index];
+    } else {
+        keep_from = find_key(b.list, n, in_bucket, measure);
+    }
     Crossing next = {};
-    u64 target = 0;
     if (top_p_follows) {
         // The mass of what top-k keeps: all buckets above this one, and this one's keys from the threshold on.
         const auto mass_at = [&](uint32_t i) { return i < bucket ? __ldcg(b.bucket_mass + i) : 0; };
@@ -422,16 +398,16 @@ __global__ void __launch_bounds__(THREADS) threshold_kernel(SamplerBuffers b, bo
         }
         block_prefix(own, total);
         total += above;
-        target = fraction_of(b.sampling->top_p, total);
-        next = target > above ? Crossing{bucket, above} : find_crossing(SAMPLER_BUCKETS, target, mass_at);
+        const u64 target = fraction_of(b.sampling->top_p, total);
+        next = target > above ? Crossing{bucket, above, target} : find_crossing(SAMPLER_BUCKETS, mass_at, [&](u64) { return target; });
     }
     __syncthreads();
     if (threadIdx.x != 0) return;
     work.n_listed = 0;
     work.keep_from = keep_from > kept ? keep_from : kept;
-    work.bucket = next.bucket;
+    work.bucket = next.index;
     work.above = next.before;
-    work.target = target;
+    work.target = next.target;
 }
 
 /// Weight of a logit at the given temperature; 0 for what the thresholds drop.
@@ -455,10 +431,8 @@ __global__ void __launch_bounds__(THREADS) draw_kernel(SamplerBuffers b, uint32_
         return id < b.n_vocab && drawable ? draw_weight(b.adjusted[id], id, max, keep_from, min_weight, s.temperature)
                                           : u64{0};
     };
-    // A thread has consecutive ids, so that prefix sums over threads run in order of id.
-    const auto first_of = [&](uint32_t block) { return block * SAMPLER_SPAN + threadIdx.x * PER_THREAD; };
     u64 own = 0, total;
-    for (uint32_t j = 0; j < PER_THREAD; ++j) own += weight_at(first_of(blockIdx.x) + j);
+    for (uint32_t j = 0; j < PER_THREAD; ++j) own += weight_at(id_in_span(j));
     block_prefix(own, total);
     delay_point();
     if (threadIdx.x == 0) b.sums[blockIdx.x] = total;
@@ -467,24 +441,13 @@ __global__ void __launch_bounds__(THREADS) draw_kernel(SamplerBuffers b, uint32_
         if (threadIdx.x == 0) publish(b, work.argmax, advance);
         return;
     }
-    own = 0;
-    for (uint32_t i = threadIdx.x; i < gridDim.x; i += THREADS) own += __ldcg(b.sums + i);
-    block_prefix(own, total);
     const uint32_t position = b.state->position + advance;
-    // The first running sum that exceeds the target is the first to reach one more.
-    const u64 target = mul_high(philox(s.seed, position), total) + 1;
-    const Crossing block = find_crossing(gridDim.x, target, [&](uint32_t i) { return __ldcg(b.sums + i); });
-    const uint32_t first = first_of(block.bucket);
-    own = 0;
-    for (uint32_t j = 0; j < PER_THREAD; ++j) own += weight_at(first + j);
-    u64 sum = block.before + block_prefix(own, total);
-    if (sum >= target || sum + own < target) return;
-    for (uint32_t j = 0; j < PER_THREAD; ++j) {
-        sum += weight_at(first + j);
-        if (sum < target) continue;
-        publish(b, static_cast<int32_t>(first + j), advance);
-        return;
-    }
+    const Crossing span = find_crossing(
+        gridDim.x, [&](uint32_t i) { return __ldcg(b.sums + i); }, [&](u64 sum) { return draw_target(s, position, sum); });
+    const uint32_t first = span.index * SAMPLER_SPAN;
+    const uint32_t drawn = find_crossing(
+        SAMPLER_SPAN, [&](uint32_t i) { return weight_at(first + i); }, [&](u64) { return span.target - span.before; }).index;
+    if (threadIdx.x == 0) publish(b, static_cast<int32_t>(first + drawn), advance);
 }
 
 __global__ void place_kernel(DecodeState* state, int32_t token, uint32_t position, uint32_t queue_next,

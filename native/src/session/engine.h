@@ -40,7 +40,8 @@ class Engine {
 
     /// Arms the sampler. The logits of the last token of start.history are the ones the last prefill() or decode left.
     virtual void begin(const GenerationStart& start) = 0;
-    /// Waits for and returns the next token: sampled from the current logits. When the following call comes, the token
+    /// Waits for and returns the next token: sampled from the current logits; NO_TOKEN (sampler.h) if none can be drawn from
+    /// them, after which the generation is to be ended. When the following call comes, the token
     /// has been or will be evaluated at the next position. At most max_tokens calls per begin(). May run ahead.
     virtual reprise_token next(const std::atomic<bool>& cancel) = 0;
     /// Further tokens that are ready without waiting.

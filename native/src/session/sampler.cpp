@@ -81,6 +81,7 @@ reprise_token CpuSampler::sample(std::span<const float> logits, const int32_t* c
         keys_[i] = rank_key(l, i);
         best = std::max(best, keys_[i]);
     }
+    if (!is_drawable(best)) return {NO_TOKEN, std::numeric_limits<float>::quiet_NaN()};
     reprise_token token{static_cast<int32_t>(id_of(best)), std::numeric_limits<float>::quiet_NaN()};
     const float max = adjusted_[id_of(best)];
     if (s.temperature > 0 && std::isfinite(max)) {

@@ -7,6 +7,8 @@
 //   weight(l - m) reach ceil(top_p * total); min-p keeps those with weight >= ceil(min_p * 2^32)
 //   the draw weighs what is left by weight((l - m) / temperature), adds them up in order of id and takes the first
 //   token whose running sum exceeds floor(u * total / 2^64), u the 64-bit Philox number of (seed, position).
+// A NaN logit is never drawn. If m is infinite, the lowest id that has it is drawn; if every logit is NaN or -infinity, no
+// token is.
 #pragma once
 
 #include <cstdint>
@@ -17,6 +19,8 @@
 
 namespace reprise {
 
+constexpr int32_t NO_TOKEN = -1;
+
 /// Throws REPRISE_INVALID_ARGUMENT naming the field that is out of its range.
 void check_sampling(const reprise_sampling& sampling);
 
@@ -26,8 +30,7 @@ bool uses_counts(const reprise_sampling& sampling);
 class CpuSampler {
   public:
     explicit CpuSampler(size_t n_vocab) : adjusted_(n_vocab) {}
-    /// counts[id]: how often id stands in the history; may be null if no penalty is set. A NaN logit is never drawn;
-    /// if every logit is NaN or -infinity, id 0 is.
+    /// counts[id]: how often id stands in the history; may be null if no penalty is set. NO_TOKEN where none can be drawn.
     reprise_token sample(std::span<const float> logits, const int32_t* counts, const reprise_sampling& sampling, uint32_t position);
 
   private:

@@ -88,6 +88,9 @@ REPRISE_HD uint64_t rank_key(float logit, uint32_t id) {
     return (static_cast<uint64_t>(order_key(logit)) << 32) | (0xffffffffu - id);
 }
 
+/// Whether the token of the largest rank key can be drawn: not where every logit is NaN or -infinity.
+REPRISE_HD bool is_drawable(uint64_t best) { return (best >> 32) > 0x007fffffu; }  // order_key(-infinity)
+
 REPRISE_HD float penalized(float logit, int32_t count, float repeat, float presence, float frequency) {
     if (count <= 0) return logit;
     float l = logit > 0.0f ? div(logit, repeat) : mul(logit, repeat);

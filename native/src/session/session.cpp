@@ -158,6 +158,12 @@ size_t Session::next(std::span<reprise_token> tokens, reprise_finish& finish) {
             }
             try {
                 tokens[n] = engine_->next(cancel_);
+                if (tokens[n].id == NO_TOKEN) {
+                    fail(REPRISE_MODEL_FORMAT,
+                         "the logits after %zu tokens are not numbers, so that no token can be drawn: the model's weights are damaged, or "
+                         "its values exceed what the device computes with; compare the file with its publisher's checksum",
+                         history_.size());
+                }
             } catch (const Error& error) {
                 end_generation();
                 if (error.status() != REPRISE_CANCELLED) {
