@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Everything that needs a GPU, in one go: build for this machine's card, tests, golden rows, compute-sanitizer, random
-# delays, CUDA calls per token, speed. Results go to bench/results/DATE-COMMIT/.
+# Everything that needs a GPU, in one go: build for this machine's card, tests, golden rows, the tests as an older card
+# has them, compute-sanitizer, random delays, CUDA calls per token, speed. Results go to bench/results/DATE-COMMIT/.
 #
-#   bench/gpu.sh [PART...]      PART: build tests sanitizer delays calls speed types kernels (default: all, in this order)
+#   bench/gpu.sh [PART...]      PART: build tests older sanitizer delays calls speed types kernels (default: all, in this order)
 #
 # Needs no network. Environment:
 #   REPRISE_TESTDATA      folder of larger test data (golden/, models/); without it those tests are skipped
@@ -33,9 +33,9 @@ failures=()
 header() { printf '# %s\n# %s, commit %s, %s\n' "$1" "$(date -u +%FT%TZ)" "$commit" "$card"; }
 failed() { failures+=("$1") && echo "FAILED: $1"; }
 
-part_build() {
+build() {  # build FOLDER OPTION...
   local tests=ON
-  local options=(-DREPRISE_CUDA=ON -DREPRISE_CUDA_ARCHITECTURES=native)
+  local options=(-DREPRISE_CUDA=ON)
   if [[ -n ${REPRISE_GTEST_SOURCE:-} ]]; then
     options+=(-DREPRISE_GTEST_SOURCE="$REPRISE_GTEST_SOURCE")
   elif [[ ! -f /usr/include/gtest/gtest.h && ! -f /usr/local/include/gtest/gtest.h ]]; then
@@ -43,30 +43,43 @@ part_build() {
     failed "tests: neither an installed GoogleTest nor REPRISE_GTEST_SOURCE"
   fi
   if [[ -n ${REPRISE_JSON_INCLUDE:-} ]]; then options+=(-DREPRISE_JSON_INCLUDE="$REPRISE_JSON_INCLUDE"); fi
-  ci/native "$build" "${options[@]}" -DREPRISE_TESTS=$tests >"$scratch/build.log" 2>&1 ||
-    { tail -40 "$scratch/build.log"; failed build; }
+  ci/native "$1" "${options[@]}" -DREPRISE_TESTS=$tests "${@:2}" >"$scratch/build.log" 2>&1 ||
+    { tail -40 "$scratch/build.log"; failed "build of $1"; }
+}
+
+part_build() { build "$build" -DREPRISE_CUDA_ARCHITECTURES=native; }
+
+# Straight from the program, so that a build from elsewhere does; several at once, the GPU is mostly idle.
+run_tests() {  # run_tests FOLDER RESULT HEADER: leaves tests*.log in the scratch folder
+  [[ -x $1/tests/reprise-tests ]] || { failed "$2: no tests are built"; return 1; }
+  local shards=8 pids=() i
+  for i in $(seq 0 $((shards - 1))); do
+    GTEST_TOTAL_SHARDS=$shards GTEST_SHARD_INDEX=$i "$1/tests/reprise-tests" --gtest_brief=0 >"$scratch/tests$i.log" 2>&1 &
+    pids+=($!)
+  done
+  for i in "${pids[@]}"; do wait "$i" || failed "tests (see $results/$2)"; done
+  {
+    header "$3${GTEST_FILTER:+ with GTEST_FILTER=$GTEST_FILTER}"
+    grep -hE '^\[ +(OK|FAILED|SKIPPED) +\] [A-Z]' "$scratch"/tests*.log | grep -v ', listed below' | sort -k4
+    grep -hB1 -A8 ': Failure' "$scratch"/tests*.log
+  } >"$results/$2"
+  grep -hE '^\[ +(OK|FAILED|SKIPPED) +\] [A-Z]' "$scratch"/tests*.log | grep -v ', listed below' | awk '{ n[$2 == "OK" ? "OK" : $2]++ } END { for (k in n) print k, n[k] }'
 }
 
 part_tests() {
-  [[ -x $build/tests/reprise-tests ]] || { failed "tests: none are built"; return; }
-  # Straight from the program, so that a build from elsewhere does; several at once, the GPU is mostly idle.
-  local shards=8 pids=() i
-  for i in $(seq 0 $((shards - 1))); do
-    GTEST_TOTAL_SHARDS=$shards GTEST_SHARD_INDEX=$i "$build/tests/reprise-tests" --gtest_brief=0 >"$scratch/tests$i.log" 2>&1 &
-    pids+=($!)
-  done
-  for i in "${pids[@]}"; do wait "$i" || failed "tests (see $results/tests.txt)"; done
-  {
-    header "reprise-tests${GTEST_FILTER:+ with GTEST_FILTER=$GTEST_FILTER}"
-    grep -hE '^\[ +(OK|FAILED|SKIPPED) +\] [A-Z]' "$scratch"/tests*.log | grep -v ', listed below' | sort -k4
-    grep -hB1 -A8 ': Failure' "$scratch"/tests*.log
-  } >"$results/tests.txt"
+  run_tests "$build" tests.txt reprise-tests || return
   {
     header "golden rows: mean KL divergence from the exact logits, its bound, largest difference of a logit"
     grep -hE '^(\[ RUN +\] .*Golden|architecture|[a-z0-9_]+ +(F32|F16|BF16|Q[0-9]))' "$scratch"/tests*.log |
       awk '/RUN/ { name = $NF; next } /^architecture/ { print "\n## " name } { print }'
   } >"$results/golden.txt"
-  grep -hE '^\[ +(OK|FAILED|SKIPPED) +\] [A-Z]' "$scratch"/tests*.log | grep -v ', listed below' | awk '{ n[$2 == "OK" ? "OK" : $2]++ } END { for (k in n) print k, n[k] }'
+}
+
+# What a card before Hopper runs: code for compute capability 8.0, and the least shared memory of those, that of 8.6 and 8.9.
+part_older() {
+  local older=$build-older options=(-DREPRISE_CUDA_ARCHITECTURES=80-virtual -DREPRISE_SHARED_KIB=100)
+  [[ -x $older/tests/reprise-tests && -n ${REPRISE_BUILD:-} ]] || build "$older" "${options[@]}"
+  run_tests "$older" tests-older.txt "reprise-tests, built with ${options[*]}"
 }
 
 # A small model whose context is long enough that attention combines parts of it; the story model's is not.
@@ -214,7 +227,7 @@ part_kernels() {
   done
 }
 
-for part in "${@:-build tests sanitizer delays calls speed types kernels}"; do
+for part in "${@:-build tests older sanitizer delays calls speed types kernels}"; do
   for part in $part; do
     echo "== $part ($(date +%T))"
     if declare -F "part_$part" >/dev/null; then "part_$part"; else failed "there is no part $part"; fi

@@ -1,5 +1,6 @@
 // Capture, replay and what happens when a capture fails, with a step that the test controls.
 #include "cuda/decode_graph.h"
+#include "cuda/device.h"
 #include "cuda/memory.h"
 #include "cuda/sampler.h"
 #include "cuda_linear_support.h"
@@ -133,9 +134,7 @@ TEST_F(CudaDecodeGraph, AnInvalidatedCaptureIsAnErrorWhereNothingElseIsAllowed) 
 
 /// A kernel may start while its predecessor still runs: the edges between captured launches say so from sm_90 on.
 TEST_F(CudaDecodeGraph, CapturedLaunchesDependProgrammatically) {
-    int major = 0;
-    check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, 0), "asking for the compute capability");
-    if (major < 9) GTEST_SKIP() << "programmatic launches begin at compute capability 9.0";
+    if (!programmatic_launches()) GTEST_SKIP() << "programmatic launches begin at compute capability 9.0";
     check(cudaStreamBeginCapture(*stream_, cudaStreamCaptureModeThreadLocal), "capturing");
     for (int i = 0; i < 3; ++i) place(memory_->get(), i, 0, 0, 0, *stream_);
     cudaGraph_t graph = nullptr;
@@ -154,9 +153,7 @@ TEST_F(CudaDecodeGraph, CapturedLaunchesDependProgrammatically) {
 }
 
 TEST_F(CudaDecodeGraph, AGraphWithAnEdgeThatIsNotProgrammaticIsRefused) {
-    int major = 0;
-    check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, 0), "asking for the compute capability");
-    if (major < 9) GTEST_SKIP() << "programmatic launches begin at compute capability 9.0";
+    if (!programmatic_launches()) GTEST_SKIP() << "programmatic launches begin at compute capability 9.0";
     load_linear_kernels();
     cpu::Random random(1);
     const TestMatrix table(random, TensorType::F32, 4, 32);

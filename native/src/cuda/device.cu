@@ -154,6 +154,7 @@ DeviceMemory device_memory() {
 }
 
 uint32_t multiprocessors() { return static_cast<uint32_t>(device_traits().n_sms); }
+bool programmatic_launches() { return device_traits().programmatic_launch; }
 
 }  // namespace cuda
 

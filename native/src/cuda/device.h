@@ -15,5 +15,7 @@ struct DeviceMemory {
 /// Of the current device.
 DeviceMemory device_memory();
 uint32_t multiprocessors();
+/// Whether kernels may start while their predecessors run.
+bool programmatic_launches();
 
 }  // namespace reprise::cuda
