@@ -52,18 +52,20 @@ part_build() { build "$build" -DREPRISE_CUDA_ARCHITECTURES=native; }
 # Straight from the program, so that a build from elsewhere does; several at once, the GPU is mostly idle.
 run_tests() {  # run_tests FOLDER RESULT HEADER: leaves tests*.log in the scratch folder
   [[ -x $1/tests/reprise-tests ]] || { failed "$2: no tests are built"; return 1; }
-  local shards=8 pids=() i
+  local shards=8 pids=() i passed=true
+  local outcome='^\[ +(OK|FAILED|SKIPPED) +\] [A-Z].* \([0-9]+ ms\)$'
   for i in $(seq 0 $((shards - 1))); do
     GTEST_TOTAL_SHARDS=$shards GTEST_SHARD_INDEX=$i "$1/tests/reprise-tests" --gtest_brief=0 >"$scratch/tests$i.log" 2>&1 &
     pids+=($!)
   done
-  for i in "${pids[@]}"; do wait "$i" || failed "tests (see $results/$2)"; done
+  for i in "${pids[@]}"; do wait "$i" || passed=false; done
+  $passed || failed "tests (see $results/$2)"
   {
     header "$3${GTEST_FILTER:+ with GTEST_FILTER=$GTEST_FILTER}"
-    grep -hE '^\[ +(OK|FAILED|SKIPPED) +\] [A-Z]' "$scratch"/tests*.log | grep -v ', listed below' | sort -k4
+    grep -hE "$outcome" "$scratch"/tests*.log | sort -k4
     grep -hB1 -A8 ': Failure' "$scratch"/tests*.log
   } >"$results/$2"
-  grep -hE '^\[ +(OK|FAILED|SKIPPED) +\] [A-Z]' "$scratch"/tests*.log | grep -v ', listed below' | awk '{ n[$2 == "OK" ? "OK" : $2]++ } END { for (k in n) print k, n[k] }'
+  grep -hE "$outcome" "$scratch"/tests*.log | awk '{ n[$2 == "OK" ? "OK" : $2]++ } END { for (k in n) print k, n[k] }'
 }
 
 part_tests() {
