@@ -130,10 +130,14 @@ part_delays() {
       { tail -20 "$scratch/build.log"; failed "build with delays"; return; }
   fi
   long_context
-  header "reprise-eval MODEL --random N --mode MODE --kv TYPE: logits with random delays before global stores against those without; story: N = 330, long (smollm2-135m, Q4_0, 2 layers): N = 500" >"$results/delays.txt"
-  for run in story-batch-f16 story-step-f16 story-graph-f16 long-graph-f16 long-graph-q8_0; do
+  header "reprise-eval MODEL --random N --mode MODE --kv TYPE: logits with random delays before global stores against those without; story: N = 330, short (the same): N = 60, long (smollm2-135m, Q4_0, 2 layers): N = 500" >"$results/delays.txt"
+  for run in story-batch-f16 short-batch-f16 story-step-f16 story-graph-f16 long-graph-f16 long-graph-q8_0; do
     IFS=- read -r model mode kv <<<"$run"
-    if [[ $model == story ]]; then model=$story n=330; else model=$scratch/long.gguf n=500; fi
+    case $model in
+      story) model=$story n=330 ;;
+      short) model=$story n=60 ;;
+      *) model=$scratch/long.gguf n=500 ;;
+    esac
     local arguments=("$model" --device cuda --random $n --mode "$mode" --kv "$kv")
     "$build/bin/reprise-eval" "${arguments[@]}" --logits "$scratch/plain" || failed "delays, $run"
     for round in 1 2 3; do
@@ -185,7 +189,7 @@ part_speed() {
     synth "${model%:*}" "${model#*:}" "$file" || continue
     {
       header "reprise-bench -m $name.gguf: graph; graph, KV cache in Q8_0; eager; as llama-bench measures; ten runs"
-      bench -m "$file" -p 512,2048 -d 0,4096,16384 --graph graph && echo &&
+      bench -m "$file" -p 16,128,512,2048 -d 0,4096,16384 --graph graph && echo &&
         bench -m "$file" -p 0 -d 0,16384 --graph graph --kv q8_0 && echo &&
         bench -m "$file" -p 0 --graph eager && echo &&
         bench -m "$file" -p 0 --bench-equivalent && echo &&

@@ -97,7 +97,7 @@ TEST_P(CudaLinear, ExactMatricesKeepFloat32Precision) {
 
 TEST_P(CudaLinear, MatmulIsTheProductForAnyNumberOfTokens) {
     Random random(4);
-    const std::vector<uint32_t> counts = {1, 2, 31, 33, 65, 200, 513};
+    const std::vector<uint32_t> counts = {1, 9, 31, 33, 65, 200, 513};  // for every kernel
     size_t i = 0;
     for (const Shape& shape : shapes(GetParam())) {
         const TestMatrix w(random, GetParam(), shape.rows, shape.cols);
@@ -128,55 +128,82 @@ TEST_P(CudaLinear, MatrixThatNeedsSeveralStripsIsWhole) {
     Random random(5);
     const uint32_t cols = 2048, rows = 33 * 1024 + 5;  // 132 MiB in float16
     const TestMatrix w(random, GetParam(), rows, cols);
-    const TestInput input(random.normals(3 * cols), 3, cols, false);
-    const Buffer<uint8_t> scratch(matmul_scratch_bytes(w.matrix));
-    const Buffer<float> out(3 * size_t{rows});
-    matmul(w.matrix, input.forms, 3, out.get(), rows, nullptr, nullptr, scratch.get(), nullptr);
-    const std::vector<float> values = out.download();
-    EXPECT_LT(relative_error(values.data() + 2 * size_t{rows}, reference(w, input.values(matmul_input(w.matrix.type), 2))),
-              matmul_bound(GetParam()));
+    for (const uint32_t n : {3u, 200u}) {  // in strips, of types that take some, only many
+        const TestInput input(random.normals(n * cols), n, cols, false);
+        const Buffer<uint8_t> scratch(matmul_scratch_bytes(w.matrix));
+        const Buffer<float> out(n * size_t{rows});
+        matmul(w.matrix, input.forms, n, out.get(), rows, nullptr, nullptr, scratch.get(), nullptr);
+        const std::vector<float> values = out.download();
+        EXPECT_LT(relative_error(values.data() + (n - 1) * size_t{rows}, reference(w, input.values(matmul_input(w.matrix.type), n - 1))),
+                  matmul_bound(GetParam()));
+    }
+}
+
+TEST_P(CudaLinear, SeveralMatricesAreAsEachAlone) {
+    Random random(8);
+    const uint32_t cols = 512, stride = 300;
+    const TensorType other = GetParam() == TensorType::Q6_K ? TensorType::Q4_K : TensorType::Q6_K;
+    const TestMatrix a(random, GetParam(), 70, cols), b(random, GetParam(), 33, cols), c(random, other, 101, cols);
+    const std::vector<float> bias = random.normals(stride);
+    const Buffer<float> device_bias(bias);
+    const Buffer<uint8_t> scratch(matmul_scratch_bytes(c.matrix));
+    for (const uint32_t n : {1u, 8u, 20u, 70u, 300u}) {
+        const TestInput input(random.normals(n * cols), n, cols, false);
+        const Buffer<float> together(std::vector<float>(n * stride, 0.f)), alone(std::vector<float>(n * stride, 0.f));
+        const auto parts_to = [&](float* out) {
+            return std::array{MatvecPart{&a.matrix, out, device_bias.get()}, MatvecPart{&b.matrix, out + 70}, MatvecPart{&c.matrix, out + 110, device_bias.get()}};
+        };
+        matmul(parts_to(together.get()), input.forms, n, stride, scratch.get(), nullptr);
+        for (const MatvecPart& part : parts_to(alone.get()))
+            matmul(*part.matrix, input.forms, n, part.out, stride, part.bias, part.residual, scratch.get(), nullptr);
+        EXPECT_EQ(alone.download(), together.download()) << n << " tokens";
+    }
 }
 
 TEST_P(CudaLinear, ActivationsOfAHundredThousandStayFiniteAndPrecise) {
     Random random(6);
-    const uint32_t rows = 64, cols = 512, n = 40;
-    const TestMatrix w(random, GetParam(), rows, cols);
-    std::vector<float> x = random.normals(n * cols);
-    for (uint32_t t = 0; t < n; ++t) x[t * cols + t % cols] = 1e5f;
-    for (uint32_t i = 0; i < cols; ++i) x[cols + i] *= 1e7f;
-    const TestInput input(x, n, cols, matvec_input(w.matrix.type) == InputForm::INT8);
-    const Buffer<uint8_t> scratch(matmul_scratch_bytes(w.matrix));
-    const Buffer<float> many(n * rows), one(rows);
-    matmul(w.matrix, input.forms, n, many.get(), rows, nullptr, nullptr, scratch.get(), nullptr);
-    const MatvecPart part = {&w.matrix, one.get()};
-    matvec(std::span(&part, 1), input.forms, nullptr);
-    const std::vector<float> out = many.download();
-    for (const uint32_t t : {0u, 1u, n - 1}) {
-        const std::vector<double> exact(x.begin() + t * cols, x.begin() + (t + 1) * cols);
-        EXPECT_LT(relative_error(out.data() + t * rows, reference(w, exact)), 1e-3);
+    for (const uint32_t n : {40u, 250u}) {
+        const uint32_t rows = 64, cols = 512;
+        const TestMatrix w(random, GetParam(), rows, cols);
+        std::vector<float> x = random.normals(n * cols);
+        for (uint32_t t = 0; t < n; ++t) x[t * cols + t % cols] = 1e5f;
+        for (uint32_t i = 0; i < cols; ++i) x[cols + i] *= 1e7f;
+        const TestInput input(x, n, cols, matvec_input(w.matrix.type) == InputForm::INT8);
+        const Buffer<uint8_t> scratch(matmul_scratch_bytes(w.matrix));
+        const Buffer<float> many(n * rows), one(rows);
+        matmul(w.matrix, input.forms, n, many.get(), rows, nullptr, nullptr, scratch.get(), nullptr);
+        const MatvecPart part = {&w.matrix, one.get()};
+        matvec(std::span(&part, 1), input.forms, nullptr);
+        const std::vector<float> out = many.download();
+        for (const uint32_t t : {0u, 1u, n - 1}) {
+            const std::vector<double> exact(x.begin() + t * cols, x.begin() + (t + 1) * cols);
+            EXPECT_LT(relative_error(out.data() + t * rows, reference(w, exact)), 1e-3);
+        }
+        EXPECT_LT(relative_error(one.download().data(), reference(w, input.values(matvec_input(w.matrix.type), 0))),
+                  matvec_bound(GetParam()));
     }
-    EXPECT_LT(relative_error(one.download().data(), reference(w, input.values(matvec_input(w.matrix.type), 0))),
-              matvec_bound(GetParam()));
 }
 
 TEST_P(CudaLinear, RepeatedProductsAreEqualToTheLastBit) {
     Random random(7);
-    const uint32_t rows = 1031, cols = 8960 / 256 * 256, n = 77;
+    const uint32_t rows = 1031, cols = 8960 / 256 * 256;
     const TestMatrix w(random, GetParam(), rows, cols);
-    const TestInput input(random.normals(n * cols), n, cols, matvec_input(w.matrix.type) == InputForm::INT8);
-    const Buffer<uint8_t> scratch(matmul_scratch_bytes(w.matrix));
-    std::vector<float> first_one, first_many;
-    for (int i = 0; i < 5; ++i) {
-        const Buffer<float> one(rows), many(n * rows);
-        const MatvecPart part = {&w.matrix, one.get()};
-        matvec(std::span(&part, 1), input.forms, nullptr);
-        matmul(w.matrix, input.forms, n, many.get(), rows, nullptr, nullptr, scratch.get(), nullptr);
-        if (i == 0) {
-            first_one = one.download();
-            first_many = many.download();
+    for (const uint32_t n : {13u, 77u, 250u}) {
+        const TestInput input(random.normals(n * cols), n, cols, matvec_input(w.matrix.type) == InputForm::INT8);
+        const Buffer<uint8_t> scratch(matmul_scratch_bytes(w.matrix));
+        std::vector<float> first_one, first_many;
+        for (int i = 0; i < 5; ++i) {
+            const Buffer<float> one(rows), many(n * rows);
+            const MatvecPart part = {&w.matrix, one.get()};
+            matvec(std::span(&part, 1), input.forms, nullptr);
+            matmul(w.matrix, input.forms, n, many.get(), rows, nullptr, nullptr, scratch.get(), nullptr);
+            if (i == 0) {
+                first_one = one.download();
+                first_many = many.download();
+            }
+            EXPECT_EQ(first_one, one.download());
+            EXPECT_EQ(first_many, many.download());
         }
-        EXPECT_EQ(first_one, one.download());
-        EXPECT_EQ(first_many, many.download());
     }
 }
 

@@ -39,6 +39,20 @@ reprise_sampling warm(uint64_t seed) {
     return sampling;
 }
 
+// Few tokens take other products than many.
+TEST_F(CudaSession, LogitsOfAPromptDoNotDependOnItsChunks) {
+    const Ids ids = some_ids(300);
+    for (const char* types : {"Q4_0", "Q4_1", "Q8_0", "Q4_K_M", "Q5_K_M", "Q6_K", "F16", "BF16"}) {
+        const LoadedModel model = load("qwen2", types);
+        const std::vector<float> whole = open(model, REPRISE_GRAPH_AUTO).score(ids, REPRISE_SCORE_BATCH);
+        for (const int32_t chunk : {7, 30, 150}) {
+            const std::vector<float> chunks = open(model, REPRISE_GRAPH_AUTO, chunk).score(ids, REPRISE_SCORE_BATCH);
+            // Sums in another order, and weights, keys and values that round the other way to float16.
+            EXPECT_LE(relative_difference(chunks, whole), 5e-3) << types << " in chunks of " << chunk;
+        }
+    }
+}
+
 TEST_F(CudaSession, StatisticsTellGraphsFromEagerSteps) {
     const LoadedModel model = load();
     const OpenSession session = open(model, REPRISE_GRAPH_AUTO);

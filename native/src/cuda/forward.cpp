@@ -70,10 +70,7 @@ struct Forward::Prefill {
         return forms_for(forward.buffers_.input.prefill, matrices, matmul_input);
     }
     void multiply(std::span<const MatvecPart> parts, const Activations& input, size_t out_stride) const {
-        for (const MatvecPart& part : parts) {
-            matmul(*part.matrix, input, n, part.out, out_stride, part.bias, part.residual,
-                   forward.buffers_.matmul_scratch, stream);
-        }
+        matmul(parts, input, n, out_stride, forward.buffers_.matmul_scratch, stream);
     }
     bool attend(const AttentionArgs& args, const Activations&) const {
         const auto attention = forward.prefills_by_row_ ? attention_prefill_by_row : attention_prefill;

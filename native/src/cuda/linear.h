@@ -91,6 +91,8 @@ uint32_t matvec_launches(std::span<const MatvecPart> parts);
 /// memory, matmul_scratch_bytes() of this matrix at least, 256-byte aligned, free for reuse in stream order.
 void matmul(const DeviceMatrix& matrix, const Activations& x, uint32_t n, float* out, size_t out_stride,
             const float* bias, const float* residual, void* scratch, cudaStream_t stream);
+/// Of several matrices with one input, scratch for the largest: where tokens are few, in one launch as far as types allow.
+void matmul(std::span<const MatvecPart> parts, const Activations& x, uint32_t n, size_t out_stride, void* scratch, cudaStream_t stream);
 /// Independent of n; at most 128 MiB and 256 bytes.
 size_t matmul_scratch_bytes(const DeviceMatrix& matrix);
 

@@ -1,5 +1,6 @@
-// Many tokens' products. Weights that are not float16 already become so in scratch memory, a strip of rows at a time,
-// and every strip is one tensor-core product. A strip is large, because each ends with multiprocessors that idle.
+// Several tokens' products. Few tokens: one kernel, which turns weights into float16 on their way to the tensor cores. Else
+// weights that are not float16 already become so in scratch memory, a strip of rows at a time, and
+// every strip is one tensor-core product. A strip is large, because each ends with multiprocessors that idle.
 #include <algorithm>
 #include <array>
 
@@ -7,6 +8,7 @@
 #include "cuda/linear.h"
 #include "cuda/linear_internal.h"
 #include "cuda/linear_matmul_f32.cuh"
+#include "cuda/linear_matmul_few.cuh"
 #include "cuda/linear_matmul_half.cuh"
 #include "cuda/quant_layout.cuh"
 
@@ -139,6 +141,58 @@ void launch_half(HalfMatmulArgs args, cudaStream_t stream) {
     launch(k.kernel, dim3(blocks(args.n, k.bm), blocks(args.rows, k.bn)), k.threads, k.shared_bytes, stream, args);
 }
 
+struct FewKernel {
+    uint32_t tokens, rows;  // of a block
+    void (*kernel)(FewMatmulArgs);
+};
+template <TensorType T, uint32_t GROUPS, uint32_t LANE_ROWS, uint32_t ROW_WARPS>
+constexpr FewKernel few_kernel() {
+    return {GROUPS * 8, LANE_ROWS * 8 * ROW_WARPS, few_matmul::kernel<T, GROUPS, LANE_ROWS, ROW_WARPS>};
+}
+struct FewKernels {
+    TensorType type;
+    std::array<FewKernel, 4> kernels;
+};
+// What was fastest on an H100: bench/NOTES.md, rows 62 to 65.
+constexpr std::array FEW_TOKENS = {8u, 16u, 64u, 192u};  // that each of them is for, at most
+constexpr uint32_t FEW_TOKENS_OF_F16 = 64;               // which needs no expansion
+template <TensorType T>
+constexpr FewKernels few_kernels() {
+    constexpr uint32_t MORE_ROWS = is_quantized(T) ? 4 : 2;  // float types take more registers
+    return {T, {few_kernel<T, 1, 2, 1>(), few_kernel<T, 2, 2, 1>(), few_kernel<T, 4, MORE_ROWS, 1>(), few_kernel<T, 4, MORE_ROWS, 2>()}};
+}
+const std::array FEW_KERNELS = {
+    few_kernels<TensorType::F16>(),  few_kernels<TensorType::BF16>(), few_kernels<TensorType::Q4_0>(), few_kernels<TensorType::Q4_1>(),
+    few_kernels<TensorType::Q8_0>(), few_kernels<TensorType::Q4_K>(), few_kernels<TensorType::Q5_K>(), few_kernels<TensorType::Q6_K>(),
+};
+
+/// Null where there is none for the type or tokens are not few.
+const FewKernel* find_few_kernel(TensorType type, uint32_t n) {
+    const auto* of_type = std::ranges::find(FEW_KERNELS, type, &FewKernels::type);
+    const auto* tokens = std::ranges::find_if(FEW_TOKENS, [&](uint32_t most) { return n <= most; });
+    if (of_type == FEW_KERNELS.end() || tokens == FEW_TOKENS.end() || (type == TensorType::F16 && n > FEW_TOKENS_OF_F16)) return nullptr;
+    return &of_type->kernels[static_cast<size_t>(tokens - FEW_TOKENS.begin())];
+}
+
+/// Blocks of the same rows and other tokens lie next to each other, so that weights come from memory once.
+void launch_few(const FewKernel& kernel, std::span<const MatvecPart> parts, const Activations& x, uint32_t n, size_t out_stride, cudaStream_t stream) {
+    const DeviceMatrix& first = *parts[0].matrix;
+    FewMatmulArgs args = {};
+    args.layout = tile_layout(first.type, first.cols);
+    args.x = x.half;
+    args.x_scale = x.half_scale;
+    args.out_stride = out_stride;
+    args.n = n;
+    args.pitch = static_cast<uint32_t>(half_row_values(first.cols));
+    uint32_t n_blocks = 0;
+    for (const MatvecPart& part : parts) {
+        const DeviceMatrix& m = *part.matrix;
+        args.parts[args.n_parts++] = {m.data, absmax_word(m), part.out, part.bias, part.residual, m.rows, n_blocks};
+        n_blocks += blocks(m.rows, kernel.rows);
+    }
+    launch(kernel.kernel, dim3(blocks(n, kernel.tokens), n_blocks), few_matmul::THREADS, 0, stream, args);
+}
+
 }  // namespace
 
 InputForm matmul_input(TensorType device_type) { return device_type == TensorType::F32 ? InputForm::F32 : InputForm::HALF; }
@@ -162,6 +216,11 @@ void matmul(const DeviceMatrix& matrix, const Activations& x, uint32_t n, float*
         return;
     }
 
+    if (const FewKernel* few = find_few_kernel(matrix.type, n)) {
+        const MatvecPart part = {&matrix, out, bias, residual};
+        launch_few(*few, {&part, 1}, x, n, out_stride, stream);
+        return;
+    }
     const auto pitch = static_cast<uint32_t>(half_row_values(matrix.cols));
     HalfMatmulArgs args = {};
     args.x = x.half;
@@ -192,12 +251,34 @@ void matmul(const DeviceMatrix& matrix, const Activations& x, uint32_t n, float*
     }
 }
 
+void matmul(std::span<const MatvecPart> parts, const Activations& x, uint32_t n, size_t out_stride, void* scratch, cudaStream_t stream) {
+    while (!parts.empty()) {
+        const DeviceMatrix& first = *parts[0].matrix;
+        const FewKernel* few = find_few_kernel(first.type, n);
+        if (few == nullptr) {
+            matmul(first, x, n, parts[0].out, out_stride, parts[0].bias, parts[0].residual, scratch, stream);
+            parts = parts.subspan(1);
+            continue;
+        }
+        size_t together = 1;
+        while (together < std::min<size_t>(parts.size(), FewMatmulArgs::MAX_PARTS) && parts[together].matrix->type == first.type &&
+               parts[together].matrix->cols == first.cols) {
+            ++together;
+        }
+        launch_few(*few, parts.first(together), x, n, out_stride, stream);
+        parts = parts.subspan(together);
+    }
+}
+
 void load_matmul_kernels() {
     for (const HalfKernel& k : HALF_KERNELS) {
         load_kernel(k.kernel);
         check(cudaFuncSetAttribute(reinterpret_cast<const void*>(k.kernel), cudaFuncAttributeMaxDynamicSharedMemorySize,
                                    static_cast<int>(k.shared_bytes)),
               "sizing shared memory");
+    }
+    for (const FewKernels& of_type : FEW_KERNELS) {
+        for (const FewKernel& k : of_type.kernels) load_kernel(k.kernel);
     }
     load_kernel(f32_matmul::kernel);
     for (const TensorType type : {TensorType::BF16, TensorType::Q4_0, TensorType::Q4_1, TensorType::Q8_0, TensorType::Q4_K,

@@ -20,7 +20,8 @@
 //
 // so that a lane with one group of four rows makes 16-byte loads of quants and one load each of the rest, and a warp's
 // worth of weights arrives by one bulk copy. Against the file that is 148 bytes for 144 (Q4_K), 180 for 176 (Q5_K), and
-// the same bytes for the others. Behind the tiles lies one word: the bits of the largest absolute weight, as a float32.
+// the same bytes for the others. Behind the tiles lies one word: the bits, as a float32, of the largest absolute value
+// among weights and, of quantised ones, what else a product in float16 reckons with.
 #pragma once
 
 #include <cuda_bf16.h>
@@ -151,34 +152,38 @@ __device__ __forceinline__ void store_group(uint8_t* tile, const TileLayout& lay
     }
 }
 
+/// Group number index of a row in a brick of n. Cheap where n is a constant.
 template <TensorType T>
-__device__ __forceinline__ QuantGroup load_group(const uint8_t* tile, const TileLayout& layout, uint32_t row,
-                                                 uint32_t group) {
+__device__ __forceinline__ QuantGroup load_group_of_brick(const uint8_t* brick, uint32_t n, uint32_t row, uint32_t index) {
     constexpr QuantShape shape = quant_shape(T);
-    const UnitPlace place = place_of(layout, group);
-    const BrickLayout parts = brick_layout(shape, place.n);
-    const uint8_t* brick = tile + place.brick;
-    const uint32_t slot = place.index * TILE_ROWS + row;
+    const BrickLayout parts = brick_layout(shape, n);
+    const uint32_t slot = index * TILE_ROWS + row;
     QuantGroup g = {};
 #pragma unroll
     for (uint32_t p = 0; p < shape.planes; ++p) {
-        g.quants[p] = reinterpret_cast<const uint4*>(brick)[(p * TILE_ROWS + row) * place.n + place.index];
+        g.quants[p] = reinterpret_cast<const uint4*>(brick)[(p * TILE_ROWS + row) * n + index];
     }
     const uint32_t* high = reinterpret_cast<const uint32_t*>(brick + parts.high) + slot;
     if constexpr (shape.high_words > 0) g.high[0] = high[0];
-    if constexpr (shape.high_words > 1) g.high[1] = high[TILE_ROWS * place.n];
+    if constexpr (shape.high_words > 1) g.high[1] = high[TILE_ROWS * n];
     if constexpr (shape.scale_bytes == 4) {
         g.scale = reinterpret_cast<const uint32_t*>(brick + parts.scales)[slot];
     } else {
         g.scale = reinterpret_cast<const uint16_t*>(brick + parts.scales)[slot];
     }
-    const uint32_t super_slot = place.index / 8 * TILE_ROWS + row;
+    const uint32_t super_slot = index / 8 * TILE_ROWS + row;
     if constexpr (shape.super_bytes == 4) {
         g.super = reinterpret_cast<const uint32_t*>(brick + parts.supers)[super_slot];
     } else if constexpr (shape.super_bytes == 2) {
         g.super = reinterpret_cast<const uint16_t*>(brick + parts.supers)[super_slot];
     }
     return g;
+}
+
+template <TensorType T>
+__device__ __forceinline__ QuantGroup load_group(const uint8_t* tile, const TileLayout& layout, uint32_t row, uint32_t group) {
+    const UnitPlace place = place_of(layout, group);
+    return load_group_of_brick<T>(tile + place.brick, place.n, row, place.index);
 }
 
 __device__ __forceinline__ float half_bits_to_float(uint32_t bits) {
@@ -204,6 +209,16 @@ __device__ __forceinline__ HalfScale half_scale(const QuantGroup& g, int half) {
                 __fmul_rn(half_bits_to_float(g.super >> 16), static_cast<float>(g.scale >> 8))};
     }
     return {__fmul_rn(super, static_cast<float>(static_cast<int8_t>(g.scale >> (half * 8)))), 0.f};
+}
+
+/// The value nearest to m / d, of a type that has an m. In float16 a weight is d (q - centre) + (d centre - m): the summand
+/// is less than d, so that rounding it is no matter.
+template <TensorType T>
+constexpr bool HAS_MINIMUM = T == TensorType::Q4_1 || T == TensorType::Q4_K || T == TensorType::Q5_K;
+template <TensorType T>
+__device__ __forceinline__ float centre_of(const HalfScale& s) {
+    if constexpr (!HAS_MINIMUM<T>) return 0.f;
+    return s.d == 0.f ? 0.f : fminf(fmaxf(rintf(__fdividef(s.m, s.d)), 0.f), 31.f);
 }
 
 /// Weight half * 16 + 4 * word + byte of a group, before scaling.

@@ -94,6 +94,7 @@ __global__ void repack_quantized(const uint8_t* __restrict__ blocks, size_t row_
 #pragma unroll
         for (int half = 0; half < 2; ++half) {
             const HalfScale scale = half_scale<T>(g, half);
+            max = fmaxf(max, fmaxf(fabsf(scale.d), fabsf(fmaf(scale.d, centre_of<T>(scale), -scale.m))));
 #pragma unroll
             for (int word = 0; word < 4; ++word) {
                 float w[4];
