@@ -2,6 +2,7 @@
 //
 //   nvcc -O3 -std=c++20 -arch=sm_90 --expt-relaxed-constexpr -I native/src -I native/include bench/kernels/prefill_matmul.cu
 //        native/src/cuda/{repack,linear_input,linear_matvec,linear_matmul}.cu native/src/quant/*.cpp native/src/core/error.cpp
+#include <array>
 #include <cstring>
 
 #include "linear_bench.cuh"
@@ -21,7 +22,7 @@ void run_shape(TensorType type, uint32_t rows, uint32_t cols, uint32_t n) {
     const Activations form = inputs.form(matmul_input(type));
     prepare(device_x.data, cols, n, cols, form, nullptr);
     const double us = time_graph([&](cudaStream_t stream) {
-        matmul(w.matrix, form, n, out.data, rows, nullptr, nullptr, scratch.data, stream);
+        matmul(std::array{MatvecPart{&w.matrix, out.data}}, form, n, rows, scratch.data, stream);
     });
     const std::vector<float> last(x.end() - cols, x.end()), values = out.download();
     const double error = band_error(w, last, values.data() + size_t{n - 1} * rows, rows);
@@ -36,11 +37,11 @@ void run_model(const ModelShape& s, TensorType type, bool mixed, uint32_t n) {
     const size_t qkv_dim = s.q_dim + 2 * s.kv_dim;
     const Buffer<float> qkv(n * qkv_dim), ff(size_t{n} * 2 * s.n_ff);
     const Inputs embd(n, s.n_embd), att(n, s.q_dim), hidden(n, s.n_ff);
-    const Buffer<uint8_t> scratch(size_t{128} << 20);
+    const Buffer<uint8_t> scratch((size_t{144} << 20) + 256);
     const InputForm form = matmul_input(type);
     const double us = time_graph([&](cudaStream_t stream) {
         const auto product = [&](const Matrix& w, const Inputs& in, float* out, size_t stride, const float* residual) {
-            matmul(w.matrix, in.form(form), n, out, stride, nullptr, residual, scratch.data, stream);
+            matmul(std::array{MatvecPart{&w.matrix, out, nullptr, residual}}, in.form(form), n, stride, scratch.data, stream);
         };
         for (const Model::Layer& l : model.layers) {
             rms_norm(x.data, norm.data, 1e-6f, n, s.n_embd, embd.form(form), stream);

@@ -1,4 +1,4 @@
-// Weights in float16 in registers, for the tensor cores: 32 of a row at a time.
+// Weights that become float16 in registers, for the tensor cores: 32 of a row at a time.
 #pragma once
 
 #include <cuda_fp16.h>
@@ -13,12 +13,11 @@ namespace reprise::cuda {
 
 constexpr uint32_t GROUP_PAIRS = 16;  // of neighbours among a group's 32 weights
 
-/// Of a float type.
-struct FloatGroup {
+struct Bf16Group {
     uint4 words[4];
 };
 template <TensorType T>
-using WeightGroup = std::conditional_t<is_quantized(T), QuantGroup, FloatGroup>;
+using WeightGroup = std::conditional_t<is_quantized(T), QuantGroup, Bf16Group>;
 
 /// Groups of a row of units units.
 template <TensorType T>
@@ -35,7 +34,7 @@ __device__ __forceinline__ WeightGroup<T> load_weights(const uint8_t* tile, cons
         // Places in a whole brick are cheap to reckon.
         return place.n == BRICK_UNITS ? load_group_of_brick<T>(brick, BRICK_UNITS, row, place.index) : load_group_of_brick<T>(brick, place.n, row, place.index);
     } else {
-        FloatGroup g;
+        Bf16Group g;
 #pragma unroll
         for (uint32_t i = 0; i < 4; ++i) g.words[i] = *reinterpret_cast<const uint4*>(tile + float_word_offset(layout, row, min(group * 4 + i, layout.units - 1)));
         return g;
@@ -92,16 +91,12 @@ __device__ __forceinline__ void half_weights(const QuantGroup& g, float factor, 
 }
 
 template <TensorType T>
-__device__ __forceinline__ void half_weights(const FloatGroup& g, float factor, uint32_t (&pairs)[GROUP_PAIRS]) {
+__device__ __forceinline__ void half_weights(const Bf16Group& g, float factor, uint32_t (&pairs)[GROUP_PAIRS]) {
+    static_assert(T == TensorType::BF16);
 #pragma unroll
     for (uint32_t i = 0; i < GROUP_PAIRS; ++i) {
         const uint32_t pair = word_of(g.words[i / 4], i % 4);
-        if constexpr (T == TensorType::F16) {
-            pairs[i] = pair;
-        } else {
-            static_assert(T == TensorType::BF16);
-            pairs[i] = pack_half2(__uint_as_float(pair << 16) * factor, __uint_as_float(pair & 0xffff0000u) * factor);
-        }
+        pairs[i] = pack_half2(__uint_as_float(pair << 16) * factor, __uint_as_float(pair & 0xffff0000u) * factor);
     }
 }
 

@@ -86,14 +86,11 @@ void matvec(std::span<const MatvecPart> parts, const Activations& x, cudaStream_
 /// Launches that matvec() makes for these parts.
 uint32_t matvec_launches(std::span<const MatvecPart> parts);
 
-/// Many tokens: out[t * out_stride + r] = W[r] x[t] (+ bias[r]) (+ residual[t * out_stride + r]), t < n, on tensor cores
-/// for all types but F32, with float32 accumulation. x holds the form that matmul_input() names. scratch: device
-/// memory, matmul_scratch_bytes() of this matrix at least, 256-byte aligned, free for reuse in stream order.
-void matmul(const DeviceMatrix& matrix, const Activations& x, uint32_t n, float* out, size_t out_stride,
-            const float* bias, const float* residual, void* scratch, cudaStream_t stream);
-/// Of several matrices with one input, scratch for the largest: where tokens are few, in one launch as far as types allow.
+/// Many tokens: out[t * out_stride + r] = W[r] x[t] (+ bias[r]) (+ residual[t * out_stride + r]), t < n, of every part, on
+/// tensor cores for all types but F32, with float32 accumulation. x holds the form that matmul_input() names. scratch:
+/// device memory, matmul_scratch_bytes() of the largest matrix at least, 256-byte aligned, free for reuse in stream order.
 void matmul(std::span<const MatvecPart> parts, const Activations& x, uint32_t n, size_t out_stride, void* scratch, cudaStream_t stream);
-/// Independent of n; at most 128 MiB and 256 bytes.
+/// Independent of n; at most 144 MiB and 256 bytes.
 size_t matmul_scratch_bytes(const DeviceMatrix& matrix);
 
 /// Loads every kernel of this file into the current device's context, so that no capture meets a lazy load.

@@ -1,6 +1,7 @@
-// Several tokens' products. Few tokens: one kernel, which turns weights into float16 on their way to the tensor cores. Else
-// weights that are not float16 already become so in scratch memory, a strip of rows at a time, and
-// every strip is one tensor-core product. A strip is large, because each ends with multiprocessors that idle.
+// Several tokens' products. Weights that are not float16 already become so on their way to the tensor cores where tokens are
+// few; else in scratch memory, a strip of rows at a time, and every strip is one product. A strip is large, because each ends
+// with multiprocessors that idle. Where tiles are fewer than multiprocessors, several blocks share one along the summed
+// dimension.
 #include <algorithm>
 #include <array>
 
@@ -17,9 +18,15 @@ namespace reprise::cuda {
 namespace {
 
 constexpr size_t STRIP_BYTES = size_t{128} << 20;
-constexpr size_t SCALE_BYTES = 256;  // in front of the strip: the strip's scale
-constexpr uint32_t STRIP_ALIGNMENT = 256;  // rows
+constexpr size_t ALIGNMENT = 256;
+constexpr size_t SCALE_BYTES = ALIGNMENT;        // scratch begins with the strip's scale
+constexpr size_t SUMS_BYTES = size_t{16} << 20;  // at most, behind the scale: of blocks that share tiles; then the strip
+constexpr uint32_t SUMS_TOKENS = 512;            // with more, tiles are mostly enough
+constexpr uint32_t SPLIT_SLICES = 4;             // that a block is worth, at least
+constexpr uint32_t STRIP_ALIGNMENT = 256;        // rows
 constexpr uint32_t THREADS = 256;
+constexpr size_t MAX_TOGETHER = 3;  // matrices in one launch
+static_assert(MAX_TOGETHER <= HalfMatmulArgs::MAX_PARTS && MAX_TOGETHER <= FewMatmulArgs::MAX_PARTS);
 
 /// Rows of a strip.
 uint32_t strip_rows(const DeviceMatrix& m) {
@@ -127,18 +134,65 @@ const std::array HALF_KERNELS = {
 
 uint32_t blocks(uint32_t n, uint32_t size) { return (n + size - 1) / size; }
 
-/// The largest tile that gives every multiprocessor a block and wastes no more than half of itself on absent tokens.
-const HalfKernel& choose_half_kernel(uint32_t n, uint32_t rows, uint32_t n_sms) {
-    for (const HalfKernel& k : HALF_KERNELS) {
-        if (n > k.bm / 2 && blocks(n, k.bm) * blocks(rows, k.bn) >= n_sms) return k;
-    }
-    return n > 32 ? HALF_KERNELS[2] : HALF_KERNELS[3];
+/// Into how many parts the summed dimension may be cut.
+uint32_t most_splits(uint32_t cols) { return std::max(blocks(cols, half_matmul::BK) / SPLIT_SLICES, 1u); }
+
+/// Scratch for the sums of blocks that share tiles.
+size_t sums_bytes(const DeviceMatrix& m) {
+    if (most_splits(m.cols) == 1) return 0;
+    const size_t bytes = size_t{most_splits(m.cols)} * SUMS_TOKENS * (m.rows + 1) * sizeof(float);
+    return std::min(SUMS_BYTES, (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT);
 }
 
-void launch_half(HalfMatmulArgs args, cudaStream_t stream) {
-    args.paired_stores = args.out_stride % 2 == 0 && reinterpret_cast<uintptr_t>(args.out) % 8 == 0;
-    const HalfKernel& k = choose_half_kernel(args.n, args.rows, static_cast<uint32_t>(device_traits().n_sms));
-    launch(k.kernel, dim3(blocks(args.n, k.bm), blocks(args.rows, k.bn)), k.threads, k.shared_bytes, stream, args);
+/// A tile, and how many blocks share one.
+struct HalfPlan {
+    const HalfKernel* kernel;
+    uint32_t n_splits;
+};
+/// The largest tile that wastes no more than half of itself on absent tokens and of which, shared or not, every
+/// multiprocessor gets one. all_rows: as in HalfMatmulArgs.
+HalfPlan plan_half(std::span<const MatvecPart> parts, uint32_t n, uint32_t all_rows, uint32_t n_sms) {
+    constexpr uint32_t MOST_OF_LARGE = 8;
+    const uint32_t most = most_splits(parts[0].matrix->cols);
+    const auto n_blocks = [&](const HalfKernel& k) {
+        uint32_t of_rows = 0;
+        for (const MatvecPart& part : parts) of_rows += blocks(part.matrix->rows, k.bn);
+        return blocks(n, k.bm) * of_rows;
+    };
+    const auto* found = std::ranges::find_if(
+        HALF_KERNELS, [&](const HalfKernel& k) { return n > k.bm / 2 && n_blocks(k) * std::min(most, MOST_OF_LARGE) >= n_sms; });
+    if (found == HALF_KERNELS.end()) found = n > 32 ? &HALF_KERNELS[2] : &HALF_KERNELS[3];
+    if (n_blocks(*found) >= n_sms) return {found, 1};
+    size_t room = 0;
+    for (const MatvecPart& part : parts) room = std::max(room, sums_bytes(*part.matrix));
+    const auto fit = static_cast<uint32_t>(room / (size_t{n} * all_rows * sizeof(float)));
+    return {found, std::clamp(std::min(2 * n_sms / n_blocks(*found), fit), 1u, most)};
+}
+
+/// weights: of each part, in float16. scratch: as matmul() has it.
+void launch_half(std::span<const MatvecPart> parts, std::span<const __half* const> weights, HalfMatmulArgs args, void* scratch, cudaStream_t stream) {
+    uint32_t n_rows = 0;
+    for (const MatvecPart& part : parts) n_rows += part.matrix->rows;
+    args.all_rows = (n_rows + 1) / 2 * 2;
+    const HalfPlan plan = plan_half(parts, args.n, args.all_rows, static_cast<uint32_t>(device_traits().n_sms));
+    const HalfKernel& k = *plan.kernel;
+    args.paired_stores = args.out_stride % 2 == 0;
+    uint32_t n_blocks = 0, first_row = 0;
+    for (const MatvecPart& part : parts) {
+        const uint32_t rows = part.matrix->rows;
+        args.parts[args.n_parts] = {weights[args.n_parts], part.out, part.bias, part.residual, rows, n_blocks, first_row};
+        ++args.n_parts;
+        args.paired_stores = args.paired_stores && reinterpret_cast<uintptr_t>(part.out) % 8 == 0;
+        n_blocks += blocks(rows, k.bn);
+        first_row += rows;
+    }
+    const uint32_t slices = blocks(args.pitch, half_matmul::BK);
+    args.split_slices = blocks(slices, plan.n_splits);
+    const uint32_t n_splits = blocks(slices, args.split_slices);
+    if (n_splits > 1) args.sums = reinterpret_cast<float*>(static_cast<uint8_t*>(scratch) + SCALE_BYTES);
+    launch(k.kernel, dim3(blocks(args.n, k.bm), n_blocks, n_splits), k.threads, k.shared_bytes, stream, args);
+    if (n_splits == 1) return;
+    launch(half_matmul::add_kernel, dim3(blocks(n_rows, half_matmul::ADD_THREADS), args.n), half_matmul::ADD_THREADS, 0, stream, args, n_splits);
 }
 
 struct FewKernel {
@@ -153,24 +207,23 @@ struct FewKernels {
     TensorType type;
     std::array<FewKernel, 4> kernels;
 };
-// What was fastest on an H100: bench/NOTES.md, rows 62 to 65.
-constexpr std::array FEW_TOKENS = {8u, 16u, 64u, 192u};  // that each of them is for, at most
-constexpr uint32_t FEW_TOKENS_OF_F16 = 64;               // which needs no expansion
+// What was fastest on an H100: bench/NOTES.md, rows 62 to 67.
+constexpr std::array FEW_TOKENS = {8u, 16u, 64u, 128u};  // that each of them is for, at most
 template <TensorType T>
 constexpr FewKernels few_kernels() {
-    constexpr uint32_t MORE_ROWS = is_quantized(T) ? 4 : 2;  // float types take more registers
+    constexpr uint32_t MORE_ROWS = is_quantized(T) ? 4 : 2;  // BF16 takes more registers
     return {T, {few_kernel<T, 1, 2, 1>(), few_kernel<T, 2, 2, 1>(), few_kernel<T, 4, MORE_ROWS, 1>(), few_kernel<T, 4, MORE_ROWS, 2>()}};
 }
 const std::array FEW_KERNELS = {
-    few_kernels<TensorType::F16>(),  few_kernels<TensorType::BF16>(), few_kernels<TensorType::Q4_0>(), few_kernels<TensorType::Q4_1>(),
-    few_kernels<TensorType::Q8_0>(), few_kernels<TensorType::Q4_K>(), few_kernels<TensorType::Q5_K>(), few_kernels<TensorType::Q6_K>(),
+    few_kernels<TensorType::BF16>(), few_kernels<TensorType::Q4_0>(), few_kernels<TensorType::Q4_1>(), few_kernels<TensorType::Q8_0>(),
+    few_kernels<TensorType::Q4_K>(), few_kernels<TensorType::Q5_K>(), few_kernels<TensorType::Q6_K>(),
 };
 
 /// Null where there is none for the type or tokens are not few.
 const FewKernel* find_few_kernel(TensorType type, uint32_t n) {
     const auto* of_type = std::ranges::find(FEW_KERNELS, type, &FewKernels::type);
     const auto* tokens = std::ranges::find_if(FEW_TOKENS, [&](uint32_t most) { return n <= most; });
-    if (of_type == FEW_KERNELS.end() || tokens == FEW_TOKENS.end() || (type == TensorType::F16 && n > FEW_TOKENS_OF_F16)) return nullptr;
+    if (of_type == FEW_KERNELS.end() || tokens == FEW_TOKENS.end()) return nullptr;
     return &of_type->kernels[static_cast<size_t>(tokens - FEW_TOKENS.begin())];
 }
 
@@ -193,79 +246,77 @@ void launch_few(const FewKernel& kernel, std::span<const MatvecPart> parts, cons
     launch(kernel.kernel, dim3(blocks(n, kernel.tokens), n_blocks), few_matmul::THREADS, 0, stream, args);
 }
 
-}  // namespace
-
-InputForm matmul_input(TensorType device_type) { return device_type == TensorType::F32 ? InputForm::F32 : InputForm::HALF; }
-
-size_t matmul_scratch_bytes(const DeviceMatrix& matrix) {
-    if (is_direct(matrix)) return 0;
-    return SCALE_BYTES + strip_rows(matrix) * half_row_values(matrix.cols) * sizeof(__half);
+/// Expands a matrix strip by strip, and multiplies each.
+void expand_and_multiply(const MatvecPart& part, HalfMatmulArgs args, void* scratch, cudaStream_t stream) {
+    const DeviceMatrix& matrix = *part.matrix;
+    const TileLayout layout = tile_layout(matrix.type, matrix.cols);
+    const uint32_t strip = strip_rows(matrix);
+    auto* scale = static_cast<float*>(scratch);
+    auto* expanded = reinterpret_cast<__half*>(static_cast<uint8_t*>(scratch) + SCALE_BYTES + sums_bytes(matrix));
+    args.w_scale = scale;
+    args.w_brick_bits = HalfMatmulArgs::ROW_MAJOR;
+    for (uint32_t first = 0; first < matrix.rows; first += strip) {
+        DeviceMatrix of_strip = matrix;
+        of_strip.rows = std::min(strip, matrix.rows - first);
+        const uint8_t* tiles = matrix.data + size_t{first / TILE_ROWS} * layout.bytes;
+        const uint64_t pieces = uint64_t{of_strip.rows} * ((args.pitch + 15) / 16);
+        launch(dequantize_kernel_of(matrix.type), static_cast<uint32_t>((pieces + THREADS - 1) / THREADS), THREADS, 0, stream, tiles, layout,
+               absmax_word(matrix), of_strip.rows, args.pitch, scale, expanded);
+        const auto from = [&](const float* p) { return p == nullptr ? nullptr : p + first; };
+        const MatvecPart rows = {&of_strip, part.out + first, from(part.bias), from(part.residual)};
+        const __half* weights = expanded;
+        launch_half({&rows, 1}, {&weights, 1}, args, scratch, stream);
+    }
 }
 
-void matmul(const DeviceMatrix& matrix, const Activations& x, uint32_t n, float* out, size_t out_stride,
-            const float* bias, const float* residual, void* scratch, cudaStream_t stream) {
-    const TileLayout layout = tile_layout(matrix.type, matrix.cols);
-    if (matmul_input(matrix.type) == InputForm::F32 ? x.f32 == nullptr : x.half == nullptr || x.half_scale == nullptr) {
-        fail(REPRISE_INTERNAL, "matmul: the input is not there in the form that %s needs", traits(matrix.type).name);
+/// Matrices of one type and as many columns.
+void multiply_together(std::span<const MatvecPart> parts, const Activations& x, uint32_t n, size_t out_stride, void* scratch, cudaStream_t stream) {
+    const TensorType type = parts[0].matrix->type;
+    const uint32_t cols = parts[0].matrix->cols;
+    if (matmul_input(type) == InputForm::F32 ? x.f32 == nullptr : x.half == nullptr || x.half_scale == nullptr) {
+        fail(REPRISE_INTERNAL, "matmul: the input is not there in the form that %s needs", traits(type).name);
     }
-    if (matrix.type == TensorType::F32) {
-        const F32MatmulArgs args = {x.f32,      matrix.data, out, bias, residual,
-                                    out_stride, n, matrix.rows, matrix.cols, layout};
-        const dim3 grid(blocks(n, f32_matmul::BLOCK), blocks(matrix.rows, f32_matmul::BLOCK));
-        launch(f32_matmul::kernel, grid, f32_matmul::THREADS, 0, stream, args);
+    if (type == TensorType::F32) {
+        for (const MatvecPart& part : parts) {
+            const uint32_t rows = part.matrix->rows;
+            const F32MatmulArgs args = {x.f32, part.matrix->data, part.out, part.bias, part.residual, out_stride, n, rows, cols, tile_layout(type, cols)};
+            launch(f32_matmul::kernel, dim3(blocks(n, f32_matmul::BLOCK), blocks(rows, f32_matmul::BLOCK)), f32_matmul::THREADS, 0, stream, args);
+        }
         return;
     }
-
-    if (const FewKernel* few = find_few_kernel(matrix.type, n)) {
-        const MatvecPart part = {&matrix, out, bias, residual};
-        launch_few(*few, {&part, 1}, x, n, out_stride, stream);
-        return;
-    }
-    const auto pitch = static_cast<uint32_t>(half_row_values(matrix.cols));
+    if (const FewKernel* few = find_few_kernel(type, n)) return launch_few(*few, parts, x, n, out_stride, stream);
     HalfMatmulArgs args = {};
     args.x = x.half;
     args.x_scale = x.half_scale;
     args.out_stride = out_stride;
     args.n = n;
-    args.pitch = pitch;
-    args.w_brick_bits = is_direct(matrix) ? HalfMatmulArgs::TILES : HalfMatmulArgs::ROW_MAJOR;
-    const uint32_t strip = is_direct(matrix) ? matrix.rows : strip_rows(matrix);
-    for (uint32_t first = 0; first < matrix.rows; first += strip) {
-        args.rows = std::min(strip, matrix.rows - first);
-        args.out = out + first;
-        args.bias = bias == nullptr ? nullptr : bias + first;
-        args.residual = residual == nullptr ? nullptr : residual + first;
-        if (is_direct(matrix)) {
-            args.w = reinterpret_cast<const __half*>(matrix.data);
-        } else {
-            auto* scale = static_cast<float*>(scratch);
-            auto* weights = reinterpret_cast<__half*>(static_cast<uint8_t*>(scratch) + SCALE_BYTES);
-            const uint8_t* tiles = matrix.data + size_t{first / TILE_ROWS} * layout.bytes;
-            const uint64_t pieces = uint64_t{args.rows} * ((pitch + 15) / 16);
-            launch(dequantize_kernel_of(matrix.type), static_cast<uint32_t>((pieces + THREADS - 1) / THREADS), THREADS, 0,
-                   stream, tiles, layout, absmax_word(matrix), args.rows, pitch, scale, weights);
-            args.w = weights;
-            args.w_scale = scale;
-        }
-        launch_half(args, stream);
+    args.pitch = static_cast<uint32_t>(half_row_values(cols));
+    if (is_direct(*parts[0].matrix)) {
+        args.w_brick_bits = HalfMatmulArgs::TILES;
+        std::array<const __half*, MAX_TOGETHER> weights;
+        for (size_t i = 0; i < parts.size(); ++i) weights[i] = reinterpret_cast<const __half*>(parts[i].matrix->data);
+        return launch_half(parts, std::span(weights).first(parts.size()), args, scratch, stream);
     }
+    for (const MatvecPart& part : parts) expand_and_multiply(part, args, scratch, stream);
+}
+
+}  // namespace
+
+InputForm matmul_input(TensorType device_type) { return device_type == TensorType::F32 ? InputForm::F32 : InputForm::HALF; }
+
+size_t matmul_scratch_bytes(const DeviceMatrix& matrix) {
+    if (matrix.type == TensorType::F32) return 0;
+    if (is_direct(matrix)) return SCALE_BYTES + sums_bytes(matrix);
+    return SCALE_BYTES + sums_bytes(matrix) + strip_rows(matrix) * half_row_values(matrix.cols) * sizeof(__half);
 }
 
 void matmul(std::span<const MatvecPart> parts, const Activations& x, uint32_t n, size_t out_stride, void* scratch, cudaStream_t stream) {
     while (!parts.empty()) {
         const DeviceMatrix& first = *parts[0].matrix;
-        const FewKernel* few = find_few_kernel(first.type, n);
-        if (few == nullptr) {
-            matmul(first, x, n, parts[0].out, out_stride, parts[0].bias, parts[0].residual, scratch, stream);
-            parts = parts.subspan(1);
-            continue;
-        }
+        const auto goes_along = [&](const MatvecPart& part) { return part.matrix->type == first.type && part.matrix->cols == first.cols; };
         size_t together = 1;
-        while (together < std::min<size_t>(parts.size(), FewMatmulArgs::MAX_PARTS) && parts[together].matrix->type == first.type &&
-               parts[together].matrix->cols == first.cols) {
-            ++together;
-        }
-        launch_few(*few, parts.first(together), x, n, out_stride, stream);
+        while (together < std::min(parts.size(), MAX_TOGETHER) && goes_along(parts[together])) ++together;
+        multiply_together(parts.first(together), x, n, out_stride, scratch, stream);
         parts = parts.subspan(together);
     }
 }
@@ -280,6 +331,7 @@ void load_matmul_kernels() {
     for (const FewKernels& of_type : FEW_KERNELS) {
         for (const FewKernel& k : of_type.kernels) load_kernel(k.kernel);
     }
+    load_kernel(half_matmul::add_kernel);
     load_kernel(f32_matmul::kernel);
     for (const TensorType type : {TensorType::BF16, TensorType::Q4_0, TensorType::Q4_1, TensorType::Q8_0, TensorType::Q4_K,
                                   TensorType::Q5_K, TensorType::Q6_K}) {

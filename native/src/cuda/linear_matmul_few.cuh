@@ -75,7 +75,7 @@ __global__ void __launch_bounds__(THREADS) kernel(const __grid_constant__ FewMat
     WeightGroup<T> weights[2][LANE_ROWS];
     uint32_t own_group = warp / ROW_WARPS * 4 + t;
     load(own_group, weights[0]);
-    const float scale = T == TensorType::F16 ? 1.f : half_range_scale(__uint_as_float(*part.absmax)), factor = 1.f / scale;
+    const float scale = half_range_scale(__uint_as_float(*part.absmax)), factor = 1.f / scale;
     wait_for_predecessor();
 
     float acc[LANE_ROWS / 2][GROUPS][4] = {};

@@ -14,17 +14,29 @@
 namespace reprise::cuda {
 
 struct HalfMatmulArgs {
+    static constexpr uint32_t MAX_PARTS = 3;
+    /// Matrices with one input, one after the other.
+    struct Part {
+        const __half* w;        // [rows] rows of pitch values, or tiles of as many
+        float* out;             // [n] rows, out_stride apart
+        const float* bias;      // [rows] or null
+        const float* residual;  // as out, or null; may be out
+        uint32_t rows;
+        uint32_t first_block;   // along y
+        uint32_t first_row;     // among those of all parts
+    } parts[MAX_PARTS];
+    uint32_t n_parts;
     const __half* x;           // [n] rows of pitch values
     const float* x_scale;      // [n]
-    const __half* w;           // [rows] rows of pitch values, or tiles of as many
     const float* w_scale;      // one value in device memory, or null for 1
-    float* out;                // [n] rows, out_stride apart
-    const float* bias;         // [rows] or null
-    const float* residual;     // as out, or null; may be out
     size_t out_stride;
-    uint32_t n, rows, pitch;   // pitch: a multiple of 8, padding is zero in x and finite in w
+    uint32_t n, pitch;         // pitch: a multiple of 8, padding is zero in x and finite in w
     uint32_t w_brick_bits;     // log2 of a row's values in a brick of w
     bool paired_stores;        // out and out_stride allow 8-byte stores
+    // Where blocks are few, several share a tile, along z: each sums up slices of its own, and add_kernel() adds.
+    float* sums;               // [gridDim.z][n][all_rows], or null where one block does
+    uint32_t split_slices;     // of a block
+    uint32_t all_rows;         // of all parts, rounded up to an even number
 
     static constexpr uint32_t TILES = 8;       // quant_layout.cuh
     static constexpr uint32_t ROW_MAJOR = 31;  // a brick is four whole rows
@@ -81,21 +93,24 @@ struct Tile {
         const uint32_t base = shared_address(shared);
         const uint32_t lane = threadIdx.x % 32, warp = threadIdx.x / 32;
         const uint32_t warp_m = warp / WARPS_N * WARP_M, warp_n = warp % WARPS_N * WARP_N;
-        const uint32_t first_token = blockIdx.x * BM, first_row = blockIdx.y * BN;
-        const uint32_t slices = (args.pitch + BK - 1) / BK;
+        uint32_t of_parts = 0;
+        while (of_parts + 1 < args.n_parts && blockIdx.y >= args.parts[of_parts + 1].first_block) ++of_parts;
+        const HalfMatmulArgs::Part& part = args.parts[of_parts];
+        const uint32_t first_token = blockIdx.x * BM, first_row = (blockIdx.y - part.first_block) * BN;
+        const uint32_t first_slice = blockIdx.z * args.split_slices, slices = min((args.pitch + BK - 1) / BK, first_slice + args.split_slices);
 
         const auto copy = [&](uint32_t slice) {
             if (slice < slices) {
                 const uint32_t stage = base + slice % STAGES * STAGE_BYTES, k = slice * BK;
                 copy_slice<BM, THREADS>(stage, args.x, first_token, args.n, args.pitch, k, {0, k});
-                copy_slice<BN, THREADS>(stage + BM * 128, args.w, first_row, args.rows, args.pitch, k, place_in_tiles(args.pitch, k, args.w_brick_bits));
+                copy_slice<BN, THREADS>(stage + BM * 128, part.w, first_row, part.rows, args.pitch, k, place_in_tiles(args.pitch, k, args.w_brick_bits));
             }
             commit_copies();
         };
         float acc[MS][NS][4] = {};
 #pragma unroll
-        for (uint32_t s = 0; s + 1 < STAGES; ++s) copy(s);
-        for (uint32_t slice = 0; slice < slices; ++slice) {
+        for (uint32_t s = 0; s + 1 < STAGES; ++s) copy(first_slice + s);
+        for (uint32_t slice = first_slice; slice < slices; ++slice) {
             wait_copies<STAGES - 2>();
             __syncthreads();
             copy(slice + STAGES - 1);
@@ -118,28 +133,53 @@ struct Tile {
                 }
             }
         }
-        store(args, acc, first_token + warp_m + lane / 4, first_row + warp_n + lane % 4 * 2);
+        if (args.sums != nullptr) {
+            store_sums(args, part, acc, first_token + warp_m + lane / 4, first_row + warp_n + lane % 4 * 2);
+        } else {
+            store(args, part, acc, first_token + warp_m + lane / 4, first_row + warp_n + lane % 4 * 2);
+        }
+    }
+
+    __device__ static void store_sums(const HalfMatmulArgs& args, const HalfMatmulArgs::Part& part, const float (&acc)[MS][NS][4], uint32_t token, uint32_t row) {
+#pragma unroll
+        for (uint32_t m = 0; m < MS * 2; ++m) {
+            const uint32_t t = token + m * 8;
+            if (t >= args.n) break;
+            float* sums = args.sums + (size_t{blockIdx.z} * args.n + t) * args.all_rows + part.first_row;
+#pragma unroll
+            for (uint32_t n = 0; n < NS; ++n) {
+                const uint32_t r = row + n * 8;
+                if (r >= part.rows) break;
+                delay_point();
+                if (r + 1 < part.rows && part.first_row % 2 == 0) {
+                    *reinterpret_cast<float2*>(sums + r) = make_float2(acc[m / 2][n][m % 2 * 2], acc[m / 2][n][m % 2 * 2 + 1]);
+                } else {
+                    sums[r] = acc[m / 2][n][m % 2 * 2];
+                    if (r + 1 < part.rows) sums[r + 1] = acc[m / 2][n][m % 2 * 2 + 1];
+                }
+            }
+        }
     }
 
     /// token, row: of this lane's first value.
-    __device__ static void store(const HalfMatmulArgs& args, const float (&acc)[MS][NS][4], uint32_t token, uint32_t row) {
+    __device__ static void store(const HalfMatmulArgs& args, const HalfMatmulArgs::Part& part, const float (&acc)[MS][NS][4], uint32_t token, uint32_t row) {
         const float w_scale = args.w_scale == nullptr ? 1.f : *args.w_scale;
 #pragma unroll
         for (uint32_t m = 0; m < MS * 2; ++m) {
             const uint32_t t = token + m * 8;
             if (t >= args.n) break;
             const float scale = args.x_scale[t] * w_scale;
-            float* out = args.out + t * args.out_stride;
-            const float* residual = args.residual == nullptr ? nullptr : args.residual + t * args.out_stride;
+            float* out = part.out + t * args.out_stride;
+            const float* residual = part.residual == nullptr ? nullptr : part.residual + t * args.out_stride;
 #pragma unroll
             for (uint32_t n = 0; n < NS; ++n) {
                 const uint32_t r = row + n * 8;
-                if (r >= args.rows) break;
-                const bool both = r + 1 < args.rows;
+                if (r >= part.rows) break;
+                const bool both = r + 1 < part.rows;
                 float v0 = acc[m / 2][n][m % 2 * 2] * scale, v1 = acc[m / 2][n][m % 2 * 2 + 1] * scale;
-                if (args.bias != nullptr) {
-                    v0 += args.bias[r];
-                    if (both) v1 += args.bias[r + 1];
+                if (part.bias != nullptr) {
+                    v0 += part.bias[r];
+                    if (both) v1 += part.bias[r + 1];
                 }
                 if (residual != nullptr) {
                     v0 += residual[r];
@@ -162,6 +202,28 @@ __global__ void __launch_bounds__(T::THREADS, T::BLOCKS) kernel(const __grid_con
     release_successor();
     wait_for_predecessor();
     T::run(args);
+}
+
+constexpr uint32_t ADD_THREADS = 256;
+
+/// Adds the sums of n_splits blocks, in order, for one value a thread.
+__global__ void __launch_bounds__(ADD_THREADS) add_kernel(const __grid_constant__ HalfMatmulArgs args, uint32_t n_splits) {
+    release_successor();
+    wait_for_predecessor();
+    const uint32_t t = blockIdx.y, of_all = blockIdx.x * ADD_THREADS + threadIdx.x;
+    uint32_t of_parts = 0;
+    while (of_parts + 1 < args.n_parts && of_all >= args.parts[of_parts + 1].first_row) ++of_parts;
+    const HalfMatmulArgs::Part& part = args.parts[of_parts];
+    const uint32_t row = of_all - part.first_row;
+    if (row >= part.rows) return;
+    float sum = 0;
+    for (uint32_t split = 0; split < n_splits; ++split) sum += args.sums[(size_t{split} * args.n + t) * args.all_rows + of_all];
+    sum *= args.x_scale[t] * (args.w_scale == nullptr ? 1.f : *args.w_scale);
+    if (part.bias != nullptr) sum += part.bias[row];
+    const size_t at = t * args.out_stride + row;
+    if (part.residual != nullptr) sum += part.residual[at];
+    delay_point();
+    part.out[at] = sum;
 }
 
 }  // namespace half_matmul
