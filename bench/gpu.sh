@@ -70,6 +70,10 @@ run_tests() {  # run_tests FOLDER RESULT HEADER: leaves tests*.log in the scratc
 
 part_tests() {
   run_tests "$build" tests.txt reprise-tests || return
+  # Tests of programmatic launches skip where there are none.
+  if [[ $(nvidia-smi --query-gpu=compute_cap --format=csv,noheader | head -1) =~ ^(9|[1-9][0-9])\. ]] && grep 'SKIPPED.*rogrammatic' "$results/tests.txt"; then
+    failed "no programmatic launches"
+  fi
   {
     header "golden rows: mean KL divergence from the exact logits, its bound, largest difference of a logit"
     grep -hE '^(\[ RUN +\] .*Golden|architecture|[a-z0-9_]+ +(F32|F16|BF16|Q[0-9]))' "$scratch"/tests*.log |
@@ -84,16 +88,18 @@ part_older() {
   run_tests "$older" tests-older.txt "reprise-tests, built with ${options[*]}"
 }
 
-# A small model whose context is long enough that attention combines parts of it; the story model's is not.
-long_context() {
+# Small models: one whose context is long enough that attention combines parts of it, which the story model's is not; one of
+# float weights.
+small_models() {
   [[ -f $scratch/long.gguf ]] || synth smollm2-135m Q4_0 "$scratch/long.gguf" --layers 2
+  [[ -f $scratch/float.gguf ]] || synth smollm2-135m F16 "$scratch/float.gguf" --layers 2
 }
 
 # A prompt and 8 steps behind it, and drawing by every way through the sampler.
 part_sanitizer() {
   command -v compute-sanitizer >/dev/null || { failed "compute-sanitizer is not here"; return; }
-  long_context
-  header "compute-sanitizer TOOL reprise-eval MODEL --device cuda --random N --prefill N-8 --mode MODE --kv TYPE (story: N = 108; long: smollm2-135m, Q4_0, 2 layers, N = 408), and reprise-tests CudaSampler.DrawsFromShortAndLongLists" >"$results/sanitizer.txt"
+  small_models
+  header "compute-sanitizer TOOL reprise-eval MODEL --device cuda --random N --prefill N-8 --mode MODE --kv TYPE (story: N = 108; long and float: smollm2-135m, 2 layers, Q4_0 and F16, N = 408 and 208), and reprise-tests CudaSampler.DrawsFromShortAndLongLists" >"$results/sanitizer.txt"
   local tool run model n mode kv pids=() options command
   for tool in memcheck racecheck synccheck; do
     # One tool after the other, since they take gigabytes of the host's memory; synccheck one run after the other, since it
@@ -101,9 +107,13 @@ part_sanitizer() {
     [[ ${#pids[@]} == 0 ]] || wait "${pids[@]%%:*}"
     options=(--tool $tool --error-exitcode 9)
     [[ $tool != synccheck ]] || options+=(--num-cuda-barriers 4096)
-    for run in story-step-f16 story-graph-f16 long-graph-f16 long-graph-q8_0 long-graph-f32 sampler; do
+    for run in story-step-f16 story-graph-f16 long-graph-f16 long-graph-q8_0 long-graph-f32 float-graph-f16 sampler; do
       IFS=- read -r model mode kv <<<"$run"
-      if [[ $model == story ]]; then model=$story n=108; else model=$scratch/long.gguf n=408; fi
+      case $model in
+        story) model=$story n=108 ;;
+        float) model=$scratch/float.gguf n=208 ;;
+        *) model=$scratch/long.gguf n=408 ;;
+      esac
       command=("$build/bin/reprise-eval" "$model" --device cuda --random $n --prefill $((n - 8)) --mode "$mode" --kv "$kv" --logits "$scratch/logits-$tool-$run")
       [[ $run != sampler ]] || command=("$build/tests/reprise-tests" --gtest_filter=CudaSampler.DrawsFromShortAndLongLists)
       GTEST_FILTER= compute-sanitizer "${options[@]}" "${command[@]}" >"$scratch/sanitizer-$tool-$run.log" 2>&1 &
@@ -129,14 +139,14 @@ part_delays() {
       cmake --build "$delayed" --parallel "$(nproc)" --target reprise-eval >"$scratch/build.log" 2>&1 ||
       { tail -20 "$scratch/build.log"; failed "build with delays"; return; }
   fi
-  long_context
-  header "reprise-eval MODEL --random N --mode MODE --kv TYPE: logits with random delays before global stores against those without; story: N = 330, short (the same): N = 60, long (smollm2-135m, Q4_0, 2 layers): N = 500" >"$results/delays.txt"
-  for run in story-batch-f16 short-batch-f16 story-step-f16 story-graph-f16 long-graph-f16 long-graph-q8_0; do
+  small_models
+  header "reprise-eval MODEL --random N --mode MODE --kv TYPE: logits with random delays before global stores against those without; story: N = 330, short (the same): N = 60, long and float (smollm2-135m, 2 layers, Q4_0 and F16): N = 500" >"$results/delays.txt"
+  for run in story-batch-f16 short-batch-f16 float-batch-f16 story-step-f16 story-graph-f16 long-graph-f16 long-graph-q8_0; do
     IFS=- read -r model mode kv <<<"$run"
     case $model in
       story) model=$story n=330 ;;
       short) model=$story n=60 ;;
-      *) model=$scratch/long.gguf n=500 ;;
+      *) model=$scratch/$model.gguf n=500 ;;
     esac
     local arguments=("$model" --device cuda --random $n --mode "$mode" --kv "$kv")
     "$build/bin/reprise-eval" "${arguments[@]}" --logits "$scratch/plain" || failed "delays, $run"
@@ -167,14 +177,19 @@ part_calls() {
 
 # How far a model's logits are from those of exact arithmetic, by prefill, by replays of the fused step and by the unfused.
 divergence() {
-  local mode kl arguments=("$1" --device cuda --random 6)
-  "$build/bin/reprise-eval" "${arguments[@]}" --exact --logits "$scratch/exact" || { failed "exact $2"; return; }
-  for mode in batch graph 'graph --unfused'; do
+  local run n mode kl arguments
+  for run in '6 batch' '6 graph' '6 graph --unfused' '200 batch'; do
+    read -r n mode <<<"$run"
+    arguments=("$1" --device cuda --random "$n")
+    if [[ ! -f $scratch/exact$n ]]; then
+      "$build/bin/reprise-eval" "${arguments[@]}" --exact --logits "$scratch/exact$n" || { failed "exact $2"; continue; }
+    fi
     # shellcheck disable=SC2086
     "$build/bin/reprise-eval" "${arguments[@]}" --mode $mode --logits "$scratch/actual" &&
-      kl=$(bench/divergence.py "$scratch/exact" "$scratch/actual" 6) || { failed "divergence of $2 $mode"; continue; }
+      kl=$(bench/divergence.py "$scratch/exact$n" "$scratch/actual" "$n") || { failed "divergence of $2 $mode"; continue; }
     echo "$2 $mode: $kl" | tee -a "$results/divergence.txt"
   done
+  rm -f "$scratch"/exact*
 }
 
 synth() { "$build/bin/reprise-synth" --preset "$1" --type "$2" -o "${@:3}" || { failed "synth $1 $2"; return 1; }; }
@@ -182,7 +197,7 @@ bench() { "$build/bin/reprise-bench" "$@"; }
 
 part_speed() {
   local model name file hash
-  header "mean KL divergence from exact arithmetic: reprise-eval --random 6 --mode MODE" >"$results/divergence.txt"
+  header "mean KL divergence from exact arithmetic: reprise-eval --random 6, or 200, --mode MODE" >"$results/divergence.txt"
   for model in $models; do
     name=${model%:*}-${model#*:} file=$scratch/$name.gguf
     rm -f "$scratch/ten"

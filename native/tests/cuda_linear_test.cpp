@@ -95,33 +95,34 @@ TEST_P(CudaLinear, ExactMatricesKeepFloat32Precision) {
     }
 }
 
+void expect_product(Random& random, TensorType type, const Shape& shape, uint32_t n, size_t stride) {
+    SCOPED_TRACE(std::to_string(shape.rows) + "x" + std::to_string(shape.cols) + ", " + std::to_string(n) + " tokens");
+    const TestMatrix w(random, type, shape.rows, shape.cols);
+    const InputForm form = matmul_input(w.matrix.type);
+    const Buffer<uint8_t> scratch(matmul_scratch_bytes(w.matrix));
+    const TestInput input(random.normals(size_t{n} * shape.cols), n, shape.cols, false);
+    const std::vector<float> bias = random.normals(shape.rows), residual = random.normals(n * stride);
+    const Buffer<float> device_bias(bias), plain(n * stride), full(residual);
+    matmul(std::array{MatvecPart{&w.matrix, plain.get()}}, input.forms, n, stride, scratch.get(), nullptr);
+    matmul(std::array{MatvecPart{&w.matrix, full.get(), device_bias.get(), full.get()}}, input.forms, n, stride, scratch.get(), nullptr);
+    const std::vector<float> out = plain.download(), with_extras = full.download();
+    for (const uint32_t t : {0u, n / 2, n - 1}) {
+        const std::vector<double> x = input.values(form, t);
+        EXPECT_LT(relative_error(out.data() + t * stride, reference(w, x)), matmul_bound(type));
+        EXPECT_LT(relative_error(with_extras.data() + t * stride, reference(w, x, bias.data(), residual.data() + t * stride)), matmul_bound(type));
+    }
+    for (size_t k = 0; k < out.size(); ++k) ASSERT_EQ(k % stride < shape.rows, std::isfinite(out[k])) << k;
+}
+
 TEST_P(CudaLinear, MatmulIsTheProductForAnyNumberOfTokens) {
     Random random(4);
-    const std::vector<uint32_t> counts = {1, 9, 31, 33, 65, 200, 513};  // for every kernel
+    const std::vector<uint32_t> counts = {1, 9, 31, 33, 65, 200, 513};
     size_t i = 0;
     for (const Shape& shape : shapes(GetParam())) {
-        const TestMatrix w(random, GetParam(), shape.rows, shape.cols);
-        const InputForm form = matmul_input(w.matrix.type);
-        const Buffer<uint8_t> scratch(matmul_scratch_bytes(w.matrix));
-        for (int repeat = 0; repeat < 2; ++repeat) {
-            const uint32_t n = counts[i++ % counts.size()];
-            SCOPED_TRACE(std::to_string(shape.rows) + "x" + std::to_string(shape.cols) + ", " + std::to_string(n) + " tokens");
-            const size_t stride = shape.rows + repeat * 3;
-            const TestInput input(random.normals(size_t{n} * shape.cols), n, shape.cols, false);
-            const std::vector<float> bias = random.normals(shape.rows), residual = random.normals(n * stride);
-            const Buffer<float> device_bias(bias), plain(n * stride), full(residual);
-            matmul(std::array{MatvecPart{&w.matrix, plain.get()}}, input.forms, n, stride, scratch.get(), nullptr);
-            matmul(std::array{MatvecPart{&w.matrix, full.get(), device_bias.get(), full.get()}}, input.forms, n, stride, scratch.get(), nullptr);
-            const std::vector<float> out = plain.download(), with_extras = full.download();
-            for (const uint32_t t : {0u, n / 2, n - 1}) {
-                const std::vector<double> x = input.values(form, t);
-                EXPECT_LT(relative_error(out.data() + t * stride, reference(w, x)), matmul_bound(GetParam()));
-                EXPECT_LT(relative_error(with_extras.data() + t * stride, reference(w, x, bias.data(), residual.data() + t * stride)),
-                          matmul_bound(GetParam()));
-            }
-            for (size_t k = 0; k < out.size(); ++k) ASSERT_EQ(k % stride < shape.rows, std::isfinite(out[k])) << k;
-        }
+        for (const uint32_t gap : {0u, 3u}) expect_product(random, GetParam(), shape, counts[i++ % counts.size()], shape.rows + gap);
     }
+    // The largest tiles, not shared, on 132 multiprocessors: 128 by 128 and 64 by 128.
+    for (const uint32_t rows : {4352u, 2048u}) expect_product(random, GetParam(), {rows, 256}, 513, rows);
 }
 
 TEST_P(CudaLinear, MatrixThatNeedsSeveralStripsIsWhole) {
@@ -143,7 +144,7 @@ TEST_P(CudaLinear, SeveralMatricesAreAsEachAlone) {
     Random random(8);
     const uint32_t cols = 512, stride = 300;
     const TensorType other = GetParam() == TensorType::Q6_K ? TensorType::Q4_K : TensorType::Q6_K;
-    const TestMatrix a(random, GetParam(), 70, cols), b(random, GetParam(), 33, cols), c(random, other, 101, cols);
+    const TestMatrix a(random, GetParam(), 71, cols), b(random, GetParam(), 33, cols), c(random, other, 101, cols), d(random, GetParam(), 20, cols);
     const std::vector<float> bias = random.normals(stride);
     const Buffer<float> device_bias(bias);
     const Buffer<uint8_t> scratch(matmul_scratch_bytes(c.matrix));
@@ -151,7 +152,8 @@ TEST_P(CudaLinear, SeveralMatricesAreAsEachAlone) {
         const TestInput input(random.normals(n * cols), n, cols, false);
         const Buffer<float> together(std::vector<float>(n * stride, 0.f)), alone(std::vector<float>(n * stride, 0.f));
         const auto parts_to = [&](float* out) {
-            return std::array{MatvecPart{&a.matrix, out, device_bias.get()}, MatvecPart{&b.matrix, out + 70}, MatvecPart{&c.matrix, out + 110, device_bias.get()}};
+            return std::array{MatvecPart{&a.matrix, out, device_bias.get()}, MatvecPart{&b.matrix, out + 71}, MatvecPart{&d.matrix, out + 220},
+                              MatvecPart{&c.matrix, out + 110, device_bias.get()}};
         };
         matmul(parts_to(together.get()), input.forms, n, stride, scratch.get(), nullptr);
         for (const MatvecPart& part : parts_to(alone.get())) matmul({&part, 1}, input.forms, n, stride, scratch.get(), nullptr);

@@ -1,6 +1,7 @@
 // The session's rules on top of an engine that fails on demand: a computing engine rarely does.
 #include <gtest/gtest.h>
 
+#include "session/sampler.h"
 #include "session/session.h"
 #include "support/expect_error.h"
 
@@ -15,6 +16,7 @@ struct FakeEngine : Engine {
     struct Control {
         bool fail_prefill = false, fail_begin = false;
         int fail_next_at = -1;  // the failing call of next() after begin()
+        int no_token_at = -1;   // the call that finds none to draw
         size_t n_ready = 0;     // tokens that are there without waiting
         std::vector<std::pair<uint32_t, Ids>> prefills;
     };
@@ -35,7 +37,7 @@ struct FakeEngine : Engine {
     reprise_token next(const std::atomic<bool>& cancel) override {
         if (cancel) fail(REPRISE_CANCELLED, "cancelled");
         if (calls_ == control_.fail_next_at) fail(REPRISE_ENGINE_FAILED, "next failed");
-        ++calls_;
+        if (calls_++ == control_.no_token_at) return {NO_TOKEN, 0};
         return {++last_, 0};
     }
     bool ready() const override { return control_.n_ready > 0 && control_.n_ready-- > 0; }
@@ -139,6 +141,30 @@ TEST_F(SessionOnAFailingEngine, ForgetsTokensThatAFailureKeptFromDelivery) {
     session_.evaluate(Ids{7});
     EXPECT_EQ(2u, control_.prefills.back().first);
     EXPECT_EQ((Ids{7}), control_.prefills.back().second);
+}
+
+TEST_F(SessionOnAFailingEngine, DeliversTheTokensBeforeLogitsThatAreNoNumbers) {
+    for (const size_t room : {1, 8}) {
+        control_ = {};
+        control_.no_token_at = 3;
+        control_.n_ready = 5;
+        generate({1}, 10);
+        Ids delivered;
+        while (delivered.size() < 3) {
+            const Ids some = next(room);
+            delivered.insert(delivered.end(), some.begin(), some.end());
+            EXPECT_EQ(REPRISE_FINISH_NONE, finish_);
+        }
+        EXPECT_EQ((Ids{2, 3, 4}), delivered);
+        expect_error(REPRISE_MODEL_FORMAT, {"after 4 tokens", "damaged"}, [&] { next(room); });
+        EXPECT_EQ((Ids{1, 2, 3, 4}), history());
+        expect_error(REPRISE_INVALID_ARGUMENT, {"generation"}, [&] { next(); });
+        control_ = {};
+        generate({}, 2);
+        EXPECT_EQ(Ids{5}, next());
+        session_.rewind(0);
+    }
+    EXPECT_EQ(8u, session_.statistics().generated_tokens);
 }
 
 TEST_F(SessionOnAFailingEngine, KeepsItsHistoryWhenScoringFails) {

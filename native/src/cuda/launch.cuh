@@ -8,6 +8,7 @@
 #include <cuda_runtime.h>
 
 #include <algorithm>
+#include <atomic>
 #include <utility>
 #include <vector>
 
@@ -101,27 +102,34 @@ struct DeviceTraits {
     bool programmatic_launch;
     uint32_t shared_per_sm, shared_per_block;  // bytes
 };
-/// Whether the kernels that a device runs wait for their predecessors: not those compiled for an older one.
-inline bool runs_waiting_kernels(int major, int minor) {
-    int newest = 0;
-    for (const int architecture : {__CUDA_ARCH_LIST__}) {
-        if (architecture <= major * 100 + minor * 10) newest = std::max(newest, architecture);
-    }
-    return newest >= 900;
+template <int>
+__global__ void probe_kernel() {}
+
+/// Whether the code that a device runs waits for its predecessors: not what was compiled for an architecture before 9.0.
+inline bool code_waits(int device) {
+    enum : int { UNKNOWN, NO, YES };
+    constexpr int DEVICES = 64;
+    static std::atomic<int> known[DEVICES];
+    const auto ask = [] {
+        cudaFuncAttributes attributes;
+        check(cudaFuncGetAttributes(&attributes, reinterpret_cast<const void*>(probe_kernel<0>)), "loading a kernel");
+        return attributes.ptxVersion >= 90 ? YES : NO;
+    };
+    if (device >= DEVICES) return ask() == YES;
+    if (known[device] == UNKNOWN) known[device] = ask();
+    return known[device] == YES;
 }
 inline DeviceTraits device_traits() {
-    int device = 0, n_sms = 0, major = 0, minor = 0, per_sm = 0, per_block = 0;
+    int device = 0, n_sms = 0, per_sm = 0, per_block = 0;
     check(cudaGetDevice(&device), "finding the current device");
     check(cudaDeviceGetAttribute(&n_sms, cudaDevAttrMultiProcessorCount, device), "counting multiprocessors");
-    check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device), "reading the compute capability");
-    check(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device), "reading the compute capability");
     check(cudaDeviceGetAttribute(&per_sm, cudaDevAttrMaxSharedMemoryPerMultiprocessor, device), "reading the size of shared memory");
     check(cudaDeviceGetAttribute(&per_block, cudaDevAttrMaxSharedMemoryPerBlockOptin, device), "reading the size of shared memory");
 #ifdef REPRISE_SHARED_KIB
     per_sm = std::min(per_sm, REPRISE_SHARED_KIB * 1024);
     per_block = std::min(per_block, per_sm - 1024);
 #endif
-    return {n_sms, runs_waiting_kernels(major, minor), static_cast<uint32_t>(per_sm), static_cast<uint32_t>(per_block)};
+    return {n_sms, code_waits(device), static_cast<uint32_t>(per_sm), static_cast<uint32_t>(per_block)};
 }
 
 /// How much shared memory a kernel of a fused step asks for. Large and small ones alternate along the step, each with one

@@ -153,7 +153,10 @@ struct HalfPlan {
 /// multiprocessor gets one. all_rows: as in HalfMatmulArgs.
 HalfPlan plan_half(std::span<const MatvecPart> parts, uint32_t n, uint32_t all_rows, uint32_t n_sms) {
     constexpr uint32_t MOST_OF_LARGE = 8;
-    const uint32_t most = most_splits(parts[0].matrix->cols);
+    size_t room = 0;
+    for (const MatvecPart& part : parts) room = std::max(room, sums_bytes(*part.matrix));
+    const auto fit = static_cast<uint32_t>(room / (size_t{n} * all_rows * sizeof(float)));
+    const uint32_t most = std::clamp(fit, 1u, most_splits(parts[0].matrix->cols));
     const auto n_blocks = [&](const HalfKernel& k) {
         uint32_t of_rows = 0;
         for (const MatvecPart& part : parts) of_rows += blocks(part.matrix->rows, k.bn);
@@ -163,10 +166,7 @@ HalfPlan plan_half(std::span<const MatvecPart> parts, uint32_t n, uint32_t all_r
         HALF_KERNELS, [&](const HalfKernel& k) { return n > k.bm / 2 && n_blocks(k) * std::min(most, MOST_OF_LARGE) >= n_sms; });
     if (found == HALF_KERNELS.end()) found = n > 32 ? &HALF_KERNELS[2] : &HALF_KERNELS[3];
     if (n_blocks(*found) >= n_sms) return {found, 1};
-    size_t room = 0;
-    for (const MatvecPart& part : parts) room = std::max(room, sums_bytes(*part.matrix));
-    const auto fit = static_cast<uint32_t>(room / (size_t{n} * all_rows * sizeof(float)));
-    return {found, std::clamp(std::min(2 * n_sms / n_blocks(*found), fit), 1u, most)};
+    return {found, std::clamp(2 * n_sms / n_blocks(*found), 1u, most)};
 }
 
 /// weights: of each part, in float16. scratch: as matmul() has it.
@@ -227,7 +227,7 @@ const FewKernel* find_few_kernel(TensorType type, uint32_t n) {
     return &of_type->kernels[static_cast<size_t>(tokens - FEW_TOKENS.begin())];
 }
 
-/// Blocks of the same rows and other tokens lie next to each other, so that weights come from memory once.
+/// Blocks of the same rows and other tokens come one after the other, so that weights come from memory once.
 void launch_few(const FewKernel& kernel, std::span<const MatvecPart> parts, const Activations& x, uint32_t n, size_t out_stride, cudaStream_t stream) {
     const DeviceMatrix& first = *parts[0].matrix;
     FewMatmulArgs args = {};
@@ -237,13 +237,14 @@ void launch_few(const FewKernel& kernel, std::span<const MatvecPart> parts, cons
     args.out_stride = out_stride;
     args.n = n;
     args.pitch = static_cast<uint32_t>(half_row_values(first.cols));
+    args.token_blocks = blocks(n, kernel.tokens);
     uint32_t n_blocks = 0;
     for (const MatvecPart& part : parts) {
         const DeviceMatrix& m = *part.matrix;
         args.parts[args.n_parts++] = {m.data, absmax_word(m), part.out, part.bias, part.residual, m.rows, n_blocks};
         n_blocks += blocks(m.rows, kernel.rows);
     }
-    launch(kernel.kernel, dim3(blocks(n, kernel.tokens), n_blocks), few_matmul::THREADS, 0, stream, args);
+    launch(kernel.kernel, args.token_blocks * n_blocks, few_matmul::THREADS, 0, stream, args);
 }
 
 /// Expands a matrix strip by strip, and multiplies each.

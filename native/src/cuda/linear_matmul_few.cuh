@@ -28,7 +28,7 @@ struct FewMatmulArgs {
         const float* bias;       // [rows] or null
         const float* residual;   // as out, or null; may be out
         uint32_t rows;
-        uint32_t first_block;    // along y
+        uint32_t first_block;    // among those of the first tokens
     } parts[MAX_PARTS];
     uint32_t n_parts;
     TileLayout layout;
@@ -36,6 +36,7 @@ struct FewMatmulArgs {
     const float* x_scale;  // [n]
     size_t out_stride;
     uint32_t n, pitch;
+    uint32_t token_blocks;  // of the same rows, one after the other
 };
 
 namespace few_matmul {
@@ -50,10 +51,11 @@ __global__ void __launch_bounds__(THREADS) kernel(const __grid_constant__ FewMat
     __shared__ float sums[PARTS][TOKENS * PITCH];
     release_successor();
     const uint32_t lane = threadIdx.x % 32, warp = threadIdx.x / 32, g = lane / 4, t = lane % 4;
+    const uint32_t token_block = blockIdx.x % args.token_blocks, row_block = blockIdx.x / args.token_blocks;
     uint32_t of_parts = 0;
-    while (of_parts + 1 < args.n_parts && blockIdx.y >= args.parts[of_parts + 1].first_block) ++of_parts;
+    while (of_parts + 1 < args.n_parts && row_block >= args.parts[of_parts + 1].first_block) ++of_parts;
     const FewMatmulArgs::Part& part = args.parts[of_parts];
-    const uint32_t first_token = blockIdx.x * TOKENS, first_row = (blockIdx.y - part.first_block) * ROWS;
+    const uint32_t first_token = token_block * TOKENS, first_row = (row_block - part.first_block) * ROWS;
     const uint32_t units = args.layout.units, n_groups = group_count<T>(units), row_of_warp = warp % ROW_WARPS * WARP_ROWS;
 
     // Rows and tokens that are not there are computed as the last that are, and not stored; weights that are not there meet

@@ -87,6 +87,7 @@ struct Tile {
     static constexpr uint32_t WARP_M = BM / WARPS_M, WARP_N = BN / WARPS_N;
     static constexpr uint32_t MS = WARP_M / 16, NS = WARP_N / 8;
     static_assert(WARP_M % 16 == 0 && WARP_N % 16 == 0);
+    static_assert(SHARED_BYTES <= 99 * 1024, "what a block may have on every device from compute capability 8.0 on");
 
     __device__ static void run(const HalfMatmulArgs& args) {
         extern __shared__ __align__(128) uint8_t shared[];

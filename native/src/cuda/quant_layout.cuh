@@ -211,8 +211,8 @@ __device__ __forceinline__ HalfScale half_scale(const QuantGroup& g, int half) {
     return {__fmul_rn(super, static_cast<float>(static_cast<int8_t>(g.scale >> (half * 8)))), 0.f};
 }
 
-/// The value nearest to m / d, of a type that has an m. In float16 a weight is d (q - centre) + (d centre - m): the summand
-/// is less than d, so that rounding it is no matter.
+/// The value nearest to m / d among those that a type has, of a type that has an m. In float16 a weight is d (q - centre) +
+/// (d centre - m): the summand is less than d, or has the sign of the rest, so that rounding it is no matter.
 template <TensorType T>
 constexpr bool HAS_MINIMUM = T == TensorType::Q4_1 || T == TensorType::Q4_K || T == TensorType::Q5_K;
 template <TensorType T>

@@ -151,19 +151,13 @@ size_t Session::next(std::span<reprise_token> tokens, reprise_finish& finish) {
     size_t n = 0;
     {
         Stopwatch stopwatch(decode_ns_);
-        while (finish == REPRISE_FINISH_NONE && n < tokens.size() && (n == 0 || engine_->ready())) {
+        while (finish == REPRISE_FINISH_NONE && !nothing_to_draw_ && n < tokens.size() && (n == 0 || engine_->ready())) {
             if (cancel_.load()) {
                 finish = REPRISE_FINISH_CANCELLED;
                 break;
             }
             try {
                 tokens[n] = engine_->next(cancel_);
-                if (tokens[n].id == NO_TOKEN) {
-                    fail(REPRISE_MODEL_FORMAT,
-                         "the logits after %zu tokens are not numbers, so that no token can be drawn: the model's weights are damaged, or "
-                         "its values exceed what the device computes with; compare the file with its publisher's checksum",
-                         history_.size());
-                }
             } catch (const Error& error) {
                 end_generation();
                 if (error.status() != REPRISE_CANCELLED) {
@@ -172,6 +166,10 @@ size_t Session::next(std::span<reprise_token> tokens, reprise_finish& finish) {
                     throw;
                 }
                 finish = REPRISE_FINISH_CANCELLED;
+                break;
+            }
+            if (tokens[n].id == NO_TOKEN) {
+                nothing_to_draw_ = true;  // said when the tokens before it are delivered
                 break;
             }
             const int32_t id = tokens[n++].id;
@@ -185,13 +183,20 @@ size_t Session::next(std::span<reprise_token> tokens, reprise_finish& finish) {
             }
         }
     }
+    if (nothing_to_draw_ && n == 0 && finish == REPRISE_FINISH_NONE) {
+        end_generation();
+        fail(REPRISE_MODEL_FORMAT,
+             "the logits after %zu tokens are not numbers, so that no token can be drawn: the model's weights are damaged, or its values "
+             "exceed what the device computes with; compare the file with its publisher's checksum",
+             history_.size());
+    }
     if (finish != REPRISE_FINISH_NONE) end_generation();
     return n;
 }
 
 void Session::end_generation() {
     if (!generating_) return;
-    generating_ = false;
+    generating_ = nothing_to_draw_ = false;
     if (!armed_) return;
     armed_ = false;
     n_evaluated_ = std::min<size_t>(engine_->end(), history_.size());

@@ -59,6 +59,7 @@ class Session {
     size_t logits_after_ = 0;    // the engine's logits are those after this many tokens; 0: of no use
 
     bool generating_ = false;
+    bool nothing_to_draw_ = false;  // from the logits behind the last token delivered
     bool armed_ = false;         // the engine is: not where the context was full from the start
     reprise_finish limit_reason_ = REPRISE_FINISH_NONE;  // why the generation ends when n_left_ tokens are delivered
     uint32_t n_left_ = 0;
