@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Iterator;
@@ -17,6 +18,7 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
 
 class GenerationTest {
     private static final String PROMPT = "Once upon a time";
@@ -323,5 +325,19 @@ class GenerationTest {
             assertThrows(IllegalArgumentException.class, () -> session.generate(new int[] {5, id}, GREEDY));
         }
         assertEquals(0, session.position());
+    }
+
+    @Test
+    void logitsThatAreNoNumbersEndAGeneration(@TempDir Path directory) {
+        byte[] bytes = TinyModel.bytes(TinyModel.byteVocabulary());
+        Arrays.fill(bytes, bytes.length - 4 * TinyModel.EMBEDDING, bytes.length, (byte) 0xff); // output_norm.weight: NaN
+        try (Model damaged = Model.load(TinyModel.write(directory, bytes));
+                Session ofDamaged = damaged.newSession()) {
+            for (int round = 1; round <= 2; round++) {
+                ModelFormatException e = assertThrows(ModelFormatException.class, () -> ofDamaged.complete("abc", GREEDY));
+                assertTrue(e.getMessage().contains("after " + 3 * round + " tokens"), e.getMessage());
+                assertEquals(3 * round, ofDamaged.position());
+            }
+        }
     }
 }

@@ -16,7 +16,7 @@ import java.util.Random;
  * about equally likely, so that it generates bytes at random.
  */
 final class TinyModel {
-    private static final int EMBEDDING = 64;
+    static final int EMBEDDING = 64;
     private static final int FEED_FORWARD = 64;
     private static final int ALIGNMENT = 32;
     private static final int F32 = 0;
