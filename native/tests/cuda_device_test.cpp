@@ -37,6 +37,13 @@ TEST(CudaDevice, OneThatIsTooOldIsRefusedByItsCapability) {
     EXPECT_EQ("", cuda::unusable_reason("a newer one", 99, 0));
 }
 
+TEST(CudaDevice, CodeOfAnOlderOneIsSaidToBeSlower) {
+    const std::string slower = cuda::missing_overlap(9, false);
+    for (const char* part : {"slower", "9.0", "REPRISE_CUDA_ARCHITECTURES"}) EXPECT_NE(std::string::npos, slower.find(part)) << slower;
+    EXPECT_EQ("", cuda::missing_overlap(9, true));
+    EXPECT_EQ("", cuda::missing_overlap(8, false));
+}
+
 /// Loads with the driver told to hide its devices, or without a driver; the process has to be a new one for that.
 TEST(CudaDevice, WithoutOneModelsRunOnTheCpuUnlessCudaWasAskedFor) {
     ::setenv("CUDA_VISIBLE_DEVICES", "", 1);

@@ -17,5 +17,7 @@ DeviceMemory device_memory();
 uint32_t multiprocessors();
 /// Whether kernels may start while their predecessors run.
 bool programmatic_launches();
+/// Why they may not though a device of this compute capability can do that; empty if it cannot, or they may.
+std::string missing_overlap(int major, bool programmatic);
 
 }  // namespace reprise::cuda

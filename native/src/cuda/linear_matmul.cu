@@ -25,8 +25,6 @@ constexpr uint32_t SUMS_TOKENS = 512;            // with more, tiles are mostly 
 constexpr uint32_t SPLIT_SLICES = 4;             // that a block is worth, at least
 constexpr uint32_t STRIP_ALIGNMENT = 256;        // rows
 constexpr uint32_t THREADS = 256;
-constexpr size_t MAX_TOGETHER = 3;  // matrices in one launch
-static_assert(MAX_TOGETHER <= HalfMatmulArgs::MAX_PARTS && MAX_TOGETHER <= FewMatmulArgs::MAX_PARTS);
 
 /// Rows of a strip.
 uint32_t strip_rows(const DeviceMatrix& m) {
@@ -316,7 +314,7 @@ void matmul(std::span<const MatvecPart> parts, const Activations& x, uint32_t n,
         const DeviceMatrix& first = *parts[0].matrix;
         const auto goes_along = [&](const MatvecPart& part) { return part.matrix->type == first.type && part.matrix->cols == first.cols; };
         size_t together = 1;
-        while (together < std::min(parts.size(), MAX_TOGETHER) && goes_along(parts[together])) ++together;
+        while (together < std::min<size_t>(parts.size(), MAX_TOGETHER) && goes_along(parts[together])) ++together;
         multiply_together(parts.first(together), x, n, out_stride, scratch, stream);
         parts = parts.subspan(together);
     }

@@ -13,13 +13,13 @@
 
 #include "cuda/half_weights.cuh"
 #include "cuda/launch.cuh"
+#include "cuda/linear_matmul_parts.cuh"
 #include "cuda/quant_layout.cuh"
 #include "cuda/tensor_core.cuh"
 
 namespace reprise::cuda {
 
 struct FewMatmulArgs {
-    static constexpr uint32_t MAX_PARTS = 3;
     /// Matrices of one type and input, one after the other.
     struct Part {
         const uint8_t* tiles;
@@ -29,7 +29,7 @@ struct FewMatmulArgs {
         const float* residual;   // as out, or null; may be out
         uint32_t rows;
         uint32_t first_block;    // among those of the first tokens
-    } parts[MAX_PARTS];
+    } parts[MAX_TOGETHER];
     uint32_t n_parts;
     TileLayout layout;
     const __half* x;       // [n] rows of pitch values
@@ -52,9 +52,7 @@ __global__ void __launch_bounds__(THREADS) kernel(const __grid_constant__ FewMat
     release_successor();
     const uint32_t lane = threadIdx.x % 32, warp = threadIdx.x / 32, g = lane / 4, t = lane % 4;
     const uint32_t token_block = blockIdx.x % args.token_blocks, row_block = blockIdx.x / args.token_blocks;
-    uint32_t of_parts = 0;
-    while (of_parts + 1 < args.n_parts && row_block >= args.parts[of_parts + 1].first_block) ++of_parts;
-    const FewMatmulArgs::Part& part = args.parts[of_parts];
+    const FewMatmulArgs::Part& part = part_at(args.parts, args.n_parts, row_block, &FewMatmulArgs::Part::first_block);
     const uint32_t first_token = token_block * TOKENS, first_row = (row_block - part.first_block) * ROWS;
     const uint32_t units = args.layout.units, n_groups = group_count<T>(units), row_of_warp = warp % ROW_WARPS * WARP_ROWS;
 

@@ -8,13 +8,13 @@
 #include <cstdint>
 
 #include "cuda/launch.cuh"
+#include "cuda/linear_matmul_parts.cuh"
 #include "cuda/quant_layout.cuh"
 #include "cuda/tensor_core.cuh"
 
 namespace reprise::cuda {
 
 struct HalfMatmulArgs {
-    static constexpr uint32_t MAX_PARTS = 3;
     /// Matrices with one input, one after the other.
     struct Part {
         const __half* w;        // [rows] rows of pitch values, or tiles of as many
@@ -24,7 +24,7 @@ struct HalfMatmulArgs {
         uint32_t rows;
         uint32_t first_block;   // along y
         uint32_t first_row;     // among those of all parts
-    } parts[MAX_PARTS];
+    } parts[MAX_TOGETHER];
     uint32_t n_parts;
     const __half* x;           // [n] rows of pitch values
     const float* x_scale;      // [n]
@@ -94,9 +94,7 @@ struct Tile {
         const uint32_t base = shared_address(shared);
         const uint32_t lane = threadIdx.x % 32, warp = threadIdx.x / 32;
         const uint32_t warp_m = warp / WARPS_N * WARP_M, warp_n = warp % WARPS_N * WARP_N;
-        uint32_t of_parts = 0;
-        while (of_parts + 1 < args.n_parts && blockIdx.y >= args.parts[of_parts + 1].first_block) ++of_parts;
-        const HalfMatmulArgs::Part& part = args.parts[of_parts];
+        const HalfMatmulArgs::Part& part = part_at(args.parts, args.n_parts, blockIdx.y, &HalfMatmulArgs::Part::first_block);
         const uint32_t first_token = blockIdx.x * BM, first_row = (blockIdx.y - part.first_block) * BN;
         const uint32_t first_slice = blockIdx.z * args.split_slices, slices = min((args.pitch + BK - 1) / BK, first_slice + args.split_slices);
 
@@ -212,9 +210,7 @@ __global__ void __launch_bounds__(ADD_THREADS) add_kernel(const __grid_constant_
     release_successor();
     wait_for_predecessor();
     const uint32_t t = blockIdx.y, of_all = blockIdx.x * ADD_THREADS + threadIdx.x;
-    uint32_t of_parts = 0;
-    while (of_parts + 1 < args.n_parts && of_all >= args.parts[of_parts + 1].first_row) ++of_parts;
-    const HalfMatmulArgs::Part& part = args.parts[of_parts];
+    const HalfMatmulArgs::Part& part = part_at(args.parts, args.n_parts, of_all, &HalfMatmulArgs::Part::first_row);
     const uint32_t row = of_all - part.first_row;
     if (row >= part.rows) return;
     float sum = 0;

@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "core/error.h"
+#include "core/log.h"
 #include "cuda/attention.h"
 #include "cuda/check.h"
 #include "cuda/device.h"
@@ -59,6 +60,9 @@ CudaModel::CudaModel(std::unique_ptr<Plan> plan, const LoadOptions& options)
     load_rope_kernels();
     load_attention_kernels();
     load_sampler_kernels();
+    int major = 0;
+    check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device_), "reading the compute capability");
+    if (const std::string slower = missing_overlap(major, programmatic_launches()); !slower.empty()) log(REPRISE_LOG_WARN, "%s", slower.c_str());
 
     const uint64_t needed = DeviceWeights::bytes(*plan_, exact_);
     const Room room = room_left(device_, limit_, 0);

@@ -183,7 +183,7 @@ size_t Session::next(std::span<reprise_token> tokens, reprise_finish& finish) {
             }
         }
     }
-    if (nothing_to_draw_ && n == 0 && finish == REPRISE_FINISH_NONE) {
+    if (nothing_to_draw_ && n == 0) {
         end_generation();
         fail(REPRISE_MODEL_FORMAT,
              "the logits after %zu tokens are not numbers, so that no token can be drawn: the model's weights are damaged, or its values "

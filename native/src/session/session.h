@@ -60,7 +60,7 @@ class Session {
 
     bool generating_ = false;
     bool nothing_to_draw_ = false;  // from the logits behind the last token delivered
-    bool armed_ = false;         // the engine is: not where the context was full from the start
+    bool armed_ = false;            // the engine is: not where the context was full from the start
     reprise_finish limit_reason_ = REPRISE_FINISH_NONE;  // why the generation ends when n_left_ tokens are delivered
     uint32_t n_left_ = 0;
     std::vector<int32_t> end_ids_;
