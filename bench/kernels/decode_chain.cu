@@ -78,13 +78,26 @@ DeviceMatrix random_matrix(TensorType type, uint32_t rows, uint32_t cols) {
     next_seed += 7919;
     const float s = 0.003f;
     switch (type) {
-        case TensorType::Q4_0: fill_quantized<TensorType::Q4_0><<<grid, 256>>>(m.data, layout, rows, next_seed, s); break;
-        case TensorType::Q4_1: fill_quantized<TensorType::Q4_1><<<grid, 256>>>(m.data, layout, rows, next_seed, s); break;
-        case TensorType::Q8_0: fill_quantized<TensorType::Q8_0><<<grid, 256>>>(m.data, layout, rows, next_seed, s / 16); break;
-        case TensorType::Q4_K: fill_quantized<TensorType::Q4_K><<<grid, 256>>>(m.data, layout, rows, next_seed, s / 64); break;
-        case TensorType::Q5_K: fill_quantized<TensorType::Q5_K><<<grid, 256>>>(m.data, layout, rows, next_seed, s / 64); break;
-        case TensorType::Q6_K: fill_quantized<TensorType::Q6_K><<<grid, 256>>>(m.data, layout, rows, next_seed, s / 256); break;
-        default: fill_half<<<1024, 256>>>(reinterpret_cast<__half*>(m.data), m.n_bytes / 2 - 8, next_seed);
+        case TensorType::Q4_0:
+            fill_quantized<TensorType::Q4_0><<<grid, 256>>>(m.data, layout, rows, next_seed, s);
+            break;
+        case TensorType::Q4_1:
+            fill_quantized<TensorType::Q4_1><<<grid, 256>>>(m.data, layout, rows, next_seed, s);
+            break;
+        case TensorType::Q8_0:
+            fill_quantized<TensorType::Q8_0><<<grid, 256>>>(m.data, layout, rows, next_seed, s / 16);
+            break;
+        case TensorType::Q4_K:
+            fill_quantized<TensorType::Q4_K><<<grid, 256>>>(m.data, layout, rows, next_seed, s / 64);
+            break;
+        case TensorType::Q5_K:
+            fill_quantized<TensorType::Q5_K><<<grid, 256>>>(m.data, layout, rows, next_seed, s / 64);
+            break;
+        case TensorType::Q6_K:
+            fill_quantized<TensorType::Q6_K><<<grid, 256>>>(m.data, layout, rows, next_seed, s / 256);
+            break;
+        default:
+            fill_half<<<1024, 256>>>(reinterpret_cast<__half*>(m.data), m.n_bytes / 2 - 8, next_seed);
     }
     check(cudaGetLastError(), "filling weights");
     return m;
@@ -97,7 +110,7 @@ __global__ void widen(const __nv_bfloat16* x, float* out, uint32_t n) {
 struct Shape {
     const char* name;
     uint32_t layers, embd, q, kv, head_dim, ff, vocab;
-    bool biased;  // q, k and v
+    bool biased;                               // q, k and v
     TensorType main, v, down_a, down_b, head;  // down_b on every second layer
 };
 
@@ -123,7 +136,8 @@ float compare(const float* a, const float* b, size_t n) {
 void check_type(TensorType type, uint32_t rows, uint32_t cols, cudaStream_t stream) {
     const DeviceMatrix a = random_matrix(type, rows, cols), b = random_matrix(type, rows, cols);
     float *x = floats(cols, 5, 1), *norm = floats(cols, 6, 0.2f, 1), *bias = floats(rows, 7, 1);
-    float *out1 = floats(rows, 1, 0), *out2 = floats(rows, 1, 0), *normed = floats(std::max(rows, cols), 1, 0), *gate = floats(rows, 1, 0), *up = floats(rows, 1, 0);
+    float *out1 = floats(rows, 1, 0), *out2 = floats(rows, 1, 0), *normed = floats(std::max(rows, cols), 1, 0),
+          *gate = floats(rows, 1, 0), *up = floats(rows, 1, 0);
     uint8_t* int8;
     check(cudaMalloc(&int8, int8_row_bytes(cols)), "allocating");
     check(cudaDeviceSynchronize(), "filling");
@@ -144,8 +158,11 @@ void check_type(TensorType type, uint32_t rows, uint32_t cols, cudaStream_t stre
         check(cudaStreamSynchronize(stream), "checking");
     }
     const float e2 = compare(out1, is_quantized(type) ? normed : out2, rows);
-    std::printf("check %-5s %6u x %5u: project %.1e, gated %.1e %s\n", traits(type).name, rows, cols, e1, e2, e1 < 5e-3f && e2 < 2e-2f ? "ok" : "WRONG");
-    for (void* p : {(void*)a.data, (void*)b.data, (void*)x, (void*)norm, (void*)bias, (void*)out1, (void*)out2, (void*)normed, (void*)gate, (void*)up, (void*)int8}) cudaFree(p);
+    std::printf("check %-5s %6u x %5u: project %.1e, gated %.1e %s\n", traits(type).name, rows, cols, e1, e2,
+                e1 < 5e-3f && e2 < 2e-2f ? "ok" : "WRONG");
+    for (void* p : {(void*)a.data, (void*)b.data, (void*)x, (void*)norm, (void*)bias, (void*)out1, (void*)out2,
+                    (void*)normed, (void*)gate, (void*)up, (void*)int8})
+        cudaFree(p);
 }
 
 template <class Body>
@@ -199,7 +216,8 @@ void print_timeline(cudaStream_t stream, const std::vector<std::pair<std::string
     }
     check(cudaStreamSynchronize(stream), "replaying");
     check(cudaMemcpyFromSymbol(counts.data(), timeline_counts, counts.size() * 4), "reading");
-    check(cudaMemcpy(records.data(), timeline_buffer, records.size() * sizeof records[0], cudaMemcpyDeviceToHost), "reading");
+    check(cudaMemcpy(records.data(), timeline_buffer, records.size() * sizeof records[0], cudaMemcpyDeviceToHost),
+          "reading");
     struct Span {
         double first = 1e300, last = 0;
     };
@@ -224,7 +242,8 @@ void print_timeline(cudaStream_t stream, const std::vector<std::pair<std::string
     for (const auto& l : launches) {
         if (std::find(kinds.begin(), kinds.end(), l.first) == kinds.end()) kinds.push_back(l.first);
     }
-    std::printf("    %-9s %15s %15s %15s %15s %15s %15s  blocks on one SM\n", "", "entry", "fetching", "released", "input ready", "computed", "end");
+    std::printf("    %-9s %15s %15s %15s %15s %15s %15s  blocks on one SM\n", "", "entry", "fetching", "released",
+                "input ready", "computed", "end");
     for (const std::string& kind : kinds) {
         std::array<Span, POINTS> mean;
         for (Span& m : mean) m = {0, 0};
@@ -269,7 +288,8 @@ void time_model(const Shape& s, uint32_t context, double bandwidth, cudaStream_t
         l.bias = s.biased ? floats(s.q + 2 * s.kv, i + 199, 0.1f) : nullptr;
     }
     const DeviceMatrix head = random_matrix(s.head, s.vocab, s.embd);
-    float *x = floats(s.embd, 3, 1), *q = floats(s.q + 2 * s.kv, 1, 0), *k = q + s.q, *v = k + s.kv, *att = floats(s.q, 1, 0);
+    float *x = floats(s.embd, 3, 1), *q = floats(s.q + 2 * s.kv, 1, 0), *k = q + s.q, *v = k + s.kv,
+          *att = floats(s.q, 1, 0);
     float *ff = floats(s.ff, 1, 1), *logits = floats(s.vocab, 1, 0);
     const uint32_t n_heads = s.q / s.head_dim, n_kv_heads = s.kv / s.head_dim;
     const size_t cache_values = s.kv * kv_rows(context);
@@ -296,9 +316,25 @@ void time_model(const Shape& s, uint32_t context, double bandwidth, cudaStream_t
     };
     const auto attention_prefetching = [&](const Layer& l, const WeightPrefetch& prefetch) {
         __half* keys = cache + 2 * static_cast<size_t>(&l - layers.data()) * cache_values;
-        AttentionArgs args = {q, s.q + 2 * s.kv, keys, keys + cache_values, n_heads, n_kv_heads, s.head_dim, context, 0.1f, state, att, nullptr};
-        RopeKvArgs rope = {q, s.q + 2 * s.kv, nullptr, nullptr, 0, n_heads, n_kv_heads, s.head_dim, RopeStyle::HALVES, s.head_dim, turns,
-                           keys, keys + cache_values, TensorType::F16, context, state};
+        AttentionArgs args = {q,       s.q + 2 * s.kv, keys,       keys + cache_values,
+                              n_heads, n_kv_heads,     s.head_dim, context,
+                              0.1f,    state,          att,        nullptr};
+        RopeKvArgs rope = {q,
+                           s.q + 2 * s.kv,
+                           nullptr,
+                           nullptr,
+                           0,
+                           n_heads,
+                           n_kv_heads,
+                           s.head_dim,
+                           RopeStyle::HALVES,
+                           s.head_dim,
+                           turns,
+                           keys,
+                           keys + cache_values,
+                           TensorType::F16,
+                           context,
+                           state};
         attention_fused(args, rope, scratch, prefetch, slots.next(), stream);
     };
     const auto attention = [&](const Layer& l) { attention_prefetching(l, {}); };  // timed by itself
@@ -307,7 +343,9 @@ void time_model(const Shape& s, uint32_t context, double bandwidth, cudaStream_t
         fused_project(parts, {att}, prefetch, slots.next(), stream);
     };
     const auto output = [&](const Layer& l) { output_prefetching(l, {}); };
-    const auto gated = [&](const Layer& l) { fused_gated_feed_forward(l.gate, l.up, {x, l.norm2, 1e-5f}, ff, slots.next(), stream); };
+    const auto gated = [&](const Layer& l) {
+        fused_gated_feed_forward(l.gate, l.up, {x, l.norm2, 1e-5f}, ff, slots.next(), stream);
+    };
     const auto down = [&](const Layer& l) {
         const MatvecPart parts[] = {{&l.down, x, nullptr, x}};
         fused_project(parts, {ff, nullptr, 0, is_quantized(s.main)}, {}, slots.next(), stream);
@@ -317,9 +355,11 @@ void time_model(const Shape& s, uint32_t context, double bandwidth, cudaStream_t
         fused_project(parts, {x, layers[0].norm1, 1e-5f}, {}, slots.next(), stream);
     };
     const auto each = [&](auto step) {
-        return microseconds(stream, 20, [&] {
-                   for (const Layer& l : layers) step(l);
-               }) / s.layers;
+        return microseconds(stream, 20,
+                            [&] {
+                                for (const Layer& l : layers) step(l);
+                            }) /
+               s.layers;
     };
     const auto n_sms = static_cast<uint32_t>(device_traits().n_sms);
     const auto whole_step = [&] {
@@ -346,11 +386,16 @@ void time_model(const Shape& s, uint32_t context, double bandwidth, cudaStream_t
     print_timeline(stream, launches, whole_step);
 #endif
     double bytes = static_cast<double>(head.n_bytes);
-    for (const Layer& l : layers) bytes += static_cast<double>(l.q.n_bytes + l.k.n_bytes + l.v.n_bytes + l.o.n_bytes + l.gate.n_bytes + l.up.n_bytes + l.down.n_bytes);
-    std::printf("%-16s %7.1f us/token = %5.0f/s, %.3f GB, %.0f GB/s, %.1f %% of %.0f\n", s.name, total, 1e6 / total, bytes * 1e-9, bytes / total * 1e-3,
-                bytes / total * 1e8 / bandwidth, bandwidth * 1e-9);
+    for (const Layer& l : layers)
+        bytes += static_cast<double>(l.q.n_bytes + l.k.n_bytes + l.v.n_bytes + l.o.n_bytes + l.gate.n_bytes +
+                                     l.up.n_bytes + l.down.n_bytes);
+    std::printf("%-16s %7.1f us/token = %5.0f/s, %.3f GB, %.0f GB/s, %.1f %% of %.0f\n", s.name, total, 1e6 / total,
+                bytes * 1e-9, bytes / total * 1e-3, bytes / total * 1e8 / bandwidth, bandwidth * 1e-9);
     const Layer& l0 = layers[0];
-    const auto row = [&](const char* name, double us, double b) { std::printf("    %-9s %6.2f us  %7.3f MB  %6.0f GB/s, floor %.2f us\n", name, us, b * 1e-6, b / us * 1e-3, b / bandwidth * 1e6); };
+    const auto row = [&](const char* name, double us, double b) {
+        std::printf("    %-9s %6.2f us  %7.3f MB  %6.0f GB/s, floor %.2f us\n", name, us, b * 1e-6, b / us * 1e-3,
+                    b / bandwidth * 1e6);
+    };
     row("qkv", each(qkv), static_cast<double>(l0.q.n_bytes + l0.k.n_bytes + l0.v.n_bytes));
     row("attention", each(attention), 4.0 * static_cast<double>(cache_values));
     row("output", each(output), static_cast<double>(l0.o.n_bytes));

@@ -13,8 +13,9 @@
 
 namespace reprise::cuda::bench {
 
-constexpr TensorType ALL_TYPES[] = {TensorType::Q4_0, TensorType::Q4_1, TensorType::Q8_0, TensorType::Q4_K, TensorType::Q5_K,
-                                    TensorType::Q6_K, TensorType::F16,  TensorType::BF16, TensorType::F32};
+constexpr TensorType ALL_TYPES[] = {TensorType::Q4_0, TensorType::Q4_1, TensorType::Q8_0,
+                                    TensorType::Q4_K, TensorType::Q5_K, TensorType::Q6_K,
+                                    TensorType::F16,  TensorType::BF16, TensorType::F32};
 
 /// Random rows that fill a matrix by repetition; quantising fresh ones for each matrix would take minutes.
 struct Band {
@@ -77,7 +78,8 @@ inline double band_error(const Matrix& w, const std::vector<float>& x, const flo
     double worst = 0, squares = 0;
     for (uint32_t r = 0; r < Band::ROWS; ++r) {
         double sum = 0;
-        for (uint32_t i = 0; i < w.matrix.cols; ++i) sum += double{w.band.weights[size_t{r} * w.matrix.cols + i]} * x[i];
+        for (uint32_t i = 0; i < w.matrix.cols; ++i)
+            sum += double{w.band.weights[size_t{r} * w.matrix.cols + i]} * x[i];
         squares += sum * sum;
         for (uint32_t row = r; row < rows; row += Band::ROWS) {
             const double difference = std::abs(out[row] - sum);
@@ -116,8 +118,9 @@ struct Model {
         };
         for (uint32_t l = 0; l < s.layers; ++l) {
             const TensorType finer = mixed && l % 2 == 0 ? TensorType::Q6_K : type;
-            layers.push_back({make(type, s.q_dim, s.n_embd), make(type, s.kv_dim, s.n_embd), make(finer, s.kv_dim, s.n_embd),
-                              make(type, s.n_embd, s.q_dim), make(type, s.n_ff, s.n_embd), make(type, s.n_ff, s.n_embd),
+            layers.push_back({make(type, s.q_dim, s.n_embd), make(type, s.kv_dim, s.n_embd),
+                              make(finer, s.kv_dim, s.n_embd), make(type, s.n_embd, s.q_dim),
+                              make(type, s.n_ff, s.n_embd), make(type, s.n_ff, s.n_embd),
                               make(finer, s.n_embd, s.n_ff)});
         }
         head = make(mixed ? TensorType::Q6_K : type, s.n_vocab, s.n_embd);

@@ -2,8 +2,8 @@
 // attention, no sampling). Weights rotate through more memory than the L2 cache holds.
 //
 //   nvcc -O3 -std=c++20 -arch=sm_90 --expt-relaxed-constexpr -I native/src -I native/include bench/kernels/matvec.cu
-//        native/src/cuda/{repack,linear_input,linear_matvec,linear_matmul,bandwidth,device}.cu native/src/cuda/memory.cpp
-//        native/src/quant/*.cpp native/src/core/error.cpp -Xcompiler -pthread
+//        native/src/cuda/{repack,linear_input,linear_matvec,linear_matmul,bandwidth,device}.cu
+//        native/src/cuda/memory.cpp native/src/quant/*.cpp native/src/core/error.cpp -Xcompiler -pthread
 #include <cstring>
 
 #include "cuda/bandwidth.h"
@@ -30,7 +30,8 @@ void run_shape(TensorType type, uint32_t rows, uint32_t cols) {
                               const MatvecPart part = {&m->matrix, out.data};
                               matvec(std::span(&part, 1), form, stream);
                           }
-                      }) / static_cast<double>(copies);
+                      }) /
+                      static_cast<double>(copies);
     const double error = band_error(*matrices[0], x, out.download().data(), rows);
     std::printf("%-5s %6u x %5u  %8.2f us  %6.0f GB/s  error %.1e%s\n", traits(type).name, rows, cols, us,
                 static_cast<double>(bytes) / us * 1e-3, error, error < 5e-2 ? "" : "  WRONG");
@@ -52,7 +53,10 @@ void run_model(const ModelShape& s, TensorType type, bool mixed, double bandwidt
         };
         for (const Model::Layer& l : model.layers) {
             rms_norm(x.data, norm.data, 1e-6f, 1, s.n_embd, embd.form(form), stream);
-            products({{&l.q->matrix, qkv.data}, {&l.k->matrix, qkv.data + s.q_dim}, {&l.v->matrix, qkv.data + s.q_dim + s.kv_dim}}, embd);
+            products({{&l.q->matrix, qkv.data},
+                      {&l.k->matrix, qkv.data + s.q_dim},
+                      {&l.v->matrix, qkv.data + s.q_dim + s.kv_dim}},
+                     embd);
             prepare(qkv.data, s.q_dim, 1, s.q_dim, att.form(form), stream);
             products({{&l.o->matrix, x.data, nullptr, x.data}}, att);
             rms_norm(x.data, norm.data, 1e-6f, 1, s.n_embd, embd.form(form), stream);
@@ -63,9 +67,11 @@ void run_model(const ModelShape& s, TensorType type, bool mixed, double bandwidt
         rms_norm(x.data, norm.data, 1e-6f, 1, s.n_embd, embd.form(form), stream);
         products({{&model.head->matrix, logits.data}}, embd);
     });
-    std::printf("%-13s %-5s%s %6.2f GB %8.1f us %6.0f tok/s %5.0f GB/s, %u kernels, %.2f us each above the time to read the weights\n", s.name,
-                traits(type).name, mixed ? "+Q6_K" : "     ", model.n_bytes * 1e-9, us, 1e6 / us, model.n_bytes / us * 1e-3,
-                launches, (us - model.n_bytes / bandwidth * 1e6) / launches);
+    std::printf(
+        "%-13s %-5s%s %6.2f GB %8.1f us %6.0f tok/s %5.0f GB/s, %u kernels, %.2f us each above the time to read the "
+        "weights\n",
+        s.name, traits(type).name, mixed ? "+Q6_K" : "     ", model.n_bytes * 1e-9, us, 1e6 / us,
+        model.n_bytes / us * 1e-3, launches, (us - model.n_bytes / bandwidth * 1e6) / launches);
     std::fflush(stdout);
 }
 
@@ -74,9 +80,10 @@ void run_model(const ModelShape& s, TensorType type, bool mixed, double bandwidt
 int main(int argc, char** argv) {
     try {
         load_linear_kernels();
-        const bool shapes = argc < 2 || std::strcmp(argv[1], "models") != 0, models = argc < 2 || std::strcmp(argv[1], "shapes") != 0;
+        const bool shapes = argc < 2 || std::strcmp(argv[1], "models") != 0,
+                   models = argc < 2 || std::strcmp(argv[1], "shapes") != 0;
         if (shapes) {
-            constexpr uint32_t SHAPES[][2] = {{2048, 1536}, {1536, 1536}, {17920, 1536},  {1536, 8960},  {151936, 1536},
+            constexpr uint32_t SHAPES[][2] = {{2048, 1536}, {1536, 1536}, {17920, 1536}, {1536, 8960},  {151936, 1536},
                                               {6144, 4096}, {4096, 4096}, {28672, 4096}, {4096, 14336}, {128256, 4096}};
             for (const TensorType type : ALL_TYPES) {
                 for (const auto& shape : SHAPES) run_shape(type, shape[0], shape[1]);

@@ -1,24 +1,25 @@
-// Drawing a token from logits that lie on the device: checked against the host's sampler, then timed as one captured graph
-// of 32 draws, each from logits of its own. They are in the L2 all along, as in a decode step, whose last product has just
-// written them: the time is that of launches and of waiting, and no bandwidth is its bound.
+// Drawing a token from logits that lie on the device: checked against the host's sampler, then timed as one captured
+// graph of 32 draws, each from logits of its own. They are in the L2 all along, as in a decode step, whose last product
+// has just written them: the time is that of launches and of waiting, and no bandwidth is its bound.
 //
 // Versions:
-//   1  The definition (session/sampler.h) read aloud. Greedy: one block looks at all logits. Else all rank keys are sorted
-//      (cub), and one block walks down the sorted list for top-k and top-p, then up the ids for the draw.
-//   2  sample(): a block per 1024 ids. A histogram finds the bucket in which a threshold lies; if at most 1024 keys lie in
-//      the buckets down to there, one block sorts those and draws, else the threshold is looked for in that bucket and all
-//      blocks take part in the drawing; the last block to finish a kernel does what needs all of them. Each kernel starts
-//      while the one before ends. On top of version 1 it looks for penalties, counts the token, and hands it to the next
-//      step and to the host's ring.
+//   1  The definition (session/sampler.h) read aloud. Greedy: one block looks at all logits. Else all rank keys are
+//      sorted (cub), and one block walks down the sorted list for top-k and top-p, then up the ids for the draw.
+//   2  sample(): a block per 1024 ids. A histogram finds the bucket in which a threshold lies; if at most 1024 keys lie
+//      in the buckets down to there, one block sorts those and draws, else the threshold is looked for in that bucket
+//      and all blocks take part in the drawing; the last block to finish a kernel does what needs all of them. Each
+//      kernel starts while the one before ends. On top of version 1 it looks for penalties, counts the token, and hands
+//      it to the next step and to the host's ring.
 // Version 1's output is one word.
 //
-//   nvcc -O3 -std=c++20 -arch=sm_90 --expt-relaxed-constexpr -Xcompiler -ffp-contract=off -I native/src -I native/include
-//        bench/kernels/sampler.cu native/src/cuda/sampler.cu native/src/cuda/memory.cpp native/src/session/sampler.cpp
-//        native/src/core/error.cpp -o sampler
-//   ./sampler [VOCABULARY [SPREAD]]      SPREAD: standard deviation of the logits, 3 if not given; VOCABULARY: 0 for all
+//   nvcc -O3 -std=c++20 -arch=sm_90 --expt-relaxed-constexpr -Xcompiler -ffp-contract=off -I native/src
+//        -I native/include bench/kernels/sampler.cu native/src/cuda/sampler.cu native/src/cuda/memory.cpp
+//        native/src/session/sampler.cpp native/src/core/error.cpp -o sampler
+//   ./sampler [VOCABULARY [SPREAD]]      SPREAD: standard deviation of the logits, 3 if not given; VOCABULARY: 0 for
+//      all
 //
-// us are per token, GB/s those of reading the logits once. wrong: drawn tokens of 32 that are not the host's; there is no
-// tolerance.
+// us are per token, GB/s those of reading the logits once. wrong: drawn tokens of 32 that are not the host's; there is
+// no tolerance.
 #include <cub/block/block_reduce.cuh>
 #include <cub/block/block_scan.cuh>
 #include <cub/device/device_radix_sort.cuh>
@@ -107,15 +108,17 @@ __global__ void plain_rank(const float* logits, uint32_t n, u64* keys) {
 }
 
 /// sorted: rank keys, the largest first. No penalties, no min-p.
-__global__ void __launch_bounds__(THREADS) plain_draw(const float* logits, const u64* sorted, uint32_t n, reprise_sampling s, uint32_t position,
-                                                      int32_t* token) {
+__global__ void __launch_bounds__(THREADS) plain_draw(const float* logits, const u64* sorted, uint32_t n,
+                                                      reprise_sampling s, uint32_t position, int32_t* token) {
     const float max = logits[id_of(sorted[0])];
     const auto mass = [&](uint32_t i) { return static_cast<u64>(weight(add(logits[id_of(sorted[i])], -max))); };
     uint32_t n_kept = s.top_k > 0 ? min(static_cast<uint32_t>(s.top_k), n) : n;
     if (s.top_p < 1) n_kept = first_reaching(fraction_of(s.top_p, sum_of(n_kept, mass)), n_kept, mass) + 1;
     const u64 keep_from = sorted[n_kept - 1];
     const auto weight_of = [&](uint32_t id) {
-        return rank_key(logits[id], id) < keep_from ? u64{0} : static_cast<u64>(weight(div(add(logits[id], -max), s.temperature)));
+        return rank_key(logits[id], id) < keep_from
+                   ? u64{0}
+                   : static_cast<u64>(weight(div(add(logits[id], -max), s.temperature)));
     };
     // The first running sum that exceeds the target is the first to reach one more.
     const u64 target = mul_high(philox(s.seed, position), sum_of(n, weight_of)) + 1;
@@ -125,15 +128,19 @@ __global__ void __launch_bounds__(THREADS) plain_draw(const float* logits, const
 
 class PlainSampler {
   public:
-    explicit PlainSampler(uint32_t n_vocab) : n_(n_vocab), keys_(n_vocab), sorted_(n_vocab), storage_(sort_bytes(n_vocab)) {}
+    explicit PlainSampler(uint32_t n_vocab)
+        : n_(n_vocab), keys_(n_vocab), sorted_(n_vocab), storage_(sort_bytes(n_vocab)) {}
 
-    void draw(const float* logits, const reprise_sampling& s, uint32_t position, int32_t* token, cudaStream_t stream) const {
+    void draw(const float* logits, const reprise_sampling& s, uint32_t position, int32_t* token,
+              cudaStream_t stream) const {
         if (s.temperature == 0) {
             plain_greedy<<<1, THREADS, 0, stream>>>(logits, n_, token);
         } else {
             size_t bytes = storage_.n;
             plain_rank<<<(n_ + 255) / 256, 256, 0, stream>>>(logits, n_, keys_.data);
-            check(cub::DeviceRadixSort::SortKeysDescending(storage_.data, bytes, keys_.data, sorted_.data, n_, 0, 64, stream), "sorting");
+            check(cub::DeviceRadixSort::SortKeysDescending(storage_.data, bytes, keys_.data, sorted_.data, n_, 0, 64,
+                                                           stream),
+                  "sorting");
             plain_draw<<<1, THREADS, 0, stream>>>(logits, sorted_.data, n_, s, position, token);
         }
         check(cudaGetLastError(), "launching the plain kernels");
@@ -155,7 +162,8 @@ class PlainSampler {
 
 class LibrarySampler {
   public:
-    explicit LibrarySampler(uint32_t n_vocab) : memory_(SamplerBuffers::bytes_with_state(n_vocab)), ring_(RING_SIZE * sizeof(RingEntry), "the ring") {
+    explicit LibrarySampler(uint32_t n_vocab)
+        : memory_(SamplerBuffers::bytes_with_state(n_vocab)), ring_(RING_SIZE * sizeof(RingEntry), "the ring") {
         Carver carver(memory_.data);
         buffers_.carve_with_state(carver, n_vocab);
         buffers_.ring = ring_.as<RingEntry>();
@@ -175,7 +183,9 @@ class LibrarySampler {
         sample(buffers, kind_, 1, stream);
     }
     uint32_t launches() const { return sampler_launches(kind_); }
-    int32_t token(uint32_t draw) const { return RingEntry::token_of(ring_.as<RingEntry>()[draw % RING_SIZE].number_and_token); }
+    int32_t token(uint32_t draw) const {
+        return RingEntry::token_of(ring_.as<RingEntry>()[draw % RING_SIZE].number_and_token);
+    }
 
   private:
     Buffer<uint8_t> memory_;
@@ -215,23 +225,26 @@ bool run_vocabulary(uint32_t n_vocab, float spread) {
     bool right = true;
     std::printf("%u tokens, logits of a standard deviation of %g\n", n_vocab, spread);
     for (const Setting& setting : SETTINGS) {
-        const reprise_sampling s = {setting.temperature, setting.top_k, setting.top_p, 0, 1, 0, 0, 0, 0x5eed0123456789ab};
+        const reprise_sampling s = {setting.temperature, setting.top_k, setting.top_p, 0, 1, 0, 0, 0,
+                                    0x5eed0123456789ab};
         const auto position_of = [](uint32_t draw) { return FIRST_POSITION + draw; };
         std::vector<int32_t> expected(DRAWS), actual(DRAWS);
         for (uint32_t i = 0; i < DRAWS; ++i) {
-            expected[i] = cpu.sample(std::span(logits).subspan(size_t{i} * n_vocab, n_vocab), nullptr, s, position_of(i)).id;
+            expected[i] =
+                cpu.sample(std::span(logits).subspan(size_t{i} * n_vocab, n_vocab), nullptr, s, position_of(i)).id;
         }
         const auto row = [&](const char* name, uint32_t wrong, double us) {
             const double bytes = 4.0 * n_vocab;
             right = right && wrong == 0;
-            std::printf("  %-38s %-10s %8.2f us  %.3f MB  %5.0f GB/s  %u wrong%s", setting.name, name, us, bytes * 1e-6, bytes / us * 1e-3, wrong,
-                        wrong == 0 ? "" : "  WRONG");
+            std::printf("  %-38s %-10s %8.2f us  %.3f MB  %5.0f GB/s  %u wrong%s", setting.name, name, us, bytes * 1e-6,
+                        bytes / us * 1e-3, wrong, wrong == 0 ? "" : "  WRONG");
         };
 
         check(cudaMemset(tokens.data, 0xff, DRAWS * sizeof(int32_t)), "clearing");
         check(cudaDeviceSynchronize(), "clearing");
         const auto draw_plain = [&](cudaStream_t stream) {
-            for (uint32_t i = 0; i < DRAWS; ++i) plain.draw(device_logits.data + size_t{i} * n_vocab, s, position_of(i), tokens.data + i, stream);
+            for (uint32_t i = 0; i < DRAWS; ++i)
+                plain.draw(device_logits.data + size_t{i} * n_vocab, s, position_of(i), tokens.data + i, stream);
         };
         draw_plain(nullptr);
         check(cudaDeviceSynchronize(), "drawing");
@@ -264,7 +277,8 @@ int main(int argc, char** argv) {
         const auto only = static_cast<uint32_t>(argc > 1 ? std::max(0, std::atoi(argv[1])) : 0);
         const float spread = argc > 2 ? static_cast<float>(std::atof(argv[2])) : 3.f;
         bool right = true;
-        for (const uint32_t n_vocab : only > 0 ? std::vector{only} : std::vector{32000u, 151936u}) right = run_vocabulary(n_vocab, spread) && right;
+        for (const uint32_t n_vocab : only > 0 ? std::vector{only} : std::vector{32000u, 151936u})
+            right = run_vocabulary(n_vocab, spread) && right;
         return right ? 0 : 1;
     } catch (const std::exception& error) {
         std::fprintf(stderr, "sampler: %s\n", error.what());

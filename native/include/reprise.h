@@ -37,19 +37,19 @@ typedef uint64_t reprise_handle;
 /** What a call came to. The values are stable. */
 typedef enum reprise_status {
     REPRISE_OK = 0,
-    REPRISE_INVALID_ARGUMENT = 1,     /* an argument outside its documented range */
-    REPRISE_INVALID_HANDLE = 2,       /* null, closed, stale, or of another kind */
-    REPRISE_BUSY = 3,                 /* the session is in another thread's hands */
-    REPRISE_CANCELLED = 4,            /* reprise_session_cancel(), a progress callback, or a close from another thread */
-    REPRISE_IO = 5,                   /* the file cannot be opened or read */
-    REPRISE_MODEL_FORMAT = 6,         /* not GGUF, truncated, inconsistent; or its logits are no numbers */
-    REPRISE_UNSUPPORTED_MODEL = 7,    /* an architecture, tensor type or option of the model that is not supported */
-    REPRISE_OUT_OF_MEMORY = 8,        /* host memory */
-    REPRISE_DEVICE_UNAVAILABLE = 9,   /* no driver, no device, device too old, library without CUDA */
+    REPRISE_INVALID_ARGUMENT = 1,   /* an argument outside its documented range */
+    REPRISE_INVALID_HANDLE = 2,     /* null, closed, stale, or of another kind */
+    REPRISE_BUSY = 3,               /* the session is in another thread's hands */
+    REPRISE_CANCELLED = 4,          /* reprise_session_cancel(), a progress callback, or a close from another thread */
+    REPRISE_IO = 5,                 /* the file cannot be opened or read */
+    REPRISE_MODEL_FORMAT = 6,       /* not GGUF, truncated, inconsistent; or its logits are no numbers */
+    REPRISE_UNSUPPORTED_MODEL = 7,  /* an architecture, tensor type or option of the model that is not supported */
+    REPRISE_OUT_OF_MEMORY = 8,      /* host memory */
+    REPRISE_DEVICE_UNAVAILABLE = 9, /* no driver, no device, device too old, library without CUDA */
     REPRISE_OUT_OF_DEVICE_MEMORY = 10,
-    REPRISE_CONTEXT_OVERFLOW = 11,    /* more tokens than the session's context holds */
-    REPRISE_ENGINE_FAILED = 12,       /* the device reported an unrecoverable error; every later call says so */
-    REPRISE_INTERNAL = 13             /* a defect in Reprise */
+    REPRISE_CONTEXT_OVERFLOW = 11, /* more tokens than the session's context holds */
+    REPRISE_ENGINE_FAILED = 12,    /* the device reported an unrecoverable error; every later call says so */
+    REPRISE_INTERNAL = 13          /* a defect in Reprise */
 } reprise_status;
 
 /* ---- library ------------------------------------------------------------------------------------------------- */
@@ -61,44 +61,45 @@ REPRISE_API int32_t reprise_abi_version(void);
  * Copies the message of this thread's last failed call, UTF-8 and NUL-terminated, cut to capacity.
  * Returns the length of the whole message in bytes without the NUL; 0 if no call has failed. A message has up to 8192.
  */
-REPRISE_API size_t reprise_last_error(char *buffer, size_t capacity);
+REPRISE_API size_t reprise_last_error(char* buffer, size_t capacity);
 
 /** A stable upper-case name for a status, e.g. "MODEL_FORMAT". Static storage. */
-REPRISE_API const char *reprise_status_name(int32_t status);
+REPRISE_API const char* reprise_status_name(int32_t status);
 
 /**
  * Describes the library and the devices as a JSON object: {"version", "cpu": {"isa", "threads",
- * "skipped": [...]}, "cuda": {"compiled", "available", "reason", "driver", "devices": [{"index", "name", "compute_capability",
- * "memory_bytes", "free_bytes", "usable", "reason"}]}}. Copies like reprise_last_error(); *length is the whole length.
+ * "skipped": [...]}, "cuda": {"compiled", "available", "reason", "driver", "devices": [{"index", "name",
+ * "compute_capability", "memory_bytes", "free_bytes", "usable", "reason"}]}}. Copies like reprise_last_error(); *length
+ * is the whole length.
  */
-REPRISE_API reprise_status reprise_describe(char *buffer, size_t capacity, size_t *length);
+REPRISE_API reprise_status reprise_describe(char* buffer, size_t capacity, size_t* length);
 
 typedef enum reprise_log_level { REPRISE_LOG_DEBUG = 0, REPRISE_LOG_INFO = 1, REPRISE_LOG_WARN = 2 } reprise_log_level;
 
 /** level is a reprise_log_level; message is UTF-8, without a line end, valid during the call. */
-typedef void (*reprise_log_fn)(void *user, int32_t level, const char *message);
+typedef void (*reprise_log_fn)(void* user, int32_t level, const char* message);
 
 /** Sends log lines to callback (null: nowhere, the default). */
-REPRISE_API reprise_status reprise_set_log_callback(reprise_log_fn callback, void *user);
+REPRISE_API reprise_status reprise_set_log_callback(reprise_log_fn callback, void* user);
 
 /* ---- GGUF files ---------------------------------------------------------------------------------------------- */
 
 typedef struct reprise_gguf_info {
-    uint32_t version;         /* 2 or 3 */
-    uint32_t n_files;         /* parts of a split model; 1 otherwise */
-    uint64_t n_metadata;      /* key-value pairs of the first file */
-    uint64_t n_tensors;       /* over all files */
-    uint64_t alignment;       /* bytes, of the first file */
-    uint64_t n_parameters;    /* elements of all tensors */
-    uint64_t tensor_bytes;    /* bytes of all tensors */
-    uint64_t file_bytes;      /* bytes of all files */
+    uint32_t version;      /* 2 or 3 */
+    uint32_t n_files;      /* parts of a split model; 1 otherwise */
+    uint64_t n_metadata;   /* key-value pairs of the first file */
+    uint64_t n_tensors;    /* over all files */
+    uint64_t alignment;    /* bytes, of the first file */
+    uint64_t n_parameters; /* elements of all tensors */
+    uint64_t tensor_bytes; /* bytes of all tensors */
+    uint64_t file_bytes;   /* bytes of all files */
 } reprise_gguf_info;
 
 typedef struct reprise_tensor_info {
-    const char *name;         /* NUL-terminated UTF-8, owned by the file handle */
-    int32_t type;             /* GGUF tensor type number; reprise_tensor_type_name() */
-    uint32_t n_dims;          /* 1 to 4 */
-    uint64_t dims[4];         /* elements; dims[0] is contiguous; 1 beyond n_dims */
+    const char* name; /* NUL-terminated UTF-8, owned by the file handle */
+    int32_t type;     /* GGUF tensor type number; reprise_tensor_type_name() */
+    uint32_t n_dims;  /* 1 to 4 */
+    uint64_t dims[4]; /* elements; dims[0] is contiguous; 1 beyond n_dims */
     uint64_t n_bytes;
 } reprise_tensor_info;
 
@@ -108,43 +109,43 @@ typedef struct reprise_tensor_info {
  * that reads it afterwards (SIGBUS), so pass 0 where other programs may rewrite the file. Needs no supported
  * architecture.
  */
-REPRISE_API reprise_status reprise_gguf_open(const char *path, int32_t use_mmap, reprise_handle *gguf);
+REPRISE_API reprise_status reprise_gguf_open(const char* path, int32_t use_mmap, reprise_handle* gguf);
 /** Closes the file handle. Models loaded from it are not affected. */
 REPRISE_API reprise_status reprise_gguf_close(reprise_handle gguf);
-REPRISE_API reprise_status reprise_gguf_get_info(reprise_handle gguf, reprise_gguf_info *info);
+REPRISE_API reprise_status reprise_gguf_get_info(reprise_handle gguf, reprise_gguf_info* info);
 /**
  * All metadata in one call: *data points at the n_metadata key-value pairs of the first file in GGUF encoding
  * ({u64 length, key bytes, u32 value type, value} little-endian, no alignment), every length already checked against
  * *size bytes.
  */
-REPRISE_API reprise_status reprise_gguf_metadata(reprise_handle gguf, const uint8_t **data, uint64_t *size);
-REPRISE_API reprise_status reprise_gguf_tensor(reprise_handle gguf, uint64_t index, reprise_tensor_info *info);
+REPRISE_API reprise_status reprise_gguf_metadata(reprise_handle gguf, const uint8_t** data, uint64_t* size);
+REPRISE_API reprise_status reprise_gguf_tensor(reprise_handle gguf, uint64_t index, reprise_tensor_info* info);
 /** "Q4_K" for 12 and so on; "type N" never: an unknown number gives null. Static storage. */
-REPRISE_API const char *reprise_tensor_type_name(int32_t type);
+REPRISE_API const char* reprise_tensor_type_name(int32_t type);
 
 /* ---- models -------------------------------------------------------------------------------------------------- */
 
 typedef enum reprise_device {
-    REPRISE_DEVICE_AUTO = 0,  /* CUDA where it can be used, else the CPU; the log says why not CUDA */
+    REPRISE_DEVICE_AUTO = 0, /* CUDA where it can be used, else the CPU; the log says why not CUDA */
     REPRISE_DEVICE_CPU = 1,
-    REPRISE_DEVICE_CUDA = 2   /* REPRISE_DEVICE_UNAVAILABLE if it cannot be used */
+    REPRISE_DEVICE_CUDA = 2 /* REPRISE_DEVICE_UNAVAILABLE if it cannot be used */
 } reprise_device;
 
 /** Called while weights load. Return 0 to go on, anything else to cancel (REPRISE_CANCELLED). */
-typedef int32_t (*reprise_progress_fn)(void *user, uint64_t done_bytes, uint64_t total_bytes);
+typedef int32_t (*reprise_progress_fn)(void* user, uint64_t done_bytes, uint64_t total_bytes);
 
 typedef struct reprise_model_options {
-    int32_t device;                 /* reprise_device */
-    int32_t device_index;           /* which CUDA device, 0 the first */
-    int32_t threads;                /* CPU threads; 0: as many as the process may use (affinity, cgroup limits) */
-    int32_t exact;                  /* 1: reference arithmetic, weights, activations and KV in float32; slow */
-    uint64_t device_memory_limit;   /* bytes of device memory that may be used; 0: what is free */
-    reprise_progress_fn progress;   /* may be null */
-    void *progress_user;
+    int32_t device;               /* reprise_device */
+    int32_t device_index;         /* which CUDA device, 0 the first */
+    int32_t threads;              /* CPU threads; 0: as many as the process may use (affinity, cgroup limits) */
+    int32_t exact;                /* 1: reference arithmetic, weights, activations and KV in float32; slow */
+    uint64_t device_memory_limit; /* bytes of device memory that may be used; 0: what is free */
+    reprise_progress_fn progress; /* may be null */
+    void* progress_user;
 } reprise_model_options;
 
 typedef struct reprise_model_info {
-    int32_t device;                 /* REPRISE_DEVICE_CPU or REPRISE_DEVICE_CUDA: what is used */
+    int32_t device; /* REPRISE_DEVICE_CPU or REPRISE_DEVICE_CUDA: what is used */
     int32_t device_index;
     int32_t n_vocab;
     int32_t n_embd;
@@ -152,12 +153,12 @@ typedef struct reprise_model_info {
     int32_t n_heads;
     int32_t n_kv_heads;
     int32_t head_dim;
-    int32_t context_length;         /* the context the model was trained for */
+    int32_t context_length; /* the context the model was trained for */
     int32_t threads;
     uint64_t n_parameters;
-    uint64_t weight_bytes;          /* as stored in the file, without the padding */
-    uint64_t bytes_per_token;       /* weight bytes one decoded token reads: all but the embedding rows not looked up */
-    uint64_t memory_bytes;          /* memory that the weights take on the device */
+    uint64_t weight_bytes;    /* as stored in the file, without the padding */
+    uint64_t bytes_per_token; /* weight bytes one decoded token reads: all but the embedding rows not looked up */
+    uint64_t memory_bytes;    /* memory that the weights take on the device */
 } reprise_model_info;
 
 /** Bytes needed to run a model, by purpose. */
@@ -168,37 +169,38 @@ typedef struct reprise_memory {
 } reprise_memory;
 
 /** Fills in the defaults: device AUTO, all threads, fast arithmetic, no limit, no callback. */
-REPRISE_API void reprise_model_options_default(reprise_model_options *options);
+REPRISE_API void reprise_model_options_default(reprise_model_options* options);
 /** Loads the weights of an open file. options may be null. The file handle may be closed afterwards. */
-REPRISE_API reprise_status reprise_model_load(reprise_handle gguf, const reprise_model_options *options, reprise_handle *model);
+REPRISE_API reprise_status reprise_model_load(reprise_handle gguf, const reprise_model_options* options,
+                                              reprise_handle* model);
 /** Cancels and closes the model's sessions, then frees the weights. Returns when no thread is inside any of them. */
 REPRISE_API reprise_status reprise_model_close(reprise_handle model);
-REPRISE_API reprise_status reprise_model_get_info(reprise_handle model, reprise_model_info *info);
+REPRISE_API reprise_status reprise_model_get_info(reprise_handle model, reprise_model_info* info);
 
 /* ---- sessions ------------------------------------------------------------------------------------------------ */
 
 /** The number format of a session's KV cache. A model loaded with exact = 1 keeps float32 whatever is asked for. */
 typedef enum reprise_kv_type {
-    REPRISE_KV_F16 = 0,   /* 2 bytes a value */
-    REPRISE_KV_F32 = 1,   /* 4 bytes a value */
-    REPRISE_KV_Q8_0 = 2   /* 8-bit integers in blocks of 32 with one float16 factor: 34 bytes for 32 values, 53 % of
-                             F16's memory, each value in steps of 1/127 of its block's largest; the model's head_dim
-                             must be a multiple of 32, else REPRISE_INVALID_ARGUMENT */
+    REPRISE_KV_F16 = 0, /* 2 bytes a value */
+    REPRISE_KV_F32 = 1, /* 4 bytes a value */
+    REPRISE_KV_Q8_0 = 2 /* 8-bit integers in blocks of 32 with one float16 factor: 34 bytes for 32 values, 53 % of
+                           F16's memory, each value in steps of 1/127 of its block's largest; the model's head_dim
+                           must be a multiple of 32, else REPRISE_INVALID_ARGUMENT */
 } reprise_kv_type;
 
 /** How the CUDA backend runs a decode step. The CPU backend has no graphs and takes any mode. */
 typedef enum reprise_graph_mode {
-    REPRISE_GRAPH_AUTO = 0,   /* graphs; where a capture fails, eager for that step, counted and logged */
-    REPRISE_GRAPH_EAGER = 1,  /* the same kernels, launched one by one */
-    REPRISE_GRAPH_ALWAYS = 2  /* graphs; where a capture fails, REPRISE_ENGINE_FAILED */
+    REPRISE_GRAPH_AUTO = 0,  /* graphs; where a capture fails, eager for that step, counted and logged */
+    REPRISE_GRAPH_EAGER = 1, /* the same kernels, launched one by one */
+    REPRISE_GRAPH_ALWAYS = 2 /* graphs; where a capture fails, REPRISE_ENGINE_FAILED */
 } reprise_graph_mode;
 
 typedef struct reprise_session_options {
-    int32_t context_length;   /* tokens; 0: the smaller of the model's and 4096 */
-    int32_t kv_type;          /* reprise_kv_type */
-    int32_t graph_mode;       /* reprise_graph_mode */
-    int32_t prefill_chunk;    /* tokens evaluated at once; 0: the backend's choice */
-    int32_t unfused;          /* 1: decode on CUDA with the kernels that the fused ones are tested against; slower */
+    int32_t context_length; /* tokens; 0: the smaller of the model's and 4096 */
+    int32_t kv_type;        /* reprise_kv_type */
+    int32_t graph_mode;     /* reprise_graph_mode */
+    int32_t prefill_chunk;  /* tokens evaluated at once; 0: the backend's choice */
+    int32_t unfused;        /* 1: decode on CUDA with the kernels that the fused ones are tested against; slower */
 } reprise_session_options;
 
 /**
@@ -208,21 +210,21 @@ typedef struct reprise_session_options {
  * number is Philox4x32-10 of (seed, position), so that every backend draws the same from the same logits.
  */
 typedef struct reprise_sampling {
-    float temperature;        /* 0: greedy, the largest logit, the lowest id among equals */
-    int32_t top_k;            /* 0: off */
-    float top_p;              /* in (0, 1]; 1: off */
-    float min_p;              /* in [0, 1); 0: off; relative to the likeliest token */
-    float repeat_penalty;     /* 1: off; > 0 */
-    float presence_penalty;   /* 0: off */
-    float frequency_penalty;  /* 0: off */
-    int32_t logprobs;         /* 1: tokens carry their log-probability under softmax of the unmodified logits */
+    float temperature;       /* 0: greedy, the largest logit, the lowest id among equals */
+    int32_t top_k;           /* 0: off */
+    float top_p;             /* in (0, 1]; 1: off */
+    float min_p;             /* in [0, 1); 0: off; relative to the likeliest token */
+    float repeat_penalty;    /* 1: off; > 0 */
+    float presence_penalty;  /* 0: off */
+    float frequency_penalty; /* 0: off */
+    int32_t logprobs;        /* 1: tokens carry their log-probability under softmax of the unmodified logits */
     uint64_t seed;
 } reprise_sampling;
 
 /** Why a generation ended. */
 typedef enum reprise_finish {
-    REPRISE_FINISH_NONE = 0,          /* it goes on */
-    REPRISE_FINISH_END = 1,           /* an end token, which is the last token delivered */
+    REPRISE_FINISH_NONE = 0, /* it goes on */
+    REPRISE_FINISH_END = 1,  /* an end token, which is the last token delivered */
     REPRISE_FINISH_MAX_TOKENS = 2,
     REPRISE_FINISH_CONTEXT_FULL = 3,
     REPRISE_FINISH_CANCELLED = 4
@@ -230,35 +232,36 @@ typedef enum reprise_finish {
 
 typedef struct reprise_token {
     int32_t id;
-    float logprob;            /* NaN unless asked for */
+    float logprob; /* NaN unless asked for */
 } reprise_token;
 
 /** Counts since the session was opened. Times in nanoseconds, measured on the host. */
 typedef struct reprise_statistics {
     uint64_t prefill_tokens;
     uint64_t prefill_ns;
-    uint64_t generated_tokens;        /* delivered by reprise_session_next() */
-    uint64_t decode_ns;               /* from the first of them to the last, waiting included */
-    uint64_t tokens_from_prefill;     /* sampled from prefill logits */
-    uint64_t eager_steps;             /* decode steps launched kernel by kernel (every step on the CPU) */
-    uint64_t graph_replays;           /* decode steps that were one graph launch */
-    uint64_t discarded_steps;         /* launched ahead and thrown away by a rewind */
-    uint64_t captures;                /* graphs captured and instantiated */
-    uint64_t reinstantiations;        /* graphs instantiated again because something they hold changed: 0, since nothing
-                                       * that a graph holds changes while its session is open */
-    uint64_t capture_failures;        /* captures that something invalidated */
-    uint64_t graph_nodes;             /* nodes of the graph last replayed */
-    uint64_t kernels_per_token;       /* kernel nodes of that graph, or launches of an eager step; 0 on the CPU */
-    uint64_t submit_ns;               /* host time spent launching decode steps */
-    uint64_t memory_kv;               /* bytes */
-    uint64_t memory_workspace;        /* bytes */
+    uint64_t generated_tokens;    /* delivered by reprise_session_next() */
+    uint64_t decode_ns;           /* from the first of them to the last, waiting included */
+    uint64_t tokens_from_prefill; /* sampled from prefill logits */
+    uint64_t eager_steps;         /* decode steps launched kernel by kernel (every step on the CPU) */
+    uint64_t graph_replays;       /* decode steps that were one graph launch */
+    uint64_t discarded_steps;     /* launched ahead and thrown away by a rewind */
+    uint64_t captures;            /* graphs captured and instantiated */
+    uint64_t reinstantiations;    /* graphs instantiated again because something they hold changed: 0, since nothing
+                                   * that a graph holds changes while its session is open */
+    uint64_t capture_failures;    /* captures that something invalidated */
+    uint64_t graph_nodes;         /* nodes of the graph last replayed */
+    uint64_t kernels_per_token;   /* kernel nodes of that graph, or launches of an eager step; 0 on the CPU */
+    uint64_t submit_ns;           /* host time spent launching decode steps */
+    uint64_t memory_kv;           /* bytes */
+    uint64_t memory_workspace;    /* bytes */
 } reprise_statistics;
 
-REPRISE_API void reprise_session_options_default(reprise_session_options *options);
-REPRISE_API void reprise_sampling_default(reprise_sampling *sampling);
+REPRISE_API void reprise_session_options_default(reprise_session_options* options);
+REPRISE_API void reprise_sampling_default(reprise_sampling* sampling);
 
 /** options may be null. */
-REPRISE_API reprise_status reprise_session_open(reprise_handle model, const reprise_session_options *options, reprise_handle *session);
+REPRISE_API reprise_status reprise_session_open(reprise_handle model, const reprise_session_options* options,
+                                                reprise_handle* session);
 /** Cancels what runs in the session, waits for it to leave, frees the session. */
 REPRISE_API reprise_status reprise_session_close(reprise_handle session);
 /**
@@ -268,18 +271,19 @@ REPRISE_API reprise_status reprise_session_close(reprise_handle session);
 REPRISE_API reprise_status reprise_session_cancel(reprise_handle session);
 
 /** Number of tokens in the session's history: prompts and generated tokens. */
-REPRISE_API reprise_status reprise_session_position(reprise_handle session, int32_t *position);
+REPRISE_API reprise_status reprise_session_position(reprise_handle session, int32_t* position);
 /** Context length of the session in tokens. */
-REPRISE_API reprise_status reprise_session_context_length(reprise_handle session, int32_t *context_length);
+REPRISE_API reprise_status reprise_session_context_length(reprise_handle session, int32_t* context_length);
 /** Copies the ids of the history, at most capacity of them; *count is how many there are. */
-REPRISE_API reprise_status reprise_session_history(reprise_handle session, int32_t *ids, size_t capacity, size_t *count);
+REPRISE_API reprise_status reprise_session_history(reprise_handle session, int32_t* ids, size_t capacity,
+                                                   size_t* count);
 /** Forgets every token from position on, at most the current position. Ends a generation in progress. */
 REPRISE_API reprise_status reprise_session_rewind(reprise_handle session, int32_t position);
 
 /** Appends n tokens to the history and evaluates them. On error the history is as before. */
-REPRISE_API reprise_status reprise_session_evaluate(reprise_handle session, const int32_t *ids, size_t n);
+REPRISE_API reprise_status reprise_session_evaluate(reprise_handle session, const int32_t* ids, size_t n);
 /** Copies the logits after the last token of the history: n must be the vocabulary size, the history not empty. */
-REPRISE_API reprise_status reprise_session_logits(reprise_handle session, float *logits, size_t n);
+REPRISE_API reprise_status reprise_session_logits(reprise_handle session, float* logits, size_t n);
 
 /**
  * Starts a generation: appends n prompt tokens (n may be 0 if the history is not empty), evaluates what is not yet
@@ -287,25 +291,25 @@ REPRISE_API reprise_status reprise_session_logits(reprise_handle session, float 
  * the context holds). An id of end_ids ends it. A generation in progress is ended first. On error the history is as
  * before. sampling may be null: the defaults.
  */
-REPRISE_API reprise_status reprise_session_generate(reprise_handle session, const int32_t *ids, size_t n,
-                                                    const reprise_sampling *sampling, int32_t max_tokens,
-                                                    const int32_t *end_ids, size_t n_end_ids);
+REPRISE_API reprise_status reprise_session_generate(reprise_handle session, const int32_t* ids, size_t n,
+                                                    const reprise_sampling* sampling, int32_t max_tokens,
+                                                    const int32_t* end_ids, size_t n_end_ids);
 /**
  * Waits for the next token and delivers it and those already decoded behind it, at most capacity. Delivered tokens
  * are part of the history. *finish other than REPRISE_FINISH_NONE says that no further token follows these.
  * REPRISE_MODEL_FORMAT where every logit is NaN or -infinity: no token can be drawn, and the generation is over.
  */
-REPRISE_API reprise_status reprise_session_next(reprise_handle session, reprise_token *tokens, size_t capacity,
-                                                size_t *count, int32_t *finish);
+REPRISE_API reprise_status reprise_session_next(reprise_handle session, reprise_token* tokens, size_t capacity,
+                                                size_t* count, int32_t* finish);
 /** Ends the generation in progress, if any: steps launched ahead are discarded, delivered tokens stay. */
 REPRISE_API reprise_status reprise_session_end(reprise_handle session);
-REPRISE_API reprise_status reprise_session_statistics(reprise_handle session, reprise_statistics *statistics);
+REPRISE_API reprise_status reprise_session_statistics(reprise_handle session, reprise_statistics* statistics);
 
 /** How reprise_session_score() feeds tokens. */
 typedef enum reprise_score_mode {
-    REPRISE_SCORE_BATCH = 0,  /* prefill */
-    REPRISE_SCORE_STEP = 1,   /* one decode step per token, launched eagerly */
-    REPRISE_SCORE_GRAPH = 2   /* one replay of the decode graph per token; the CPU has none: as STEP */
+    REPRISE_SCORE_BATCH = 0, /* prefill */
+    REPRISE_SCORE_STEP = 1,  /* one decode step per token, launched eagerly */
+    REPRISE_SCORE_GRAPH = 2  /* one replay of the decode graph per token; the CPU has none: as STEP */
 } reprise_score_mode;
 
 /**
@@ -313,19 +317,21 @@ typedef enum reprise_score_mode {
  * generation does not need it. Null, for measuring: the logits that decode steps leave are brought to the host's memory
  * and dropped there; which ones mode BATCH computes is the backend's matter.
  */
-REPRISE_API reprise_status reprise_session_score(reprise_handle session, const int32_t *ids, size_t n, int32_t mode, float *logits);
+REPRISE_API reprise_status reprise_session_score(reprise_handle session, const int32_t* ids, size_t n, int32_t mode,
+                                                 float* logits);
 
 /**
  * Draws from given logits exactly as a session does: logits has n_vocab values, counts the number of times each token
  * stands in the history (may be null without penalties), position that of the token to draw. model decides the
  * device that draws. REPRISE_INVALID_ARGUMENT where every logit is NaN or -infinity.
  */
-REPRISE_API reprise_status reprise_sample(reprise_handle model, const float *logits, const int32_t *counts, size_t n_vocab,
-                                          const reprise_sampling *sampling, int32_t position, reprise_token *token);
+REPRISE_API reprise_status reprise_sample(reprise_handle model, const float* logits, const int32_t* counts,
+                                          size_t n_vocab, const reprise_sampling* sampling, int32_t position,
+                                          reprise_token* token);
 
 /** What a session of this model would need, without opening it. options may be null. */
-REPRISE_API reprise_status reprise_gguf_memory(reprise_handle gguf, const reprise_model_options *model_options,
-                                               const reprise_session_options *session_options, reprise_memory *memory);
+REPRISE_API reprise_status reprise_gguf_memory(reprise_handle gguf, const reprise_model_options* model_options,
+                                               const reprise_session_options* session_options, reprise_memory* memory);
 
 #ifdef __cplusplus
 }

@@ -45,7 +45,8 @@ TEST(ThreadPoolDeathTest, ThreadsThatCannotBeStartedAreAnErrorThatSaysWhatToDo) 
         }
         std::_Exit(0);
     };
-    EXPECT_EXIT(start(), ::testing::ExitedWithCode(7), "OUT_OF_MEMORY: only [0-9]+ of 1000 threads could be started .*ask for fewer \\(threads\\)");
+    EXPECT_EXIT(start(), ::testing::ExitedWithCode(7),
+                "OUT_OF_MEMORY: only [0-9]+ of 1000 threads could be started .*ask for fewer \\(threads\\)");
 }
 
 TEST(ThreadPool, ZeroThreadsIsOne) {

@@ -15,8 +15,9 @@ namespace reprise::cuda {
 struct Heads {
     uint32_t n_heads, n_kv_heads, head_dim;
 };
-inline constexpr Heads kHeads[] = {{4, 2, 64},   {9, 3, 64},  {14, 2, 64}, {12, 2, 128}, {32, 8, 128}, {28, 4, 128}, {8, 1, 256},
-                                   {3, 3, 80},   {20, 1, 96}, {2, 2, 8},   {6, 2, 40},   {5, 1, 136},  {1, 1, 128}};
+inline constexpr Heads kHeads[] = {{4, 2, 64},   {9, 3, 64},  {14, 2, 64}, {12, 2, 128}, {32, 8, 128},
+                                   {28, 4, 128}, {8, 1, 256}, {3, 3, 80},  {20, 1, 96},  {2, 2, 8},
+                                   {6, 2, 40},   {5, 1, 136}, {1, 1, 128}};
 
 /// Rounding of the weights to float16, which tensor cores multiply, and of sums.
 inline double attention_bound(TensorType kv_type) { return kv_type == TensorType::F32 ? 5e-6 : 1e-3; }
@@ -44,7 +45,8 @@ struct Cache {
         std::vector<uint8_t> bytes(heads.n_kv_heads * kv_rows(capacity) * row, 0xff);
         for (uint32_t head = 0; head < heads.n_kv_heads; ++head) {
             uint8_t* to = &bytes[head * kv_rows(capacity) * row];
-            for (uint32_t key = 0; key < capacity; ++key) place_kv_row(type, heads.head_dim, &rows[(size_t{head} * capacity + key) * row], to, key);
+            for (uint32_t key = 0; key < capacity; ++key)
+                place_kv_row(type, heads.head_dim, &rows[(size_t{head} * capacity + key) * row], to, key);
         }
         return bytes;
     }

@@ -161,7 +161,8 @@ TEST_F(CudaDecodeGraph, AGraphWithAnEdgeThatIsNotProgrammaticIsRefused) {
     const Buffer<float> row(32);
     DecodeGraph g({[&](uint32_t, cudaStream_t stream) {
                        place(memory_->get(), 0, 0, 0, 0, stream);
-                       embed_rows(table.matrix, token.get(), 1, row.get(), stream);  // begins a step: waits for all before
+                       embed_rows(table.matrix, token.get(), 1, row.get(),
+                                  stream);  // begins a step: waits for all before
                    },
                    [](uint32_t) { return 2u; }, REPRISE_GRAPH_AUTO});
     g.launch(0, *stream_);

@@ -39,7 +39,8 @@ TEST(CudaDevice, OneThatIsTooOldIsRefusedByItsCapability) {
 
 TEST(CudaDevice, CodeOfAnOlderOneIsSaidToBeSlower) {
     const std::string slower = cuda::missing_overlap(9, false);
-    for (const char* part : {"slower", "9.0", "REPRISE_CUDA_ARCHITECTURES"}) EXPECT_NE(std::string::npos, slower.find(part)) << slower;
+    for (const char* part : {"slower", "9.0", "REPRISE_CUDA_ARCHITECTURES"})
+        EXPECT_NE(std::string::npos, slower.find(part)) << slower;
     EXPECT_EQ("", cuda::missing_overlap(9, true));
     EXPECT_EQ("", cuda::missing_overlap(8, false));
 }

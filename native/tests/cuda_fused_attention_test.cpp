@@ -12,9 +12,12 @@ namespace {
 using cpu::Random;
 
 /// All dimensions of a head are turned, or half of them.
-QkvHeads qkv_heads(const Heads& h) { return {h.n_heads, h.n_kv_heads, h.head_dim, h.head_dim % 64 == 0 ? h.head_dim : h.head_dim / 2}; }
+QkvHeads qkv_heads(const Heads& h) {
+    return {h.n_heads, h.n_kv_heads, h.head_dim, h.head_dim % 64 == 0 ? h.head_dim : h.head_dim / 2};
+}
 
-/// A cache that lacks the key and value at a position, the q, k and v that come there, and what attention_fused() needs.
+/// A cache that lacks the key and value at a position, the q, k and v that come there, and what attention_fused()
+/// needs.
 struct FusedStep {
     uint32_t position, n_keys;
     Cache cache;
@@ -24,7 +27,8 @@ struct FusedStep {
     Buffer<uint32_t> arrived;
     Buffer<DecodeState> state;
 
-    FusedStep(Random& random, TensorType type, const Heads& h, uint32_t at, uint32_t capacity, RopeStyle style, bool norms)
+    FusedStep(Random& random, TensorType type, const Heads& h, uint32_t at, uint32_t capacity, RopeStyle style,
+              bool norms)
         : position(at),
           n_keys(std::min(at + 1, capacity)),
           cache(random, type, h, std::min(at, capacity), capacity, 1),
@@ -42,7 +46,8 @@ struct FusedStep {
     void launch(Slot slot, cudaStream_t stream) const {
         AttentionArgs args = cache.args(state.get(), scale);
         args.out = out.get();
-        const RopeKvArgs rope = qkv.args(cache.type, cache.device_keys.get(), cache.device_values.get(), cache.capacity, state.get());
+        const RopeKvArgs rope =
+            qkv.args(cache.type, cache.device_keys.get(), cache.device_values.get(), cache.capacity, state.get());
         attention_fused(args, rope, {parts.get(), arrived.get(), nullptr, nullptr}, {}, slot, stream);
     }
 
@@ -81,7 +86,8 @@ struct FusedStep {
         EXPECT_EQ(cache.on_device(host), bytes) << "other positions";  // here the host has no newest row yet
         for (uint32_t head = 0; head < cache.heads.n_kv_heads; ++head) {
             check_newest(first_head + head, newest[head]);
-            std::copy(newest[head].begin(), newest[head].end(), &host[(size_t{head} * cache.capacity + position) * row]);
+            std::copy(newest[head].begin(), newest[head].end(),
+                      &host[(size_t{head} * cache.capacity + position) * row]);
         }
     }
     void check_newest(uint32_t head, const std::vector<uint8_t>& stored) const {
@@ -97,7 +103,8 @@ struct FusedStep {
         std::vector<float> key(x.size());
         dequantize(cache.type, stored.data(), key.data(), key.size());
         for (uint32_t i = 0; i < key.size(); ++i) {
-            ASSERT_NEAR(x[i], key[i], TestQkv::cache_tolerance(cache.type, x, i)) << "head " << head << ", dimension " << i;
+            ASSERT_NEAR(x[i], key[i], TestQkv::cache_tolerance(cache.type, x, i))
+                << "head " << head << ", dimension " << i;
         }
     }
 };
@@ -117,8 +124,9 @@ class CudaFusedAttention : public ::testing::TestWithParam<TensorType> {
         const Slot slot = kind % 2 == 0 ? Slot::SMALL : Slot::LARGE;
         const RopeStyle style = kind / 2 % 2 == 0 ? RopeStyle::HALVES : RopeStyle::ADJACENT;
         const bool norms = kind / 4 % 2 == 0;
-        SCOPED_TRACE(testing::Message() << h.n_heads << "/" << h.n_kv_heads << " heads of " << h.head_dim << ", position " << position
-                                        << " of " << capacity << (norms ? ", norms" : "") << (kind / 2 % 2 == 0 ? ", halves" : ", adjacent"));
+        SCOPED_TRACE(testing::Message() << h.n_heads << "/" << h.n_kv_heads << " heads of " << h.head_dim
+                                        << ", position " << position << " of " << capacity << (norms ? ", norms" : "")
+                                        << (kind / 2 % 2 == 0 ? ", halves" : ", adjacent"));
         Random random(position * 131 + h.head_dim);
         FusedStep step(random, GetParam(), h, position, capacity, style, norms);
         step.launch(slot, nullptr);
@@ -126,12 +134,14 @@ class CudaFusedAttention : public ::testing::TestWithParam<TensorType> {
         step.check_cache();
         EXPECT_LE(relative_difference(first, step.expected()), attention_bound(GetParam()));
 
-        const std::vector<uint8_t> keys = step.cache.device_keys.download(), values = step.cache.device_values.download();
+        const std::vector<uint8_t> keys = step.cache.device_keys.download(),
+                                   values = step.cache.device_values.download();
         step.launch(slot, nullptr);
         EXPECT_EQ(first, step.out.download()) << "a second launch";
         EXPECT_EQ(keys, step.cache.device_keys.download()) << "keys after a second launch";
         EXPECT_EQ(values, step.cache.device_values.download()) << "values after a second launch";
-        EXPECT_EQ(std::vector<uint32_t>(step.arrived.size()), step.arrived.download()) << "counters that do not end as they began";
+        EXPECT_EQ(std::vector<uint32_t>(step.arrived.size()), step.arrived.download())
+            << "counters that do not end as they began";
         EXPECT_EQ(step.qkv.qkv, step.qkv.device_qkv.download()) << "q, k and v, which other blocks read";
     }
 
@@ -159,7 +169,8 @@ TEST_P(CudaFusedAttention, EveryStyleAndNormMeetsEverySlot) {
 }
 
 TEST_P(CudaFusedAttention, AttendsToALongContext) {
-    for (const uint32_t n_keys : {2048u, 2049u}) check_step({12, 2, 128}, n_keys - 1, 2100);  // 16 parts, then longer ones
+    for (const uint32_t n_keys : {2048u, 2049u})
+        check_step({12, 2, 128}, n_keys - 1, 2100);  // 16 parts, then longer ones
     check_step({12, 2, 128}, 4096, 5000);
     check_step({32, 8, 128}, 4096, 4097);
     check_step({14, 2, 64}, 4096, 6000);
@@ -206,7 +217,8 @@ TEST_P(CudaFusedAttention, WaitsForTheProductBeforeIt) {
         step.launch(Slot::SMALL, stream);
         const std::vector<float> expected = step.out.download();
         for (int repeat = 0; repeat < 20; ++repeat) {
-            check(cudaMemset(step.qkv.device_qkv.get(), 0xff, step.qkv.device_qkv.size() * sizeof(float)), "poisoning q, k and v");
+            check(cudaMemset(step.qkv.device_qkv.get(), 0xff, step.qkv.device_qkv.size() * sizeof(float)),
+                  "poisoning q, k and v");
             check(cudaMemset(step.out.get(), 0xff, step.out.size() * sizeof(float)), "poisoning the output");
             check(cudaDeviceSynchronize(), "poisoning");
             fused_project({&part, 1}, input, {}, Slot::LARGE, stream);

@@ -22,11 +22,12 @@ struct Shape {
 };
 std::ostream& operator<<(std::ostream& out, const Shape& shape) { return out << shape.rows << "x" << shape.cols; }
 
-/// Rows that do not fill a tile, columns that do not fill a brick, more and fewer tiles than multiprocessors, a part of an
-/// output head, and more rows to a block than it has threads.
+/// Rows that do not fill a tile, columns that do not fill a brick, more and fewer tiles than multiprocessors, a part of
+/// an output head, and more rows to a block than it has threads.
 std::vector<Shape> shapes(TensorType type) {
     if (traits(type).block_size == 256) {
-        return {{1, 256}, {7, 768}, {301, 1536}, {37, 2304}, {301, 8960}, {70, 14336}, {5, 28672}, {3000, 1536}, {60000, 256}};
+        return {{1, 256},    {7, 768},   {301, 1536},  {37, 2304},  {301, 8960},
+                {70, 14336}, {5, 28672}, {3000, 1536}, {60000, 256}};
     }
     return {{1, 32}, {7, 96}, {301, 576}, {130, 896}, {301, 8960}, {70, 14336}, {5, 16416}, {3000, 1536}, {60000, 64}};
 }
@@ -46,7 +47,8 @@ struct Input {
         : x(random.normals(cols)), device_x(cols), device_norm(cols), device_bf16(cols) {
         if (normed) norm = random.normals(cols);
         for (float& v : normed ? norm : x) v *= amplitude;
-        for (uint32_t i = 0; i < cols && cols > 32; ++i) x[i] *= i < 32 ? 0.f : normed ? 3.f : 1.f;  // also a group of zeros
+        for (uint32_t i = 0; i < cols && cols > 32; ++i)
+            x[i] *= i < 32 ? 0.f : normed ? 3.f : 1.f;  // also a group of zeros
         if (form == Form::BFLOAT16) {
             for (float& v : x) v = bf16_to_float(float_to_bf16(v));
         }
@@ -70,7 +72,8 @@ struct Input {
     }
 
   private:
-    /// The products in float32, as the kernel has them before it quantises; it applies the norm's factor to its results.
+    /// The products in float32, as the kernel has them before it quantises; it applies the norm's factor to its
+    /// results.
     std::vector<double> normed_values() const {
         std::vector<double> result(x.size());
         for (size_t i = 0; i < x.size(); ++i) result[i] = norm.empty() ? x[i] : x[i] * norm[i];
@@ -88,13 +91,14 @@ struct Input {
             v[i] = d == 0 ? 0 : d * std::nearbyint(exact[i] / d);
         }
     }
-    /// Moves values away from the middle between two quants, step by step towards zero: there 127 / largest decides, which
-    /// is a few units in the last place off on the device, by at most 127 * 2^-21 of a step.
+    /// Moves values away from the middle between two quants, step by step towards zero: there 127 / largest decides,
+    /// which is a few units in the last place off on the device, by at most 127 * 2^-21 of a step.
     void avoid_ties() {
         for (size_t i = 0; i < x.size(); ++i) {
             for (;;) {
                 const std::vector<double> v = group(i);
-                const double largest = largest_of_group(v, 0), q = largest == 0 ? 0 : std::fabs(v[i % 32]) / largest * 127;
+                const double largest = largest_of_group(v, 0),
+                             q = largest == 0 ? 0 : std::fabs(v[i % 32]) / largest * 127;
                 if (std::fabs(q - std::floor(q) - 0.5) > 1e-3) break;
                 x[i] = std::bit_cast<float>(std::bit_cast<uint32_t>(x[i]) - 0x10000);  // a step of bfloat16
             }
@@ -114,11 +118,14 @@ struct Input {
 class Output {
   public:
     explicit Output(uint32_t rows) : buffer_(std::vector<float>(rows + 4, NAN)), rows_(rows) {}
-    explicit Output(std::vector<float> values) : Output(static_cast<uint32_t>(values.size())) { buffer_.upload(values); }
+    explicit Output(std::vector<float> values) : Output(static_cast<uint32_t>(values.size())) {
+        buffer_.upload(values);
+    }
     float* get() const { return buffer_.get(); }
     std::vector<float> download() const {
         std::vector<float> values = buffer_.download();
-        for (uint32_t i = rows_; i < rows_ + 4; ++i) EXPECT_TRUE(std::isnan(values[i])) << "written behind the last row";
+        for (uint32_t i = rows_; i < rows_ + 4; ++i)
+            EXPECT_TRUE(std::isnan(values[i])) << "written behind the last row";
         values.resize(rows_);
         return values;
     }
@@ -148,15 +155,18 @@ void check_product(const TestMatrix& w, const Input& input, Slot slot, Random& r
         for (const bool added : {false, true}) {
             SCOPED_TRACE(testing::Message() << (biased ? "bias" : "no bias") << (added ? ", residual" : ""));
             const Output out(rows), again(rows), in_place(residual);
-            MatvecPart part = {&w.matrix, out.get(), biased ? device_bias.get() : nullptr, added ? device_residual.get() : nullptr};
+            MatvecPart part = {&w.matrix, out.get(), biased ? device_bias.get() : nullptr,
+                               added ? device_residual.get() : nullptr};
             fused_project({&part, 1}, input.fused, {}, slot, nullptr);
             part.out = again.get();
             fused_project({&part, 1}, input.fused, {}, slot, nullptr);
             const std::vector<float> values = out.download();
             EXPECT_EQ(values, again.download()) << "a second launch";
-            const Reference expected = reference(w, input.values, biased ? bias.data() : nullptr, added ? residual.data() : nullptr);
+            const Reference expected =
+                reference(w, input.values, biased ? bias.data() : nullptr, added ? residual.data() : nullptr);
             // The norm's factor, applied afterwards, is some three units in the last place off.
-            EXPECT_LT(relative_error(values.data(), expected), matvec_bound(w.matrix.type) + 4e-7 * !input.norm.empty());
+            EXPECT_LT(relative_error(values.data(), expected),
+                      matvec_bound(w.matrix.type) + 4e-7 * !input.norm.empty());
             if (!added) continue;
             part.out = in_place.get();
             part.residual = in_place.get();
@@ -173,7 +183,8 @@ TEST_P(CudaFusedProject, IsTheProductWithItsInput) {
         for (const bool normed : {false, true}) {
             const Input input(random, GetParam(), shape.cols, normed);
             for (const Slot slot : SLOTS) {
-                SCOPED_TRACE(testing::Message() << shape << (normed ? ", norm" : "") << (slot == Slot::LARGE ? ", large" : ", small"));
+                SCOPED_TRACE(testing::Message()
+                             << shape << (normed ? ", norm" : "") << (slot == Slot::LARGE ? ", large" : ", small"));
                 check_product(w, input, slot, random);
             }
         }
@@ -221,19 +232,23 @@ INSTANTIATE_TEST_SUITE_P(Mixes, CudaFusedParts, ::testing::ValuesIn(MIXES), mix_
 TEST_P(CudaFusedParts, ShareAKernel) {
     Random random(23);
     const auto [q_type, k_type, v_type] = GetParam().types;
-    for (const auto& [q_rows, k_rows, v_rows] : {std::array{1536u, 257u, 254u}, std::array{1u, 7u, 3u}, std::array{64u, 1000u, 301u}}) {
+    for (const auto& [q_rows, k_rows, v_rows] :
+         {std::array{1536u, 257u, 254u}, std::array{1u, 7u, 3u}, std::array{64u, 1000u, 301u}}) {
         for (const uint32_t cols : {256u, 768u, 1536u, 4096u}) {
-            const TestMatrix q(random, q_type, q_rows, cols), k(random, k_type, k_rows, cols), v(random, v_type, v_rows, cols);
+            const TestMatrix q(random, q_type, q_rows, cols), k(random, k_type, k_rows, cols),
+                v(random, v_type, v_rows, cols);
             const Input input(random, q_type, cols, true);
             const std::vector<float> bias = random.normals(k_rows), residual = random.normals(v_rows);
             const Buffer<float> device_bias(bias), device_residual(residual);
             for (const Slot slot : SLOTS) {
                 for (const size_t n : {3u, 2u}) {
-                    SCOPED_TRACE(testing::Message() << q_rows << " + " << k_rows << " + " << v_rows << " x " << cols << ", " << n << " parts");
+                    SCOPED_TRACE(testing::Message() << q_rows << " + " << k_rows << " + " << v_rows << " x " << cols
+                                                    << ", " << n << " parts");
                     const Output out(q_rows + k_rows + v_rows);
-                    const MatvecPart parts[] = {{&q.matrix, out.get()},
-                                                {&k.matrix, out.get() + q_rows, device_bias.get()},
-                                                {&v.matrix, out.get() + q_rows + k_rows, nullptr, device_residual.get()}};
+                    const MatvecPart parts[] = {
+                        {&q.matrix, out.get()},
+                        {&k.matrix, out.get() + q_rows, device_bias.get()},
+                        {&v.matrix, out.get() + q_rows + k_rows, nullptr, device_residual.get()}};
                     ASSERT_EQ(n, fused_together({parts, n}));
                     fused_project({parts, n}, input.fused, {}, slot, nullptr);
                     const std::vector<float> values = out.download();
@@ -241,7 +256,9 @@ TEST_P(CudaFusedParts, ShareAKernel) {
                     EXPECT_LT(relative_error(values.data(), reference(q, input.values)), bound);
                     EXPECT_LT(relative_error(values.data() + q_rows, reference(k, input.values, bias.data())), bound);
                     if (n < 3) continue;
-                    EXPECT_LT(relative_error(values.data() + q_rows + k_rows, reference(v, input.values, nullptr, residual.data())), bound);
+                    EXPECT_LT(relative_error(values.data() + q_rows + k_rows,
+                                             reference(v, input.values, nullptr, residual.data())),
+                              bound);
                 }
             }
         }
@@ -256,10 +273,13 @@ TEST(CudaFusedTypes, OnlyWhatHasAKernelGoesTogether) {
     };
     for (const TensorType a : cpu::kAllTypes) {
         for (const TensorType b : cpu::kAllTypes) {
-            const auto is_mix = [](TensorType x, TensorType y) { return (x == T::Q4_K || x == T::Q5_K) && y == T::Q6_K; };
+            const auto is_mix = [](TensorType x, TensorType y) {
+                return (x == T::Q4_K || x == T::Q5_K) && y == T::Q6_K;
+            };
             const bool expected = a == b || is_mix(a, b) || is_mix(b, a);
             EXPECT_EQ(expected, fuses({{a, 8, 256}, {b, 16, 256}})) << traits(a).name << ", " << traits(b).name;
-            EXPECT_EQ(expected, fuses({{a, 8, 256}, {a, 8, 256}, {b, 16, 256}})) << traits(a).name << ", " << traits(b).name;
+            EXPECT_EQ(expected, fuses({{a, 8, 256}, {a, 8, 256}, {b, 16, 256}}))
+                << traits(a).name << ", " << traits(b).name;
             EXPECT_EQ(expected, can_fuse_gated({a, 8, 256}, {b, 8, 256})) << traits(a).name << ", " << traits(b).name;
         }
         EXPECT_TRUE(fuses({{a, 8, 256}})) << traits(a).name;
@@ -289,7 +309,9 @@ TEST(CudaTileShares, CoverEveryTileOnce) {
 }
 
 /// A matrix that is never read.
-DeviceMatrix unread(TensorType type, uint32_t rows, uint32_t cols) { return {type, rows, cols, reinterpret_cast<uint8_t*>(256), device_bytes(type, rows, cols)}; }
+DeviceMatrix unread(TensorType type, uint32_t rows, uint32_t cols) {
+    return {type, rows, cols, reinterpret_cast<uint8_t*>(256), device_bytes(type, rows, cols)};
+}
 
 /// That the pieces lie within what each block reads, and do not overlap.
 void check_prefetch(const WeightPrefetch& prefetch, std::span<const DeviceMatrix> matrices) {
@@ -300,22 +322,27 @@ void check_prefetch(const WeightPrefetch& prefetch, std::span<const DeviceMatrix
     for (uint32_t block = 0; block < prefetch.blocks; ++block) {
         EXPECT_EQ(tiles, prefetch.shares.first(block));
         tiles += prefetch.shares.count(block);
-        EXPECT_LE((WeightPrefetch::PIECES - 1) * prefetch.stride + prefetch.piece_bytes, prefetch.shares.count(block) * prefetch.tile_bytes[0]);
-        EXPECT_LE((WeightPrefetch::PIECES - 1) * prefetch.stride + prefetch.piece_bytes, prefetch.shares.count(block) * prefetch.tile_bytes[matrices.size() - 1]);
+        EXPECT_LE((WeightPrefetch::PIECES - 1) * prefetch.stride + prefetch.piece_bytes,
+                  prefetch.shares.count(block) * prefetch.tile_bytes[0]);
+        EXPECT_LE((WeightPrefetch::PIECES - 1) * prefetch.stride + prefetch.piece_bytes,
+                  prefetch.shares.count(block) * prefetch.tile_bytes[matrices.size() - 1]);
     }
     for (size_t i = 0; i < matrices.size(); ++i) {
         EXPECT_EQ(matrices[i].data, prefetch.data[i]);
         EXPECT_EQ((matrices[i].rows + TILE_ROWS - 1) / TILE_ROWS, tiles);
-        EXPECT_EQ(device_bytes(matrices[i].type, TILE_ROWS * 64, matrices[i].cols), (size_t{64} * prefetch.tile_bytes[i] + 4 + 255) / 256 * 256);
+        EXPECT_EQ(device_bytes(matrices[i].type, TILE_ROWS * 64, matrices[i].cols),
+                  (size_t{64} * prefetch.tile_bytes[i] + 4 + 255) / 256 * 256);
     }
 }
 
 TEST(CudaWeightPrefetch, LiesWithinWhatBlocksRead) {
-    for (const auto& [gate, up] : {std::pair{T::Q4_K, T::Q4_K}, {T::Q4_K, T::Q6_K}, {T::Q6_K, T::Q4_K}, {T::F16, T::F16}, {T::Q8_0, T::Q8_0}}) {
+    for (const auto& [gate, up] :
+         {std::pair{T::Q4_K, T::Q4_K}, {T::Q4_K, T::Q6_K}, {T::Q6_K, T::Q4_K}, {T::F16, T::F16}, {T::Q8_0, T::Q8_0}}) {
         for (const uint32_t n_sms : {1u, 108u, 132u}) {
             for (const uint32_t rows : {1u, 130u, 527u, 4864u, 8960u, 14336u, 200'003u}) {
                 for (const uint32_t cols : {256u, 1536u, 4096u, 28672u}) {
-                    SCOPED_TRACE(testing::Message() << traits(gate).name << ", " << traits(up).name << ": " << rows << "x" << cols << " on " << n_sms);
+                    SCOPED_TRACE(testing::Message() << traits(gate).name << ", " << traits(up).name << ": " << rows
+                                                    << "x" << cols << " on " << n_sms);
                     const DeviceMatrix matrices[] = {unread(gate, rows, cols), unread(up, rows, cols)};
                     check_prefetch(gated_feed_forward_prefetch(matrices[0], matrices[1], 1'000'000, n_sms), matrices);
                     check_prefetch(project_prefetch(matrices[1], 1'000'000, n_sms), {matrices + 1, 1});
@@ -342,16 +369,19 @@ TEST(CudaWeightPrefetch, IsForSharesThatNoRingHolds) {
 TEST(CudaFusedTypes, WhatDoesNotGoTogetherIsRefused) {
     const DeviceMatrix half = unread(T::F16, 8, 256), quantised = unread(T::Q8_0, 8, 256);
     const MatvecPart part = {&half, nullptr};
-    test::expect_error(REPRISE_INTERNAL, {"float weights", "bfloat16"}, [&] { fused_project({&part, 1}, {nullptr, nullptr, 0, true}, {}, Slot::LARGE, nullptr); });
-    test::expect_error(REPRISE_INTERNAL, {"prefetch", "do not go together"}, [&] { gated_feed_forward_prefetch(half, quantised, 0, 132); });
+    test::expect_error(REPRISE_INTERNAL, {"float weights", "bfloat16"},
+                       [&] { fused_project({&part, 1}, {nullptr, nullptr, 0, true}, {}, Slot::LARGE, nullptr); });
+    test::expect_error(REPRISE_INTERNAL, {"prefetch", "do not go together"},
+                       [&] { gated_feed_forward_prefetch(half, quantised, 0, 132); });
 }
 
 /// What silu(gate) * up may be off where gate and up are off by relative_error * norms. silu has slopes of at most 1.1.
-/// __expf() has 2 + 1.17 |gate| units in the last place, which weigh most around gate = 2.4; with the quotient's two and
-/// some roundings that is less than 1e-6 of y or up.
+/// __expf() has 2 + 1.17 |gate| units in the last place, which weigh most around gate = 2.4; with the quotient's two
+/// and some roundings that is less than 1e-6 of y or up.
 double gated_tolerance(double gate, double up, double gate_error, double up_error) {
     const double silu = gate / (1 + std::exp(-gate));
-    return 1.1 * gate_error * (std::fabs(up) + up_error) + std::fabs(silu) * up_error + 1e-6 * (std::fabs(silu * up) + std::fabs(up));
+    return 1.1 * gate_error * (std::fabs(up) + up_error) + std::fabs(silu) * up_error +
+           1e-6 * (std::fabs(silu * up) + std::fabs(up));
 }
 
 /// A network's output, [rows]: bfloat16 as float32.
@@ -377,7 +407,8 @@ void check_gated(const TestMatrix& gate, const TestMatrix& up, const Input& inpu
     for (uint32_t r = 0; r < gate.matrix.rows; ++r) {
         const double g = gates.values[r], u = ups.values[r], expected = g / (1 + std::exp(-g)) * u;
         double tolerance = gated_tolerance(g, u, error * gates.norms[r], error * ups.norms[r]);
-        if (writes_bf16(gate.matrix)) tolerance += (std::fabs(expected) + tolerance) / 256;  // half a unit in the last of eight bits
+        if (writes_bf16(gate.matrix))
+            tolerance += (std::fabs(expected) + tolerance) / 256;  // half a unit in the last of eight bits
         ASSERT_NEAR(expected, values[r], tolerance) << "row " << r << ", gate " << g << ", up " << u;
     }
 }
@@ -393,8 +424,9 @@ void check_gated(TensorType gate_type, TensorType up_type, const Shape& shape, f
     for (const bool normed : {false, true}) {
         const Input input(random, gate_type, shape.cols, normed, Form::FLOAT32, of_input);
         for (const Slot slot : SLOTS) {
-            SCOPED_TRACE(testing::Message() << traits(gate_type).name << ", " << traits(up_type).name << ", " << shape << ", amplitude "
-                                            << amplitude << (normed ? ", norm" : "") << (slot == Slot::LARGE ? ", large" : ", small"));
+            SCOPED_TRACE(testing::Message()
+                         << traits(gate_type).name << ", " << traits(up_type).name << ", " << shape << ", amplitude "
+                         << amplitude << (normed ? ", norm" : "") << (slot == Slot::LARGE ? ", large" : ", small"));
             check_gated(gate, up, input, slot);
         }
     }
@@ -418,7 +450,8 @@ TEST_P(CudaFusedParts, GateTheFeedForwardNetwork) {
 TEST_P(CudaFusedProject, WaitsForItsPredecessor) {
     Random random(25);
     const uint32_t n_embd = 1536, n_ff = 2304;
-    const TestMatrix gate(random, GetParam(), n_ff, n_embd), up(random, GetParam(), n_ff, n_embd), down(random, GetParam(), n_embd, n_ff);
+    const TestMatrix gate(random, GetParam(), n_ff, n_embd), up(random, GetParam(), n_ff, n_embd),
+        down(random, GetParam(), n_embd, n_ff);
     const Input input(random, GetParam(), n_embd, true, Form::FLOAT32, 0.01f);
     const Output x(n_embd), activations(n_ff);
     const Stream stream;
@@ -428,10 +461,12 @@ TEST_P(CudaFusedProject, WaitsForItsPredecessor) {
         check(cudaDeviceSynchronize(), "uploading");
         SlotTurns slots;
         for (int layer = 0; layer < 4; ++layer) {
-            fused_gated_feed_forward(gate.matrix, up.matrix, {x.get(), input.fused.norm, EPS}, activations.get(), slots.next(), stream);
+            fused_gated_feed_forward(gate.matrix, up.matrix, {x.get(), input.fused.norm, EPS}, activations.get(),
+                                     slots.next(), stream);
             if (one_by_one) stream.synchronize("testing");
             const MatvecPart part = {&down.matrix, x.get(), nullptr, x.get()};
-            fused_project({&part, 1}, {activations.get(), nullptr, 0, writes_bf16(gate.matrix)}, {}, slots.next(), stream);
+            fused_project({&part, 1}, {activations.get(), nullptr, 0, writes_bf16(gate.matrix)}, {}, slots.next(),
+                          stream);
             if (one_by_one) stream.synchronize("testing");
         }
         return x.download();

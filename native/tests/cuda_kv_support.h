@@ -55,13 +55,15 @@ inline void poison_kv_row(TensorType type, uint32_t head_dim, uint8_t* head, uin
 
 /// A row as GGUF has it, to a head's rows.
 inline void place_kv_row(TensorType type, uint32_t head_dim, const uint8_t* row, uint8_t* head, uint32_t position) {
-    for_each_kv_piece(type, head_dim, head, position, [&](uint8_t* at, size_t in_row, size_t n) { std::memcpy(at, row + in_row, n); });
+    for_each_kv_piece(type, head_dim, head, position,
+                      [&](uint8_t* at, size_t in_row, size_t n) { std::memcpy(at, row + in_row, n); });
 }
 
 /// Takes a row, as GGUF has it, out of a head's rows and leaves 0xff, what an untouched row of a test holds.
 inline std::vector<uint8_t> take_kv_row(TensorType type, uint32_t head_dim, uint8_t* head, uint32_t position) {
     std::vector<uint8_t> row(row_bytes(type, head_dim));
-    for_each_kv_piece(type, head_dim, head, position, [&](uint8_t* at, size_t in_row, size_t n) { std::memcpy(&row[in_row], at, n); });
+    for_each_kv_piece(type, head_dim, head, position,
+                      [&](uint8_t* at, size_t in_row, size_t n) { std::memcpy(&row[in_row], at, n); });
     poison_kv_row(type, head_dim, head, position);
     return row;
 }

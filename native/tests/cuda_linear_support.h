@@ -25,12 +25,12 @@ inline std::string missing_device() {
     return n > 0 ? "" : "no CUDA device";
 }
 
-#define SKIP_WITHOUT_CUDA()                                                          \
-    do {                                                                             \
-        if (const std::string reason = missing_device(); !reason.empty()) {          \
-            std::cout << "skipped: " << reason << "\n";                              \
-            GTEST_SKIP() << reason;                                                  \
-        }                                                                            \
+#define SKIP_WITHOUT_CUDA()                                                 \
+    do {                                                                    \
+        if (const std::string reason = missing_device(); !reason.empty()) { \
+            std::cout << "skipped: " << reason << "\n";                     \
+            GTEST_SKIP() << reason;                                         \
+        }                                                                   \
     } while (false)
 
 template <typename T>
@@ -68,7 +68,8 @@ struct TestMatrix {
     DeviceMatrix matrix;
 
     /// pieces: in how many calls the rows are repacked.
-    TestMatrix(cpu::Random& random, TensorType type, uint32_t rows, uint32_t cols, bool exact = false, uint32_t pieces = 1)
+    TestMatrix(cpu::Random& random, TensorType type, uint32_t rows, uint32_t cols, bool exact = false,
+               uint32_t pieces = 1)
         : weights(size_t{rows} * cols), data(device_bytes(device_type(type, exact), rows, cols)) {
         std::vector<uint8_t> blocks = random.weights(type, rows, cols);
         if (cpu::is_float(type)) fill_float(random, type, blocks);
@@ -83,7 +84,8 @@ struct TestMatrix {
             const uint32_t n = std::min(step, rows - first);
             // A piece starts at an aligned address, as in a staging buffer.
             const Buffer<uint8_t> piece(n * row_bytes(type, cols));
-            check(cudaMemcpy(piece.get(), staged.get() + first * row_bytes(type, cols), piece.size(), cudaMemcpyDeviceToDevice),
+            check(cudaMemcpy(piece.get(), staged.get() + first * row_bytes(type, cols), piece.size(),
+                             cudaMemcpyDeviceToDevice),
                   "staging");
             repack_rows(matrix, type, first, n, piece.get(), nullptr);
             check(cudaDeviceSynchronize(), "repacking");
@@ -102,8 +104,9 @@ struct TestMatrix {
 /// W x + bias + residual in double, and how large its rounding errors may be expected to be.
 struct Reference {
     std::vector<double> values;
-    std::vector<double> norms;  // root sums of squares of each value's terms: unlike the values not small when terms cancel
-    double norm = 0;            // of norms
+    std::vector<double>
+        norms;        // root sums of squares of each value's terms: unlike the values not small when terms cancel
+    double norm = 0;  // of norms
 };
 inline Reference reference(const TestMatrix& w, const std::vector<double>& x, const float* bias = nullptr,
                            const float* residual = nullptr) {
@@ -125,8 +128,9 @@ inline Reference reference(const TestMatrix& w, const std::vector<double>& x, co
     return out;
 }
 
-/// Rounding of a product with one token, as a relative_error(). A value is rounded some hundred times on its way, by 2^-25
-/// on average and mostly in different directions: together a few 1e-7. Scales and factors of quantised types come to more.
+/// Rounding of a product with one token, as a relative_error(). A value is rounded some hundred times on its way, by
+/// 2^-25 on average and mostly in different directions: together a few 1e-7. Scales and factors of quantised types come
+/// to more.
 inline double matvec_bound(TensorType type) { return type == TensorType::F32 ? 2e-6 : 1e-5; }
 
 /// |out - expected| / norm; NaN if any output is not finite.
@@ -149,8 +153,14 @@ struct TestInput {
     Activations forms;
 
     TestInput(std::vector<float> values, uint32_t rows, uint32_t columns, bool wants_int8, bool wants_half = true)
-        : x(std::move(values)), n(rows), cols(columns), device(x), f32(x.size()), int8(n * int8_row_bytes(cols)),
-          half(n * half_row_values(cols)), half_scale(n) {
+        : x(std::move(values)),
+          n(rows),
+          cols(columns),
+          device(x),
+          f32(x.size()),
+          int8(n * int8_row_bytes(cols)),
+          half(n * half_row_values(cols)),
+          half_scale(n) {
         forms.f32 = f32.get();
         if (wants_int8) forms.int8 = int8.get();
         if (wants_half) {

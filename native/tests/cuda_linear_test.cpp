@@ -6,23 +6,27 @@
 namespace reprise::cuda {
 namespace {
 
-using cpu::Random;
 using cpu::kAllTypes;
+using cpu::Random;
 
 struct Shape {
     uint32_t rows, cols;
 };
 
-/// Shapes that a type can have: small odd ones, and those of real models with fewer rows where columns are what matters.
+/// Shapes that a type can have: small odd ones, and those of real models with fewer rows where columns are what
+/// matters.
 std::vector<Shape> shapes(TensorType type) {
     const uint32_t block = traits(type).block_size;
     if (block == 256) {
-        return {{1, 256}, {3, 512}, {4, 768}, {37, 1536}, {130, 2304}, {2048, 1536}, {1536, 8960}, {70, 14336}, {9, 16640}, {5, 28672}};
+        return {{1, 256},     {3, 512},     {4, 768},    {37, 1536}, {130, 2304},
+                {2048, 1536}, {1536, 8960}, {70, 14336}, {9, 16640}, {5, 28672}};
     }
     if (block == 32) {
-        return {{1, 32}, {2, 64}, {5, 96}, {37, 288}, {896, 896}, {128, 4864}, {2048, 1536}, {70, 8960}, {6, 14336}, {9, 16416}};
+        return {{1, 32},     {2, 64},      {5, 96},    {37, 288},  {896, 896},
+                {128, 4864}, {2048, 1536}, {70, 8960}, {6, 14336}, {9, 16416}};
     }
-    return {{1, 1}, {2, 7}, {3, 33}, {37, 100}, {130, 514}, {960, 576}, {2048, 1536}, {70, 4100}, {70, 8960}, {6, 14336}};
+    return {{1, 1},     {2, 7},       {3, 33},    {37, 100},  {130, 514},
+            {960, 576}, {2048, 1536}, {70, 4100}, {70, 8960}, {6, 14336}};
 }
 
 /// Rounding of dequantised weights to float16 in tensor-core products; F16 weights are exact, but tensor cores truncate
@@ -43,14 +47,16 @@ TEST_P(CudaLinear, EmbeddingRowsAreTheReferenceDequantisation) {
     Random random(1);
     for (const Shape& shape : shapes(GetParam())) {
         const TestMatrix table(random, GetParam(), shape.rows, shape.cols, false, 3);
-        const std::vector<int32_t> ids = {static_cast<int32_t>(shape.rows - 1), 0, static_cast<int32_t>(shape.rows / 2)};
+        const std::vector<int32_t> ids = {static_cast<int32_t>(shape.rows - 1), 0,
+                                          static_cast<int32_t>(shape.rows / 2)};
         const Buffer<int32_t> tokens(ids);
         const Buffer<float> x(ids.size() * shape.cols);
         embed_rows(table.matrix, tokens.get(), 3, x.get(), nullptr);
         const std::vector<float> out = x.download();
         for (size_t t = 0; t < ids.size(); ++t) {
             for (uint32_t i = 0; i < shape.cols; ++i) {
-                ASSERT_EQ(table.weights[size_t(ids[t]) * shape.cols + i], out[t * shape.cols + i]) << shape.rows << "x" << shape.cols;
+                ASSERT_EQ(table.weights[size_t(ids[t]) * shape.cols + i], out[t * shape.cols + i])
+                    << shape.rows << "x" << shape.cols;
             }
         }
     }
@@ -90,7 +96,8 @@ TEST_P(CudaLinear, ExactMatricesKeepFloat32Precision) {
         const std::vector<float> many = three.download();
         EXPECT_LT(relative_error(one.download().data(), reference(w, input.values(InputForm::F32, 0))), 2e-6);
         for (uint32_t t = 0; t < 3; ++t) {
-            EXPECT_LT(relative_error(many.data() + t * shape.rows, reference(w, input.values(InputForm::F32, t))), 1e-5);
+            EXPECT_LT(relative_error(many.data() + t * shape.rows, reference(w, input.values(InputForm::F32, t))),
+                      1e-5);
         }
     }
 }
@@ -104,12 +111,15 @@ void expect_product(Random& random, TensorType type, const Shape& shape, uint32_
     const std::vector<float> bias = random.normals(shape.rows), residual = random.normals(n * stride);
     const Buffer<float> device_bias(bias), plain(n * stride), full(residual);
     matmul(std::array{MatvecPart{&w.matrix, plain.get()}}, input.forms, n, stride, scratch.get(), nullptr);
-    matmul(std::array{MatvecPart{&w.matrix, full.get(), device_bias.get(), full.get()}}, input.forms, n, stride, scratch.get(), nullptr);
+    matmul(std::array{MatvecPart{&w.matrix, full.get(), device_bias.get(), full.get()}}, input.forms, n, stride,
+           scratch.get(), nullptr);
     const std::vector<float> out = plain.download(), with_extras = full.download();
     for (const uint32_t t : {0u, n / 2, n - 1}) {
         const std::vector<double> x = input.values(form, t);
         EXPECT_LT(relative_error(out.data() + t * stride, reference(w, x)), matmul_bound(type));
-        EXPECT_LT(relative_error(with_extras.data() + t * stride, reference(w, x, bias.data(), residual.data() + t * stride)), matmul_bound(type));
+        EXPECT_LT(
+            relative_error(with_extras.data() + t * stride, reference(w, x, bias.data(), residual.data() + t * stride)),
+            matmul_bound(type));
     }
     for (size_t k = 0; k < out.size(); ++k) ASSERT_EQ(k % stride < shape.rows, std::isfinite(out[k])) << k;
 }
@@ -119,7 +129,8 @@ TEST_P(CudaLinear, MatmulIsTheProductForAnyNumberOfTokens) {
     const std::vector<uint32_t> counts = {1, 9, 31, 33, 65, 200, 513};
     size_t i = 0;
     for (const Shape& shape : shapes(GetParam())) {
-        for (const uint32_t gap : {0u, 3u}) expect_product(random, GetParam(), shape, counts[i++ % counts.size()], shape.rows + gap);
+        for (const uint32_t gap : {0u, 3u})
+            expect_product(random, GetParam(), shape, counts[i++ % counts.size()], shape.rows + gap);
     }
     // The largest tiles, not shared, on 132 multiprocessors: 128 by 128 and 64 by 128.
     for (const uint32_t rows : {4352u, 2048u}) expect_product(random, GetParam(), {rows, 256}, 513, rows);
@@ -135,7 +146,8 @@ TEST_P(CudaLinear, MatrixThatNeedsSeveralStripsIsWhole) {
         const Buffer<float> out(n * size_t{rows});
         matmul(std::array{MatvecPart{&w.matrix, out.get()}}, input.forms, n, rows, scratch.get(), nullptr);
         const std::vector<float> values = out.download();
-        EXPECT_LT(relative_error(values.data() + (n - 1) * size_t{rows}, reference(w, input.values(matmul_input(w.matrix.type), n - 1))),
+        EXPECT_LT(relative_error(values.data() + (n - 1) * size_t{rows},
+                                 reference(w, input.values(matmul_input(w.matrix.type), n - 1))),
                   matmul_bound(GetParam()));
     }
 }
@@ -144,7 +156,8 @@ TEST_P(CudaLinear, SeveralMatricesAreAsEachAlone) {
     Random random(8);
     const uint32_t cols = 512, stride = 300;
     const TensorType other = GetParam() == TensorType::Q6_K ? TensorType::Q4_K : TensorType::Q6_K;
-    const TestMatrix a(random, GetParam(), 71, cols), b(random, GetParam(), 33, cols), c(random, other, 101, cols), d(random, GetParam(), 20, cols);
+    const TestMatrix a(random, GetParam(), 71, cols), b(random, GetParam(), 33, cols), c(random, other, 101, cols),
+        d(random, GetParam(), 20, cols);
     const std::vector<float> bias = random.normals(stride);
     const Buffer<float> device_bias(bias);
     const Buffer<uint8_t> scratch(matmul_scratch_bytes(c.matrix));
@@ -152,11 +165,12 @@ TEST_P(CudaLinear, SeveralMatricesAreAsEachAlone) {
         const TestInput input(random.normals(n * cols), n, cols, false);
         const Buffer<float> together(std::vector<float>(n * stride, 0.f)), alone(std::vector<float>(n * stride, 0.f));
         const auto parts_to = [&](float* out) {
-            return std::array{MatvecPart{&a.matrix, out, device_bias.get()}, MatvecPart{&b.matrix, out + 71}, MatvecPart{&d.matrix, out + 220},
-                              MatvecPart{&c.matrix, out + 110, device_bias.get()}};
+            return std::array{MatvecPart{&a.matrix, out, device_bias.get()}, MatvecPart{&b.matrix, out + 71},
+                              MatvecPart{&d.matrix, out + 220}, MatvecPart{&c.matrix, out + 110, device_bias.get()}};
         };
         matmul(parts_to(together.get()), input.forms, n, stride, scratch.get(), nullptr);
-        for (const MatvecPart& part : parts_to(alone.get())) matmul({&part, 1}, input.forms, n, stride, scratch.get(), nullptr);
+        for (const MatvecPart& part : parts_to(alone.get()))
+            matmul({&part, 1}, input.forms, n, stride, scratch.get(), nullptr);
         // Blocks may share tiles otherwise, and so add up in another order.
         const std::vector<float> expected = alone.download(), actual = together.download();
         double squares = 0, differences = 0;
@@ -244,7 +258,8 @@ TEST_F(CudaLinearInput, PrepareKeepsEveryFormWithinItsRounding) {
             const TestInput input(x, n, cols, true);
             for (const uint32_t t : {0u, n - 1}) {
                 const std::vector<double> expected(x.begin() + size_t{t} * cols, x.begin() + size_t{t + 1} * cols);
-                for (const InputForm form : {InputForm::F32, InputForm::INT8, InputForm::HALF}) expect_near_form(input, form, expected, t);
+                for (const InputForm form : {InputForm::F32, InputForm::INT8, InputForm::HALF})
+                    expect_near_form(input, form, expected, t);
             }
         }
     }
@@ -262,8 +277,10 @@ TEST_F(CudaLinearInput, RmsNormWritesEveryForm) {
             double squares = 0;
             for (uint32_t i = 0; i < cols; ++i) squares += double{x[size_t{t} * cols + i]} * x[size_t{t} * cols + i];
             std::vector<double> expected(cols);
-            for (uint32_t i = 0; i < cols; ++i) expected[i] = x[size_t{t} * cols + i] / std::sqrt(squares / cols + 1e-5) * weight[i];
-            for (const InputForm form : {InputForm::F32, InputForm::INT8, InputForm::HALF}) expect_near_form(input, form, expected, t);
+            for (uint32_t i = 0; i < cols; ++i)
+                expected[i] = x[size_t{t} * cols + i] / std::sqrt(squares / cols + 1e-5) * weight[i];
+            for (const InputForm form : {InputForm::F32, InputForm::INT8, InputForm::HALF})
+                expect_near_form(input, form, expected, t);
         }
     }
 }
@@ -283,7 +300,8 @@ TEST_F(CudaLinearInput, SwigluWritesEveryForm) {
                     const double g = both[size_t{t} * cols * 2 + i], u = both[size_t{t} * cols * 2 + cols + i];
                     expected[i] = g / (1 + std::exp(-g)) * u;
                 }
-                for (const InputForm form : {InputForm::F32, InputForm::INT8, InputForm::HALF}) expect_near_form(input, form, expected, t);
+                for (const InputForm form : {InputForm::F32, InputForm::INT8, InputForm::HALF})
+                    expect_near_form(input, form, expected, t);
             }
         }
     }
@@ -297,15 +315,20 @@ TEST_F(CudaLinearInput, PartsOfSeveralTypesShareALaunch) {
         uint32_t launches;
     };
     const Case cases[] = {
-        {{TensorType::Q4_K, TensorType::Q4_K, TensorType::Q6_K}, 1}, {{TensorType::Q6_K, TensorType::Q4_K, TensorType::Q6_K}, 1},
-        {{TensorType::Q5_K, TensorType::Q5_K, TensorType::Q6_K}, 1}, {{TensorType::Q8_0, TensorType::Q8_0, TensorType::Q8_0}, 1},
-        {{TensorType::Q4_0, TensorType::Q4_1, TensorType::Q6_K}, 3}, {{TensorType::Q8_0, TensorType::F16, TensorType::F32}, 3},
+        {{TensorType::Q4_K, TensorType::Q4_K, TensorType::Q6_K}, 1},
+        {{TensorType::Q6_K, TensorType::Q4_K, TensorType::Q6_K}, 1},
+        {{TensorType::Q5_K, TensorType::Q5_K, TensorType::Q6_K}, 1},
+        {{TensorType::Q8_0, TensorType::Q8_0, TensorType::Q8_0}, 1},
+        {{TensorType::Q4_0, TensorType::Q4_1, TensorType::Q6_K}, 3},
+        {{TensorType::Q8_0, TensorType::F16, TensorType::F32}, 3},
     };
     for (const Case& c : cases) {
-        const TestMatrix q(random, c.types[0], 1536, cols), k(random, c.types[1], 257, cols), v(random, c.types[2], 254, cols);
+        const TestMatrix q(random, c.types[0], 1536, cols), k(random, c.types[1], 257, cols),
+            v(random, c.types[2], 254, cols);
         const TestInput input(random.normals(cols), 1, cols, true);
         const Buffer<float> out(1536 + 257 + 254);
-        const MatvecPart parts[] = {{&q.matrix, out.get()}, {&k.matrix, out.get() + 1536}, {&v.matrix, out.get() + 1536 + 257}};
+        const MatvecPart parts[] = {
+            {&q.matrix, out.get()}, {&k.matrix, out.get() + 1536}, {&v.matrix, out.get() + 1536 + 257}};
         EXPECT_EQ(c.launches, matvec_launches(parts));
         matvec(parts, input.forms, nullptr);
         const std::vector<float> values = out.download();

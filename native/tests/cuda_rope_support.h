@@ -40,7 +40,8 @@ struct TestQkv {
           device_k_norm(k_norm),
           turns(rope_turns(rope)) {}
 
-    RopeKvArgs args(TensorType kv_type, void* k_cache, void* v_cache, uint32_t capacity, const DecodeState* state) const {
+    RopeKvArgs args(TensorType kv_type, void* k_cache, void* v_cache, uint32_t capacity,
+                    const DecodeState* state) const {
         RopeKvArgs args = {};
         args.qkv = device_qkv.get();
         args.row_stride = heads.row_width();
@@ -73,8 +74,8 @@ struct TestQkv {
         return x;
     }
 
-    /// How far from x[i] of a head what the cache holds of it may be. Norm and rotation in float32 are a few units in the
-    /// last place of the pair's larger value off.
+    /// How far from x[i] of a head what the cache holds of it may be. Norm and rotation in float32 are a few units in
+    /// the last place of the pair's larger value off.
     static double cache_tolerance(TensorType type, const std::vector<double>& x, uint32_t i) {
         const double arithmetic = 2e-6 * std::max(1.0, largest(x, 0, x.size()));
         if (type == TensorType::F32) return arithmetic;

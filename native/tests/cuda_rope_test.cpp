@@ -27,7 +27,8 @@ class CudaRope : public ::testing::Test {
         const uint32_t width = c.heads.row_width();
         Random random(c.position + n_heads * 7 + head_dim);
         const TestQkv qkv(random, c.heads, c.style, c.norms, c.n);
-        const size_t head_bytes = kv_rows(c.capacity) * row_bytes(c.kv_type, head_dim), cache_bytes = n_kv_heads * head_bytes;
+        const size_t head_bytes = kv_rows(c.capacity) * row_bytes(c.kv_type, head_dim),
+                     cache_bytes = n_kv_heads * head_bytes;
         Buffer<uint8_t> keys(cache_bytes), values(cache_bytes);
         const std::vector<uint8_t> untouched = keys.download();
         Buffer<DecodeState> state(1);
@@ -47,7 +48,9 @@ class CudaRope : public ::testing::Test {
                 for (uint32_t i = 0; i < head_dim; ++i) {
                     const float actual = is_q ? q_out[size_t{row} * width + head * head_dim + i]
                                               : kv_value(c.kv_type, head_dim, cached, position, i);
-                    ASSERT_NEAR(x[i], actual, is_q ? 3e-6 * std::max(1.0, std::fabs(x[i])) : TestQkv::cache_tolerance(c.kv_type, x, i))
+                    ASSERT_NEAR(
+                        x[i], actual,
+                        is_q ? 3e-6 * std::max(1.0, std::fabs(x[i])) : TestQkv::cache_tolerance(c.kv_type, x, i))
                         << "position " << position << ", head " << head << ", dimension " << i;
                 }
                 if (!is_q) poison_kv_row(c.kv_type, head_dim, cached, position);

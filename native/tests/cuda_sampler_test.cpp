@@ -35,7 +35,8 @@ class DeviceSampler {
         stream_.synchronize("drawing");
         const RingEntry& entry = ring_.as<RingEntry>()[n_drawn_++ % RING_SIZE];
         EXPECT_EQ(n_drawn_, RingEntry::number_of(entry.number_and_token));
-        return {RingEntry::token_of(entry.number_and_token), sampling.logprobs != 0 ? entry.logprob : std::numeric_limits<float>::quiet_NaN()};
+        return {RingEntry::token_of(entry.number_and_token),
+                sampling.logprobs != 0 ? entry.logprob : std::numeric_limits<float>::quiet_NaN()};
     }
 
     /// A decode step's end, with ids in the input queue; returns the state.
@@ -156,7 +157,8 @@ TEST_F(CudaSampler, DrawsWhatTheCpuDrawsInTenThousandCases) {
     }
 }
 
-/// As many keys in the threshold's bucket as one block sorts, and one more. Few draws, for tools that slow kernels down.
+/// As many keys in the threshold's bucket as one block sorts, and one more. Few draws, for tools that slow kernels
+/// down.
 TEST_F(CudaSampler, DrawsFromShortAndLongLists) {
     const uint32_t n_vocab = 5000;
     DeviceSampler device(n_vocab);
@@ -169,7 +171,8 @@ TEST_F(CudaSampler, DrawsFromShortAndLongLists) {
     for (const uint32_t n_close : {1u, 40u, SAMPLER_SHORT_LIST, SAMPLER_SHORT_LIST + 1, 3000u}) {
         std::vector<float> logits(n_vocab, -1.f);
         for (uint32_t i = 0; i < n_close; ++i) logits[i * 1237 % n_vocab] = 5.f + 1e-6f * static_cast<float>(i % 17);
-        for (const Setting& setting : {Setting{40, 1, 0}, Setting{0, 0.9f, 0}, Setting{30, 0.5f, 0}, Setting{2000, 0.95f, 0}, Setting{0, 0.999f, 0.1f}}) {
+        for (const Setting& setting : {Setting{40, 1, 0}, Setting{0, 0.9f, 0}, Setting{30, 0.5f, 0},
+                                       Setting{2000, 0.95f, 0}, Setting{0, 0.999f, 0.1f}}) {
             for (const uint32_t position : {0u, 1u, 77u}) {
                 reprise_sampling sampling;
                 reprise_sampling_default(&sampling);
@@ -178,7 +181,8 @@ TEST_F(CudaSampler, DrawsFromShortAndLongLists) {
                 sampling.top_p = setting.top_p;
                 sampling.min_p = setting.min_p;
                 sampling.seed = 5;
-                EXPECT_EQ(cpu.sample(logits, counts.data(), sampling, position).id, device.draw(logits, counts, sampling, position).id)
+                EXPECT_EQ(cpu.sample(logits, counts.data(), sampling, position).id,
+                          device.draw(logits, counts, sampling, position).id)
                     << n_close << " close logits, " << describe(sampling) << ", position " << position;
             }
         }

@@ -1,5 +1,5 @@
-// The fused decode step in sessions: that it is what runs, and that it computes what the unfused one does, behind contexts
-// of one part and of many.
+// The fused decode step in sessions: that it is what runs, and that it computes what the unfused one does, behind
+// contexts of one part and of many.
 #include "support/tiny_session.h"
 
 namespace reprise::test {
@@ -14,7 +14,9 @@ class CudaSessionFused : public ::testing::Test {
         spec.context_length = 1536;
         return {write_tiny_model(dir_, spec, types, 1, architecture + name), model_options(REPRISE_DEVICE_CUDA)};
     }
-    LoadedModel load(const std::string& architecture, const char* types) { return load(architecture, named_types(types, tiny_spec(architecture)), types); }
+    LoadedModel load(const std::string& architecture, const char* types) {
+        return load(architecture, named_types(types, tiny_spec(architecture)), types);
+    }
 
     static OpenSession open(const LoadedModel& model, bool unfused, reprise_kv_type kv_type = REPRISE_KV_F16) {
         reprise_session_options options = session_options();
@@ -46,21 +48,26 @@ TEST_F(CudaSessionFused, TypesWithoutAKernelInCommonTakeOneMore) {
     const LoadedModel model = load("llama", types, "v-in-q5_k");
     const OpenSession session = open(model, false), unfused = open(model, true);
     const Ids ids = some_ids(30);
-    EXPECT_LE(relative_difference(session.score(ids, REPRISE_SCORE_GRAPH), unfused.score(ids, REPRISE_SCORE_GRAPH)), 0.05);
+    EXPECT_LE(relative_difference(session.score(ids, REPRISE_SCORE_GRAPH), unfused.score(ids, REPRISE_SCORE_GRAPH)),
+              0.05);
     EXPECT_EQ(6 * static_cast<uint64_t>(model.info().n_layers) + 3, session.statistics().kernels_per_token);
 }
 
 // What the feed-forward hands on as bfloat16 for quantised weights is no input for float ones.
 TEST_F(CudaSessionFused, FeedForwardsOfQuantisedAndFloatWeightsAreRight) {
     const Ids ids = some_ids(30);
-    for (const auto& [gate, down] : {std::pair{TensorType::Q8_0, TensorType::F16}, {TensorType::F16, TensorType::Q8_0}, {TensorType::Q4_0, TensorType::F32}}) {
+    for (const auto& [gate, down] : {std::pair{TensorType::Q8_0, TensorType::F16},
+                                     {TensorType::F16, TensorType::Q8_0},
+                                     {TensorType::Q4_0, TensorType::F32}}) {
         TypeMix types = uniform_types(TensorType::Q8_0);
         types.ffn_gate = types.ffn_up = gate;
         types.ffn_down = down;
         const std::string name = std::string(traits(gate).name) + "-" + traits(down).name;
         const LoadedModel model = load("llama", types, name);
         const OpenSession session = open(model, false), unfused = open(model, true);
-        EXPECT_LE(relative_difference(session.score(ids, REPRISE_SCORE_GRAPH), unfused.score(ids, REPRISE_SCORE_GRAPH)), 0.05) << name;
+        EXPECT_LE(relative_difference(session.score(ids, REPRISE_SCORE_GRAPH), unfused.score(ids, REPRISE_SCORE_GRAPH)),
+                  0.05)
+            << name;
         // What falls back says so: by its kernels too.
         const bool falls_back = gate != TensorType::F16;
         EXPECT_EQ(falls_back, session.statistics().kernels_per_token == unfused.statistics().kernels_per_token) << name;
@@ -75,9 +82,12 @@ TEST_F(CudaSessionFused, AgreesWithTheUnfusedStepAtEveryLength) {
         for (const reprise_kv_type kv_type : {REPRISE_KV_F16, REPRISE_KV_F32, REPRISE_KV_Q8_0}) {
             const LoadedModel model = load("qwen3", types);
             const OpenSession fused = open(model, false, kv_type), unfused = open(model, true, kv_type);
-            const std::vector<float> actual = fused.score(ids, REPRISE_SCORE_GRAPH), expected = unfused.score(ids, REPRISE_SCORE_GRAPH);
+            const std::vector<float> actual = fused.score(ids, REPRISE_SCORE_GRAPH),
+                                     expected = unfused.score(ids, REPRISE_SCORE_GRAPH);
             const bool is_float = types[0] == 'F';
-            const double bound = !is_float || kv_type == REPRISE_KV_Q8_0 ? 0.05 : kv_type == REPRISE_KV_F16 ? 5e-3 : 1e-4;
+            const double bound = !is_float || kv_type == REPRISE_KV_Q8_0 ? 0.05
+                                 : kv_type == REPRISE_KV_F16             ? 5e-3
+                                                                         : 1e-4;
             EXPECT_LE(relative_difference(actual, expected), bound) << types << ", KV type " << kv_type;
             EXPECT_GT(unfused.statistics().kernels_per_token, fused.statistics().kernels_per_token);
         }

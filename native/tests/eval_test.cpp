@@ -104,7 +104,8 @@ TEST_F(Eval, PrintsThePerplexityOfWholeWindows) {
 }
 
 TEST_F(Eval, LeavesOutTheRowsOfAPrompt) {
-    const std::vector<float> all = logits("--device cpu --mode step"), rest = logits("--device cpu --mode step --prefill 60");
+    const std::vector<float> all = logits("--device cpu --mode step"),
+                             rest = logits("--device cpu --mode step --prefill 60");
     ASSERT_EQ(10u * 512, rest.size());
     EXPECT_LE(max_abs_difference({all.end() - 10 * 512, all.end()}, rest), 1e-3f);
 }
@@ -113,7 +114,8 @@ TEST_F(Eval, ContinuesGreedilyAsASessionDoes) {
     const LoadedModel model(model_, model_options(REPRISE_DEVICE_CPU));
     uint64_t hash = 0xcbf29ce484222325u;  // FNV-1a
     for (const int32_t id : model.open().generate(ids_, 9).ids) {
-        for (int byte = 0; byte < 4; ++byte) hash = (hash ^ (static_cast<uint32_t>(id) >> (8 * byte) & 255)) * 0x100000001b3u;
+        for (int byte = 0; byte < 4; ++byte)
+            hash = (hash ^ (static_cast<uint32_t>(id) >> (8 * byte) & 255)) * 0x100000001b3u;
     }
     char expected[64];
     std::snprintf(expected, sizeof expected, "greedy %016llx of 9 tokens\n", static_cast<unsigned long long>(hash));

@@ -46,9 +46,10 @@ const char* mode_name(reprise_score_mode mode) {
     return mode == REPRISE_SCORE_BATCH ? "batch" : mode == REPRISE_SCORE_STEP ? "step" : "graph";
 }
 
-/// Logits after each of the row's tokens, [tokens][n_vocab]. rounds: how often the tokens are fed, one round behind the other;
-/// what comes behind changes nothing but the size of the batch.
-std::vector<float> all_logits(const LoadedModel& model, const GoldenRow& row, reprise_score_mode mode, size_t rounds = 1) {
+/// Logits after each of the row's tokens, [tokens][n_vocab]. rounds: how often the tokens are fed, one round behind the
+/// other; what comes behind changes nothing but the size of the batch.
+std::vector<float> all_logits(const LoadedModel& model, const GoldenRow& row, reprise_score_mode mode,
+                              size_t rounds = 1) {
     const OpenSession session = model.open(session_options(static_cast<int32_t>(row.tokens.size() * rounds)));
     Ids tokens;
     for (size_t round = 0; round < rounds; ++round) tokens.insert(tokens.end(), row.tokens.begin(), row.tokens.end());
@@ -78,8 +79,8 @@ void expect_rows_within_bounds(const std::string& folder, reprise_device device,
         const auto expect_within = [&](const char* mode, const std::vector<float>& all) {
             const std::vector<float> logits = at_positions(all, row);
             const double kl = mean_kl(reference, logits, row.n_vocab);
-            std::printf("%-14s %-8s %-6s %10.3e %10.3e %9.2e\n", row.architecture.c_str(), row.quantisation.c_str(), mode, kl, bound,
-                        max_abs_difference(reference, logits));
+            std::printf("%-14s %-8s %-6s %10.3e %10.3e %9.2e\n", row.architecture.c_str(), row.quantisation.c_str(),
+                        mode, kl, bound, max_abs_difference(reference, logits));
             EXPECT_LE(kl, bound) << row.model << ", " << mode;
         };
         for (const reprise_score_mode mode : modes) expect_within(mode_name(mode), all_logits(model, row, mode));

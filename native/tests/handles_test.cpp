@@ -217,7 +217,7 @@ TEST_F(Handles, ArgumentsOutsideTheirRangeAreNamed) {
     ok(reprise_session_evaluate(session, &id, 1));
     expect_status(REPRISE_INVALID_ARGUMENT, reprise_session_logits(session, logits.data(), 511), {"511", "512"});
     expect_status(REPRISE_INVALID_ARGUMENT, reprise_session_score(session, &id, 1, 3, logits.data()), {"mode 3"});
-    const auto expect_refused = [&](const char* field, int32_t reprise_model_options::*member, int32_t value) {
+    const auto expect_refused = [&](const char* field, int32_t reprise_model_options::* member, int32_t value) {
         reprise_model_options options = model_options(REPRISE_DEVICE_CPU);
         options.*member = value;
         reprise_handle out = 1;

@@ -79,7 +79,8 @@ TEST_P(SessionHistory, ScoringWithoutLogitsGoesOnAsWithThem) {
     for (const reprise_score_mode mode : {REPRISE_SCORE_BATCH, REPRISE_SCORE_STEP}) {
         const Ids ids = some_ids(5);
         with.score(ids, mode);
-        EXPECT_EQ(REPRISE_OK, reprise_session_score(without.handle(), ids.data(), ids.size(), mode, nullptr)) << last_error();
+        EXPECT_EQ(REPRISE_OK, reprise_session_score(without.handle(), ids.data(), ids.size(), mode, nullptr))
+            << last_error();
         EXPECT_EQ(with.position(), without.position());
     }
     EXPECT_EQ(with.generate({}, 5).ids, without.generate({}, 5).ids);
@@ -306,7 +307,7 @@ TEST_P(SessionGeneration, RefusesSamplingOptionsByName) {
     const LoadedModel model = load_tiny();
     const OpenSession session = open(model);
     const float nan = std::nanf("");
-    const auto expect_refused = [&](const char* field, auto reprise_sampling::*member, auto value) {
+    const auto expect_refused = [&](const char* field, auto reprise_sampling::* member, auto value) {
         reprise_sampling sampling = greedy();
         sampling.*member = value;
         const int32_t id = 1;
@@ -352,9 +353,11 @@ TEST_P(SessionGeneration, SaysSoWhereNoTokenCanBeDrawn) {
         reprise_token token;
         size_t count;
         int32_t finish;
-        expect_status(REPRISE_MODEL_FORMAT, reprise_session_next(session.handle(), &token, 1, &count, &finish), {"after 2 tokens", "damaged"});
+        expect_status(REPRISE_MODEL_FORMAT, reprise_session_next(session.handle(), &token, 1, &count, &finish),
+                      {"after 2 tokens", "damaged"});
         EXPECT_EQ((Ids{7, damaged}), session.history());
-        expect_status(REPRISE_INVALID_ARGUMENT, reprise_session_next(session.handle(), &token, 1, &count, &finish), {"generation"});
+        expect_status(REPRISE_INVALID_ARGUMENT, reprise_session_next(session.handle(), &token, 1, &count, &finish),
+                      {"generation"});
         // Without the damaged token all is well.
         session.rewind(0);
         EXPECT_EQ(other.generate({7, 9}, 10, sampling).ids, session.generate({7, 9}, 10, sampling).ids);
@@ -364,7 +367,8 @@ TEST_P(SessionGeneration, SaysSoWhereNoTokenCanBeDrawn) {
     const std::vector<float> logits(spec.n_vocab, NAN);
     reprise_token token;
     const reprise_sampling sampling = greedy();
-    expect_status(REPRISE_INVALID_ARGUMENT, reprise_sample(model.handle(), logits.data(), nullptr, logits.size(), &sampling, 0, &token), {"NaN"});
+    expect_status(REPRISE_INVALID_ARGUMENT,
+                  reprise_sample(model.handle(), logits.data(), nullptr, logits.size(), &sampling, 0, &token), {"NaN"});
 }
 
 // ---- limits ----
@@ -440,7 +444,7 @@ TEST_P(SessionLimits, ContextComesFromTheModelOrTheOptions) {
     EXPECT_EQ(1, context_of(open(model, 1)));
     EXPECT_EQ(8192, context_of(open(model, 8192)));
     EXPECT_EQ(256, context_of(load_tiny(256).open()));
-    const auto expect_refused = [&](const char* field, auto reprise_session_options::*member, int32_t value) {
+    const auto expect_refused = [&](const char* field, auto reprise_session_options::* member, int32_t value) {
         reprise_session_options options = session_options();
         options.*member = value;
         reprise_handle session = 1;

@@ -25,13 +25,15 @@ constexpr char USAGE[] =
     "\n"
     "Feeds the token ids (little-endian int32) from position 0 and writes float32 logits, one row of vocabulary size\n"
     "per position; or prints the perplexity of the ids in consecutive windows, each from an empty context, the last\n"
-    "partial window dropped and the first token of each window not scored; or continues them with the likeliest tokens.\n"
+    "partial window dropped and the first token of each window not scored; or continues them with the likeliest "
+    "tokens.\n"
     "\n"
     "  --tokens FILE        the ids\n"
     "  --random N           the N ids that reprise-bench feeds\n"
     "  --logits FILE        where the logits go\n"
     "  --perplexity WINDOW  print the perplexity over windows of this many tokens\n"
-    "  --greedy N           continue by N tokens, each the largest of the logits on the host, and print their hash, which\n"
+    "  --greedy N           continue by N tokens, each the largest of the logits on the host, and print their hash, "
+    "which\n"
     "                       is that of reprise-bench -n N-1\n"
     "  --prefill N          evaluate the first N ids as a prompt and write the logits after the others alone\n"
     "  --device NAME        auto, cpu or cuda (default: auto)\n"
@@ -55,34 +57,77 @@ Arguments parse(int argc, char** argv) {
     Arguments a;
     reprise_model_options_default(&a.model_options);
     reprise_session_options_default(&a.session_options);
-    enum { TOKENS = 1000, RANDOM, LOGITS, PERPLEXITY, GREEDY, PREFILL, DEVICE, MODE, EXACT, KV, UNFUSED, THREADS, HELP };
-    const option options[] = {{"tokens", 1, nullptr, TOKENS}, {"logits", 1, nullptr, LOGITS}, {"perplexity", 1, nullptr, PERPLEXITY},
-                              {"random", 1, nullptr, RANDOM}, {"greedy", 1, nullptr, GREEDY}, {"prefill", 1, nullptr, PREFILL},
-                              {"device", 1, nullptr, DEVICE}, {"mode", 1, nullptr, MODE},     {"exact", 0, nullptr, EXACT},
-                              {"kv", 1, nullptr, KV},         {"unfused", 0, nullptr, UNFUSED}, {"threads", 1, nullptr, THREADS}, {"help", 0, nullptr, HELP},
-                              {nullptr, 0, nullptr, 0}};
+    enum {
+        TOKENS = 1000,
+        RANDOM,
+        LOGITS,
+        PERPLEXITY,
+        GREEDY,
+        PREFILL,
+        DEVICE,
+        MODE,
+        EXACT,
+        KV,
+        UNFUSED,
+        THREADS,
+        HELP
+    };
+    const option options[] = {
+        {"tokens", 1, nullptr, TOKENS}, {"logits", 1, nullptr, LOGITS},   {"perplexity", 1, nullptr, PERPLEXITY},
+        {"random", 1, nullptr, RANDOM}, {"greedy", 1, nullptr, GREEDY},   {"prefill", 1, nullptr, PREFILL},
+        {"device", 1, nullptr, DEVICE}, {"mode", 1, nullptr, MODE},       {"exact", 0, nullptr, EXACT},
+        {"kv", 1, nullptr, KV},         {"unfused", 0, nullptr, UNFUSED}, {"threads", 1, nullptr, THREADS},
+        {"help", 0, nullptr, HELP},     {nullptr, 0, nullptr, 0}};
     for (int c; (c = getopt_long(argc, argv, "", options, nullptr)) != -1;) {
         switch (c) {
-            case TOKENS: a.tokens = optarg; break;
-            case RANDOM: a.n_random = tool::number("--random", optarg, 1, 1 << 24); break;
-            case LOGITS: a.logits = optarg; break;
-            case GREEDY: a.n_greedy = tool::number("--greedy", optarg, 1, 1 << 24); break;
-            case PREFILL: a.n_prefill = tool::number("--prefill", optarg, 1, 1 << 24); break;
-            case PERPLEXITY: a.window = tool::number("--perplexity", optarg, 2, 1 << 24); break;
-            case DEVICE: a.model_options.device = tool::choice("--device", optarg, {"auto", "cpu", "cuda"}); break;
-            case MODE: a.mode = tool::choice("--mode", optarg, {"batch", "step", "graph"}); break;
-            case EXACT: a.model_options.exact = 1; break;
-            case KV: a.session_options.kv_type = tool::choice("--kv", optarg, {"f16", "f32", "q8_0"}); break;
-            case UNFUSED: a.session_options.unfused = 1; break;
-            case THREADS: a.model_options.threads = static_cast<int32_t>(tool::number("--threads", optarg, 1, 1024)); break;
-            case HELP: std::fputs(USAGE, stdout); std::exit(0);
-            default: die("%s", USAGE);
+            case TOKENS:
+                a.tokens = optarg;
+                break;
+            case RANDOM:
+                a.n_random = tool::number("--random", optarg, 1, 1 << 24);
+                break;
+            case LOGITS:
+                a.logits = optarg;
+                break;
+            case GREEDY:
+                a.n_greedy = tool::number("--greedy", optarg, 1, 1 << 24);
+                break;
+            case PREFILL:
+                a.n_prefill = tool::number("--prefill", optarg, 1, 1 << 24);
+                break;
+            case PERPLEXITY:
+                a.window = tool::number("--perplexity", optarg, 2, 1 << 24);
+                break;
+            case DEVICE:
+                a.model_options.device = tool::choice("--device", optarg, {"auto", "cpu", "cuda"});
+                break;
+            case MODE:
+                a.mode = tool::choice("--mode", optarg, {"batch", "step", "graph"});
+                break;
+            case EXACT:
+                a.model_options.exact = 1;
+                break;
+            case KV:
+                a.session_options.kv_type = tool::choice("--kv", optarg, {"f16", "f32", "q8_0"});
+                break;
+            case UNFUSED:
+                a.session_options.unfused = 1;
+                break;
+            case THREADS:
+                a.model_options.threads = static_cast<int32_t>(tool::number("--threads", optarg, 1, 1024));
+                break;
+            case HELP:
+                std::fputs(USAGE, stdout);
+                std::exit(0);
+            default:
+                die("%s", USAGE);
         }
     }
     if (argc - optind != 1) die("exactly one model file is wanted\n%s", USAGE);
     a.model = argv[optind];
     if (a.tokens.empty() == (a.n_random == 0)) die("one of --tokens and --random is wanted\n%s", USAGE);
-    if (!a.logits.empty() + (a.window != 0) + (a.n_greedy != 0) != 1) die("one of --logits, --perplexity and --greedy is wanted\n%s", USAGE);
+    if (!a.logits.empty() + (a.window != 0) + (a.n_greedy != 0) != 1)
+        die("one of --logits, --perplexity and --greedy is wanted\n%s", USAGE);
     if (a.n_prefill != 0 && a.logits.empty()) die("--prefill goes with --logits\n%s", USAGE);
     return a;
 }
@@ -110,7 +155,8 @@ double negative_log_likelihood(const float* logits, size_t n_vocab, int32_t targ
 
 class Evaluation {
   public:
-    explicit Evaluation(const Arguments& arguments) : mode_(arguments.mode), session_options_(arguments.session_options) {
+    explicit Evaluation(const Arguments& arguments)
+        : mode_(arguments.mode), session_options_(arguments.session_options) {
         reprise_handle gguf;
         check(reprise_gguf_open(arguments.model.c_str(), 1, &gguf));
         check(reprise_model_load(gguf, &arguments.model_options, &model_));
@@ -157,7 +203,8 @@ void write_logits(const Arguments& arguments, Evaluation& evaluation, const std:
     tool::File out(arguments.logits, "wb");
     if (prefill > 0) evaluation.prefill(ids.data(), prefill);
     evaluation.feed(ids.data() + prefill, ids.size() - prefill, [&](size_t, const float* row) {
-        if (std::fwrite(row, sizeof(float), evaluation.n_vocab(), out.get()) != evaluation.n_vocab()) die("%s: cannot write: %s", arguments.logits.c_str(), std::strerror(errno));
+        if (std::fwrite(row, sizeof(float), evaluation.n_vocab(), out.get()) != evaluation.n_vocab())
+            die("%s: cannot write: %s", arguments.logits.c_str(), std::strerror(errno));
     });
     out.close();
 }
@@ -172,7 +219,9 @@ void print_greedy(const Arguments& arguments, Evaluation& evaluation, const std:
     for (size_t i = 0; i < n; ++i) {
         const auto token = static_cast<int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
         hash.add(token);
-        if (i + 1 < n) evaluation.feed(&token, 1, [&](size_t, const float* row) { std::copy_n(row, logits.size(), logits.begin()); });
+        if (i + 1 < n)
+            evaluation.feed(&token, 1,
+                            [&](size_t, const float* row) { std::copy_n(row, logits.size(), logits.begin()); });
     }
     std::printf("greedy %016" PRIx64 " of %zu tokens\n", hash.value(), n);
 }
@@ -191,7 +240,8 @@ void print_perplexity(const Arguments& arguments, Evaluation& evaluation, const 
             ++n_scored;
         });
     }
-    std::printf("perplexity %.4f over %zu tokens in %zu windows of %zu\n", std::exp(total / static_cast<double>(n_scored)), n_scored, ids.size() / window, window);
+    std::printf("perplexity %.4f over %zu tokens in %zu windows of %zu\n",
+                std::exp(total / static_cast<double>(n_scored)), n_scored, ids.size() / window, window);
 }
 
 }  // namespace
@@ -201,7 +251,8 @@ int main(int argc, char** argv) {
     std::vector<int32_t> ids;
     if (!arguments.tokens.empty()) ids = read_ids(arguments.tokens);  // first: a model takes longer to load
     Evaluation evaluation(arguments);
-    if (arguments.n_random != 0) ids = tool::random_ids(static_cast<size_t>(arguments.n_random), static_cast<int32_t>(evaluation.n_vocab()));
+    if (arguments.n_random != 0)
+        ids = tool::random_ids(static_cast<size_t>(arguments.n_random), static_cast<int32_t>(evaluation.n_vocab()));
     if (arguments.window != 0) {
         print_perplexity(arguments, evaluation, ids);
     } else if (arguments.n_greedy != 0) {

@@ -48,11 +48,9 @@ struct Arguments {
 Arguments parse(int argc, char** argv) {
     Arguments a;
     enum { PRESET = 1000, LIST, TYPE, LAYERS, SEED, THREADS, HELP };
-    const option options[] = {{"preset", 1, nullptr, PRESET}, {"list", 0, nullptr, LIST},
-                              {"type", 1, nullptr, TYPE},     {"layers", 1, nullptr, LAYERS},
-                              {"seed", 1, nullptr, SEED},     {"output", 1, nullptr, 'o'},
-                              {"threads", 1, nullptr, THREADS}, {"help", 0, nullptr, HELP},
-                              {nullptr, 0, nullptr, 0}};
+    const option options[] = {{"preset", 1, nullptr, PRESET},   {"list", 0, nullptr, LIST}, {"type", 1, nullptr, TYPE},
+                              {"layers", 1, nullptr, LAYERS},   {"seed", 1, nullptr, SEED}, {"output", 1, nullptr, 'o'},
+                              {"threads", 1, nullptr, THREADS}, {"help", 0, nullptr, HELP}, {nullptr, 0, nullptr, 0}};
     for (int c; (c = getopt_long(argc, argv, "o:", options, nullptr)) != -1;) {
         switch (c) {
             case PRESET:

@@ -30,7 +30,8 @@ long number(const char* option, const char* text, long min, long max) {
     char* end;
     errno = 0;
     const long value = std::strtol(text, &end, 10);
-    if (errno != 0 || end == text || *end != '\0' || value < min || value > max) die("%s %s: a whole number in %ld to %ld is wanted", option, text, min, max);
+    if (errno != 0 || end == text || *end != '\0' || value < min || value > max)
+        die("%s %s: a whole number in %ld to %ld is wanted", option, text, min, max);
     return value;
 }
 
@@ -69,7 +70,8 @@ std::vector<int32_t> random_ids(size_t n, int32_t n_vocab) {
 }
 
 void TokenHash::add(int32_t id) {
-    for (int byte = 0; byte < 4; ++byte) value_ = (value_ ^ (static_cast<uint32_t>(id) >> (8 * byte) & 255)) * 0x100000001b3u;
+    for (int byte = 0; byte < 4; ++byte)
+        value_ = (value_ ^ (static_cast<uint32_t>(id) >> (8 * byte) & 255)) * 0x100000001b3u;
 }
 
 }  // namespace tool

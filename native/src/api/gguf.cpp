@@ -13,7 +13,9 @@ namespace {
 
 using Kind = Registry::Kind;
 
-std::shared_ptr<const GgufFile> file_of(reprise_handle handle) { return Registry::instance().get<const GgufFile>(handle, Kind::GGUF); }
+std::shared_ptr<const GgufFile> file_of(reprise_handle handle) {
+    return Registry::instance().get<const GgufFile>(handle, Kind::GGUF);
+}
 
 }  // namespace
 
@@ -32,7 +34,7 @@ reprise_status reprise_gguf_close(reprise_handle gguf) {
 reprise_status reprise_gguf_get_info(reprise_handle gguf, reprise_gguf_info* info) {
     return guarded([&] {
         const auto file = file_of(gguf);
-        checked(info, "info") = {file->version(), file->n_files(), file->n_metadata(), file->tensors().size(),
+        checked(info, "info") = {file->version(),   file->n_files(),      file->n_metadata(),   file->tensors().size(),
                                  file->alignment(), file->n_parameters(), file->tensor_bytes(), file->file_bytes()};
     });
 }
@@ -49,7 +51,8 @@ reprise_status reprise_gguf_tensor(reprise_handle gguf, uint64_t index, reprise_
     return guarded([&] {
         const auto file = file_of(gguf);
         if (index >= file->tensors().size()) {
-            fail(REPRISE_INVALID_ARGUMENT, "tensor index %llu: the file has %zu tensors", static_cast<unsigned long long>(index), file->tensors().size());
+            fail(REPRISE_INVALID_ARGUMENT, "tensor index %llu: the file has %zu tensors",
+                 static_cast<unsigned long long>(index), file->tensors().size());
         }
         const Tensor& tensor = file->tensors()[index];
         reprise_tensor_info& out = checked(info, "info");

@@ -13,8 +13,8 @@ namespace reprise {
 
 namespace {
 
-/// The message of this thread's last failed call. Nothing that would have to be destroyed when the thread ends: a JVM may
-/// have unloaded the library by then.
+/// The message of this thread's last failed call. Nothing that would have to be destroyed when the thread ends: a JVM
+/// may have unloaded the library by then.
 constexpr size_t MOST_MESSAGE_BYTES = 8192;
 thread_local char last_message[MOST_MESSAGE_BYTES];
 thread_local size_t last_message_bytes = 0;
@@ -48,7 +48,8 @@ std::string describe_cpu_json() {
     for (const auto& entry : cpu::instruction_sets()) {
         if (!entry.available) skipped += (skipped.empty() ? "\"" : ", \"") + std::string(entry.kernels->name) + "\"";
     }
-    return format("{\"isa\": \"%s\", \"threads\": %zu, \"skipped\": [%s]}", cpu::kernels().name, cpu::available_threads(), skipped.c_str());
+    return format("{\"isa\": \"%s\", \"threads\": %zu, \"skipped\": [%s]}", cpu::kernels().name,
+                  cpu::available_threads(), skipped.c_str());
 }
 
 }  // namespace
@@ -59,31 +60,49 @@ using namespace reprise;
 
 int32_t reprise_abi_version(void) { return REPRISE_ABI_VERSION; }
 
-size_t reprise_last_error(char* buffer, size_t capacity) { return copy_text({last_message, last_message_bytes}, buffer, capacity); }
+size_t reprise_last_error(char* buffer, size_t capacity) {
+    return copy_text({last_message, last_message_bytes}, buffer, capacity);
+}
 
 const char* reprise_status_name(int32_t status) {
     switch (status) {
-        case REPRISE_OK: return "OK";
-        case REPRISE_INVALID_ARGUMENT: return "INVALID_ARGUMENT";
-        case REPRISE_INVALID_HANDLE: return "INVALID_HANDLE";
-        case REPRISE_BUSY: return "BUSY";
-        case REPRISE_CANCELLED: return "CANCELLED";
-        case REPRISE_IO: return "IO";
-        case REPRISE_MODEL_FORMAT: return "MODEL_FORMAT";
-        case REPRISE_UNSUPPORTED_MODEL: return "UNSUPPORTED_MODEL";
-        case REPRISE_OUT_OF_MEMORY: return "OUT_OF_MEMORY";
-        case REPRISE_DEVICE_UNAVAILABLE: return "DEVICE_UNAVAILABLE";
-        case REPRISE_OUT_OF_DEVICE_MEMORY: return "OUT_OF_DEVICE_MEMORY";
-        case REPRISE_CONTEXT_OVERFLOW: return "CONTEXT_OVERFLOW";
-        case REPRISE_ENGINE_FAILED: return "ENGINE_FAILED";
-        case REPRISE_INTERNAL: return "INTERNAL";
-        default: return "UNKNOWN";
+        case REPRISE_OK:
+            return "OK";
+        case REPRISE_INVALID_ARGUMENT:
+            return "INVALID_ARGUMENT";
+        case REPRISE_INVALID_HANDLE:
+            return "INVALID_HANDLE";
+        case REPRISE_BUSY:
+            return "BUSY";
+        case REPRISE_CANCELLED:
+            return "CANCELLED";
+        case REPRISE_IO:
+            return "IO";
+        case REPRISE_MODEL_FORMAT:
+            return "MODEL_FORMAT";
+        case REPRISE_UNSUPPORTED_MODEL:
+            return "UNSUPPORTED_MODEL";
+        case REPRISE_OUT_OF_MEMORY:
+            return "OUT_OF_MEMORY";
+        case REPRISE_DEVICE_UNAVAILABLE:
+            return "DEVICE_UNAVAILABLE";
+        case REPRISE_OUT_OF_DEVICE_MEMORY:
+            return "OUT_OF_DEVICE_MEMORY";
+        case REPRISE_CONTEXT_OVERFLOW:
+            return "CONTEXT_OVERFLOW";
+        case REPRISE_ENGINE_FAILED:
+            return "ENGINE_FAILED";
+        case REPRISE_INTERNAL:
+            return "INTERNAL";
+        default:
+            return "UNKNOWN";
     }
 }
 
 reprise_status reprise_describe(char* buffer, size_t capacity, size_t* length) {
     return guarded([&] {
-        checked(length, "length") = copy_text("{\"version\": \"" REPRISE_VERSION "\", \"cpu\": " + describe_cpu_json() + ", \"cuda\": " + describe_cuda_json() + "}",
+        checked(length, "length") = copy_text("{\"version\": \"" REPRISE_VERSION "\", \"cpu\": " + describe_cpu_json() +
+                                                  ", \"cuda\": " + describe_cuda_json() + "}",
                                               buffer, capacity);
     });
 }

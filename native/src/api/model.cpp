@@ -15,7 +15,9 @@ namespace {
 using Kind = Registry::Kind;
 
 Registry& registry() { return Registry::instance(); }
-std::shared_ptr<ModelObject> model_of(reprise_handle handle) { return registry().get<ModelObject>(handle, Kind::MODEL); }
+std::shared_ptr<ModelObject> model_of(reprise_handle handle) {
+    return registry().get<ModelObject>(handle, Kind::MODEL);
+}
 
 std::shared_ptr<DeviceModel> load(std::shared_ptr<const GgufFile> file, const LoadOptions& options) {
     auto plan = build_plan(*file);
@@ -92,7 +94,8 @@ reprise_status reprise_model_get_info(reprise_handle handle, reprise_model_info*
     });
 }
 
-reprise_status reprise_session_open(reprise_handle model_handle, const reprise_session_options* options, reprise_handle* session) {
+reprise_status reprise_session_open(reprise_handle model_handle, const reprise_session_options* options,
+                                    reprise_handle* session) {
     return guarded([&] {
         checked(session, "session") = 0;
         const auto model = model_of(model_handle);
@@ -118,19 +121,23 @@ reprise_status reprise_session_position(reprise_handle handle, int32_t* position
 }
 
 reprise_status reprise_session_context_length(reprise_handle handle, int32_t* context_length) {
-    return in_session(handle, [&](Session& s) { checked(context_length, "context_length") = static_cast<int32_t>(s.context_length()); });
+    return in_session(handle, [&](Session& s) {
+        checked(context_length, "context_length") = static_cast<int32_t>(s.context_length());
+    });
 }
 
 reprise_status reprise_session_history(reprise_handle handle, int32_t* ids, size_t capacity, size_t* count) {
     return in_session(handle, [&](Session& s) {
         checked(count, "count") = s.history().size();
-        if (capacity > 0) std::copy_n(s.history().begin(), std::min(capacity, s.history().size()), &checked(ids, "ids"));
+        if (capacity > 0)
+            std::copy_n(s.history().begin(), std::min(capacity, s.history().size()), &checked(ids, "ids"));
     });
 }
 
 reprise_status reprise_session_rewind(reprise_handle handle, int32_t position) {
     return in_session(handle, [&](Session& s) {
-        if (position < 0) fail(REPRISE_INVALID_ARGUMENT, "cannot rewind to position %d: positions start at 0", position);
+        if (position < 0)
+            fail(REPRISE_INVALID_ARGUMENT, "cannot rewind to position %d: positions start at 0", position);
         s.rewind(static_cast<uint32_t>(position));
     });
 }
@@ -143,18 +150,23 @@ reprise_status reprise_session_logits(reprise_handle handle, float* logits, size
     return in_session(handle, [&](Session& s) { s.logits(&checked(logits, "logits"), n); });
 }
 
-reprise_status reprise_session_generate(reprise_handle handle, const int32_t* ids, size_t n, const reprise_sampling* sampling, int32_t max_tokens,
-                                        const int32_t* end_ids, size_t n_end_ids) {
+reprise_status reprise_session_generate(reprise_handle handle, const int32_t* ids, size_t n,
+                                        const reprise_sampling* sampling, int32_t max_tokens, const int32_t* end_ids,
+                                        size_t n_end_ids) {
     return in_session(handle, [&](Session& s) {
         reprise_sampling chosen;
         reprise_sampling_default(&chosen);
         if (sampling != nullptr) chosen = *sampling;
-        if (max_tokens < 0) fail(REPRISE_INVALID_ARGUMENT, "max_tokens is %d: it must be positive, or 0 for what the context holds", max_tokens);
-        s.generate(ids_of(ids, n, "ids"), chosen, static_cast<uint32_t>(max_tokens), ids_of(end_ids, n_end_ids, "end_ids"));
+        if (max_tokens < 0)
+            fail(REPRISE_INVALID_ARGUMENT, "max_tokens is %d: it must be positive, or 0 for what the context holds",
+                 max_tokens);
+        s.generate(ids_of(ids, n, "ids"), chosen, static_cast<uint32_t>(max_tokens),
+                   ids_of(end_ids, n_end_ids, "end_ids"));
     });
 }
 
-reprise_status reprise_session_next(reprise_handle handle, reprise_token* tokens, size_t capacity, size_t* count, int32_t* finish) {
+reprise_status reprise_session_next(reprise_handle handle, reprise_token* tokens, size_t capacity, size_t* count,
+                                    int32_t* finish) {
     return in_session(handle, [&](Session& s) {
         if (capacity > 0) checked(tokens, "tokens");
         checked(count, "count") = 0;
@@ -175,23 +187,27 @@ reprise_status reprise_session_statistics(reprise_handle handle, reprise_statist
 
 reprise_status reprise_session_score(reprise_handle handle, const int32_t* ids, size_t n, int32_t mode, float* logits) {
     return in_session(handle, [&](Session& s) {
-        if (mode < REPRISE_SCORE_BATCH || mode > REPRISE_SCORE_GRAPH) fail(REPRISE_INVALID_ARGUMENT, "score mode %d does not exist", mode);
+        if (mode < REPRISE_SCORE_BATCH || mode > REPRISE_SCORE_GRAPH)
+            fail(REPRISE_INVALID_ARGUMENT, "score mode %d does not exist", mode);
         s.score(ids_of(ids, n, "ids"), static_cast<reprise_score_mode>(mode), logits);
     });
 }
 
-reprise_status reprise_sample(reprise_handle handle, const float* logits, const int32_t* counts, size_t n_vocab, const reprise_sampling* sampling,
-                              int32_t position, reprise_token* token) {
+reprise_status reprise_sample(reprise_handle handle, const float* logits, const int32_t* counts, size_t n_vocab,
+                              const reprise_sampling* sampling, int32_t position, reprise_token* token) {
     return guarded([&] {
         const auto model = model_of(handle);
         const size_t expected = model->device->plan().hparams.n_vocab;
-        if (n_vocab != expected) fail(REPRISE_INVALID_ARGUMENT, "%zu logits were given, the vocabulary has %zu tokens", n_vocab, expected);
+        if (n_vocab != expected)
+            fail(REPRISE_INVALID_ARGUMENT, "%zu logits were given, the vocabulary has %zu tokens", n_vocab, expected);
         if (position < 0) fail(REPRISE_INVALID_ARGUMENT, "position %d: positions start at 0", position);
         checked(logits, "logits");
         check_sampling(checked(sampling, "sampling"));
         if (uses_counts(*sampling)) checked(counts, "counts");
-        const reprise_token drawn = model->device->sample({logits, n_vocab}, counts, *sampling, static_cast<uint32_t>(position));
-        if (drawn.id == NO_TOKEN) fail(REPRISE_INVALID_ARGUMENT, "logits: all are NaN or -infinity, no token can be drawn");
+        const reprise_token drawn =
+            model->device->sample({logits, n_vocab}, counts, *sampling, static_cast<uint32_t>(position));
+        if (drawn.id == NO_TOKEN)
+            fail(REPRISE_INVALID_ARGUMENT, "logits: all are NaN or -infinity, no token can be drawn");
         checked(token, "token") = drawn;
     });
 }

@@ -13,21 +13,25 @@ constexpr int32_t MAX_THREADS = 1024;
 
 void check_range(const char* option, int64_t value, int64_t min, int64_t max) {
     if (value < min || value > max) {
-        fail(REPRISE_INVALID_ARGUMENT, "option %s is %lld: it must be in %lld to %lld", option, static_cast<long long>(value), static_cast<long long>(min),
-             static_cast<long long>(max));
+        fail(REPRISE_INVALID_ARGUMENT, "option %s is %lld: it must be in %lld to %lld", option,
+             static_cast<long long>(value), static_cast<long long>(min), static_cast<long long>(max));
     }
 }
 
 TensorType kv_type_of(int32_t option, const HyperParams& hparams) {
     switch (static_cast<reprise_kv_type>(option)) {
-        case REPRISE_KV_F16: return TensorType::F16;
-        case REPRISE_KV_F32: return TensorType::F32;
-        case REPRISE_KV_Q8_0: break;
+        case REPRISE_KV_F16:
+            return TensorType::F16;
+        case REPRISE_KV_F32:
+            return TensorType::F32;
+        case REPRISE_KV_Q8_0:
+            break;
     }
     const uint32_t block = traits(TensorType::Q8_0).block_size;
     if (hparams.head_dim % block != 0) {
         fail(REPRISE_INVALID_ARGUMENT,
-             "option kv_type is Q8_0, which stores blocks of %u values, but the model's head_dim is %u and no multiple of that: choose F16 or F32",
+             "option kv_type is Q8_0, which stores blocks of %u values, but the model's head_dim is %u and no multiple "
+             "of that: choose F16 or F32",
              block, hparams.head_dim);
     }
     return TensorType::Q8_0;
@@ -43,8 +47,13 @@ LoadOptions load_options(const reprise_model_options* given) {
     check_range("device_index", o.device_index, 0, 1024);
     check_range("threads", o.threads, 0, MAX_THREADS);
     check_range("exact", o.exact, 0, 1);
-    return {static_cast<reprise_device>(o.device), o.device_index, static_cast<uint32_t>(o.threads), o.exact != 0, o.device_memory_limit,
-            o.progress, o.progress_user};
+    return {static_cast<reprise_device>(o.device),
+            o.device_index,
+            static_cast<uint32_t>(o.threads),
+            o.exact != 0,
+            o.device_memory_limit,
+            o.progress,
+            o.progress_user};
 }
 
 EngineOptions engine_options(const reprise_session_options* given, const HyperParams& hparams) {
@@ -57,7 +66,8 @@ EngineOptions engine_options(const reprise_session_options* given, const HyperPa
     check_range("prefill_chunk", o.prefill_chunk, 0, 1 << 20);
     check_range("unfused", o.unfused, 0, 1);
     EngineOptions engine{};
-    engine.context_length = o.context_length != 0 ? static_cast<uint32_t>(o.context_length) : std::min(hparams.context_length, DEFAULT_CONTEXT_LENGTH);
+    engine.context_length = o.context_length != 0 ? static_cast<uint32_t>(o.context_length)
+                                                  : std::min(hparams.context_length, DEFAULT_CONTEXT_LENGTH);
     engine.kv_type = kv_type_of(o.kv_type, hparams);
     engine.graph_mode = static_cast<reprise_graph_mode>(o.graph_mode);
     engine.prefill_chunk = static_cast<uint32_t>(o.prefill_chunk);

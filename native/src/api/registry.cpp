@@ -6,10 +6,14 @@ namespace {
 
 const char* kind_name(uint8_t kind) {
     switch (kind) {
-        case 1: return "file";
-        case 2: return "model";
-        case 3: return "session";
-        default: return nullptr;
+        case 1:
+            return "file";
+        case 2:
+            return "model";
+        case 3:
+            return "session";
+        default:
+            return nullptr;
     }
 }
 
@@ -43,10 +47,13 @@ std::shared_ptr<void> Registry::find(reprise_handle handle, Kind kind, bool remo
     const uint8_t actual = static_cast<uint8_t>(handle >> 56);
     const uint32_t generation = static_cast<uint32_t>(handle >> 32) & LAST_GENERATION;
     const uint32_t index = static_cast<uint32_t>(handle) - 1;
-    if (kind_name(actual) == nullptr) fail(REPRISE_INVALID_HANDLE, "0x%llx is not a handle of Reprise", static_cast<unsigned long long>(handle));
-    if (actual != static_cast<uint8_t>(kind)) fail(REPRISE_INVALID_HANDLE, "a %s handle was given where a %s handle is wanted", kind_name(actual), wanted);
+    if (kind_name(actual) == nullptr)
+        fail(REPRISE_INVALID_HANDLE, "0x%llx is not a handle of Reprise", static_cast<unsigned long long>(handle));
+    if (actual != static_cast<uint8_t>(kind))
+        fail(REPRISE_INVALID_HANDLE, "a %s handle was given where a %s handle is wanted", kind_name(actual), wanted);
     std::lock_guard<std::mutex> lock(mutex_);
-    if (index >= slots_.size() || slots_[index].generation != generation || slots_[index].object == nullptr || slots_[index].kind != kind) {
+    if (index >= slots_.size() || slots_[index].generation != generation || slots_[index].object == nullptr ||
+        slots_[index].kind != kind) {
         fail(REPRISE_INVALID_HANDLE, "the %s is closed", wanted);
     }
     Slot& slot = slots_[index];

@@ -30,7 +30,8 @@ void read_ahead(const Plan& plan, const LoadOptions& options) {
             const size_t end = std::min(w->data.size(), begin + PIECE);
             for (size_t i = begin; i < end; i += STRIDE) sink = static_cast<uint8_t>(sink + w->data[i]);
             done += end - begin;
-            if (options.progress(options.progress_user, done, total) != 0) fail(REPRISE_CANCELLED, "loading the model was cancelled by its progress callback");
+            if (options.progress(options.progress_user, done, total) != 0)
+                fail(REPRISE_CANCELLED, "loading the model was cancelled by its progress callback");
         }
     }
 }
@@ -54,7 +55,8 @@ class CpuModel : public DeviceModel {
         info.threads = static_cast<int32_t>(pool_.size());
         info.memory_bytes = plan_->weight_bytes();
     }
-    reprise_token sample(std::span<const float> logits, const int32_t* counts, const reprise_sampling& sampling, uint32_t position) override {
+    reprise_token sample(std::span<const float> logits, const int32_t* counts, const reprise_sampling& sampling,
+                         uint32_t position) override {
         return CpuSampler(logits.size()).sample(logits, counts, sampling, position);
     }
 
@@ -76,7 +78,9 @@ uint32_t chunk_of(const EngineOptions& options) {
 }
 
 uint64_t nanoseconds() {
-    return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch()).count());
+    return static_cast<uint64_t>(
+        std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch())
+            .count());
 }
 
 class CpuEngine : public Engine {
@@ -95,7 +99,9 @@ class CpuEngine : public Engine {
         }
     }
 
-    void read_logits(float* logits) override { std::copy_n(executor_.logits(), model_->plan().hparams.n_vocab, logits); }
+    void read_logits(float* logits) override {
+        std::copy_n(executor_.logits(), model_->plan().hparams.n_vocab, logits);
+    }
 
     void begin(const GenerationStart& start) override {
         sampling_ = start.sampling;
@@ -125,7 +131,8 @@ class CpuEngine : public Engine {
 
     uint32_t end() override { return pending_ < 0 ? position_ : position_ - 1; }
 
-    void score(std::span<const int32_t> ids, uint32_t position, reprise_score_mode mode, float* logits, const std::atomic<bool>& cancel) override {
+    void score(std::span<const int32_t> ids, uint32_t position, reprise_score_mode mode, float* logits,
+               const std::atomic<bool>& cancel) override {
         const size_t chunk = mode == REPRISE_SCORE_BATCH ? executor_.chunk() : 1;
         for (size_t done = 0; done < ids.size();) {
             const size_t n = std::min(chunk, ids.size() - done);
@@ -152,8 +159,8 @@ class CpuEngine : public Engine {
     Executor executor_;
     CpuSampler sampler_;
     reprise_sampling sampling_{};
-    uint32_t position_ = 0;      // of the next token to sample
-    int32_t pending_ = -1;       // sampled but not evaluated
+    uint32_t position_ = 0;  // of the next token to sample
+    int32_t pending_ = -1;   // sampled but not evaluated
     std::vector<int32_t> counts_;
     reprise_statistics statistics_{};
 };
@@ -164,7 +171,8 @@ std::unique_ptr<Engine> CpuModel::open(const EngineOptions& options) {
 
 }  // namespace
 
-std::shared_ptr<DeviceModel> load_cpu(std::shared_ptr<const GgufFile> file, std::unique_ptr<Plan> plan, const LoadOptions& options) {
+std::shared_ptr<DeviceModel> load_cpu(std::shared_ptr<const GgufFile> file, std::unique_ptr<Plan> plan,
+                                      const LoadOptions& options) {
     return std::make_shared<CpuModel>(std::move(file), std::move(plan), options);
 }
 

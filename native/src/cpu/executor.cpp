@@ -33,7 +33,8 @@ uint64_t max_columns(const Plan& plan) {
 
 uint64_t activation_row_bytes(const Plan& plan, const Kernels& kernels) {
     uint64_t most = 0;
-    for (const auto& w : plan.weights) most = std::max<uint64_t>(most, kernels.activation_bytes(w->type, max_columns(plan)));
+    for (const auto& w : plan.weights)
+        most = std::max<uint64_t>(most, kernels.activation_bytes(w->type, max_columns(plan)));
     return most;
 }
 
@@ -43,7 +44,8 @@ Buffer::Buffer(uint64_t n_bytes, const char* what) : n_bytes_(n_bytes) {
     const uint64_t mapped = std::max<uint64_t>(n_bytes, 1);
     void* p = mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (p == MAP_FAILED) {
-        fail(REPRISE_OUT_OF_MEMORY, "%s needs %llu bytes of memory that are not to be had: choose a smaller context or model", what,
+        fail(REPRISE_OUT_OF_MEMORY,
+             "%s needs %llu bytes of memory that are not to be had: choose a smaller context or model", what,
              static_cast<unsigned long long>(n_bytes));
     }
     data_ = {static_cast<uint8_t*>(p), Unmap{mapped}};
@@ -59,26 +61,40 @@ struct Executor::Batch {
 };
 
 uint64_t Executor::kv_bytes(const HyperParams& h, uint32_t context_length, TensorType kv_type) {
-    return checked_product({h.n_layers, 2, h.n_kv_heads, context_length, row_bytes(kv_type, h.head_dim)}, "the KV cache");
+    return checked_product({h.n_layers, 2, h.n_kv_heads, context_length, row_bytes(kv_type, h.head_dim)},
+                           "the KV cache");
 }
 
 uint64_t Executor::workspace_bytes(const Plan& plan, uint32_t chunk, size_t n_threads) {
     const HyperParams& h = plan.hparams;
-    const uint64_t floats_per_token = 2ull * h.n_embd + 2ull * h.q_dim() + 2ull * h.kv_dim() + 2ull * h.n_ff + plan.rope.n_rot;
+    const uint64_t floats_per_token =
+        2ull * h.n_embd + 2ull * h.q_dim() + 2ull * h.kv_dim() + 2ull * h.n_ff + plan.rope.n_rot;
     const uint64_t rows = std::max<uint64_t>(chunk, n_threads);
-    return checked_product({chunk, floats_per_token, sizeof(float)}, "the workspace") + n_threads * h.n_embd * sizeof(float) +
-           h.n_vocab * sizeof(float) + 3 * rows * activation_row_bytes(plan, kernels());
+    return checked_product({chunk, floats_per_token, sizeof(float)}, "the workspace") +
+           n_threads * h.n_embd * sizeof(float) + h.n_vocab * sizeof(float) +
+           3 * rows * activation_row_bytes(plan, kernels());
 }
 
 uint64_t Executor::workspace_bytes() const {
     uint64_t total = 0;
-    for (const Buffer* b : {&x_, &q_, &k_, &v_, &attention_, &gate_, &up_, &projected_, &cos_sin_, &prepared_, &normed_, &logits_}) total += b->size();
+    for (const Buffer* b :
+         {&x_, &q_, &k_, &v_, &attention_, &gate_, &up_, &projected_, &cos_sin_, &prepared_, &normed_, &logits_})
+        total += b->size();
     return total;
 }
 
-Executor::Executor(const Plan& plan, const Kernels& kernels, ThreadPool& pool, uint32_t context_length, TensorType kv_type, uint32_t chunk)
-    : plan_(plan), h_(plan.hparams), kernels_(kernels), pool_(pool), context_length_(context_length), kv_type_(kv_type), chunk_(chunk) {
-    const auto rows_of = [&](uint64_t width) { return checked_product({chunk, width, sizeof(float)}, "the workspace"); };
+Executor::Executor(const Plan& plan, const Kernels& kernels, ThreadPool& pool, uint32_t context_length,
+                   TensorType kv_type, uint32_t chunk)
+    : plan_(plan),
+      h_(plan.hparams),
+      kernels_(kernels),
+      pool_(pool),
+      context_length_(context_length),
+      kv_type_(kv_type),
+      chunk_(chunk) {
+    const auto rows_of = [&](uint64_t width) {
+        return checked_product({chunk, width, sizeof(float)}, "the workspace");
+    };
     kv_ = Buffer(kv_bytes(h_, context_length, kv_type), "the KV cache");
     x_ = Buffer(rows_of(h_.n_embd), "the workspace");
     q_ = Buffer(rows_of(h_.q_dim()), "the workspace");
@@ -114,14 +130,16 @@ Executor::Range Executor::part(size_t n, size_t thread, size_t grain) const {
     return {std::min(begin, n), std::min(end, n)};
 }
 
-bool Executor::evaluate(std::span<const int32_t> ids, uint32_t position, float* logits_all, const std::atomic<bool>& cancel) {
+bool Executor::evaluate(std::span<const int32_t> ids, uint32_t position, float* logits_all,
+                        const std::atomic<bool>& cancel) {
     const Batch batch{ids, position, logits_all};
     abandoned_.store(false, std::memory_order_relaxed);
     pool_.run([&](size_t thread) {
         for (const Step& step : plan_.steps) {
             if (std::holds_alternative<QkvStep>(step)) {
                 // Once a layer one thread decides for all; several barriers lie between two decisions.
-                if (thread == 0 && cancel.load(std::memory_order_relaxed)) abandoned_.store(true, std::memory_order_relaxed);
+                if (thread == 0 && cancel.load(std::memory_order_relaxed))
+                    abandoned_.store(true, std::memory_order_relaxed);
                 pool_.barrier();
                 if (abandoned_.load(std::memory_order_relaxed)) return;
             }
@@ -131,8 +149,10 @@ bool Executor::evaluate(std::span<const int32_t> ids, uint32_t position, float* 
     return !abandoned_.load(std::memory_order_relaxed);
 }
 
-const uint8_t* Executor::prepare(TensorType type, const float* x, size_t cols, const Weight* norm, const Batch& batch, size_t thread, int slot) {
-    uint8_t* rows = prepared_.bytes() + static_cast<uint64_t>(slot) * std::max<uint64_t>(chunk_, pool_.size()) * activation_stride_;
+const uint8_t* Executor::prepare(TensorType type, const float* x, size_t cols, const Weight* norm, const Batch& batch,
+                                 size_t thread, int slot) {
+    uint8_t* rows =
+        prepared_.bytes() + static_cast<uint64_t>(slot) * std::max<uint64_t>(chunk_, pool_.size()) * activation_stride_;
     float* normed = normed_.floats() + thread * h_.n_embd;
     const auto prepare_row = [&](const float* row, uint8_t* out) {
         if (norm != nullptr) {
@@ -152,9 +172,11 @@ const uint8_t* Executor::prepare(TensorType type, const float* x, size_t cols, c
     return rows;
 }
 
-void Executor::matmul(const Weight* weight, const uint8_t* activations, size_t n_cols, Range rows, float* out, size_t out_stride) {
+void Executor::matmul(const Weight* weight, const uint8_t* activations, size_t n_cols, Range rows, float* out,
+                      size_t out_stride) {
     if (rows.size() == 0) return;
-    kernels_.matmul(weight->type, weight->data.data(), weight->cols, rows.begin, rows.end, activations, activation_stride_, n_cols, out, out_stride);
+    kernels_.matmul(weight->type, weight->data.data(), weight->cols, rows.begin, rows.end, activations,
+                    activation_stride_, n_cols, out, out_stride);
 }
 
 uint8_t* Executor::kv_row(bool value, uint32_t layer, uint32_t head, uint64_t position) const {
@@ -184,7 +206,8 @@ void Executor::run(const QkvStep& step, const Batch& batch, size_t thread) {
         const Weight *weight, *bias;
         float* out;
     };
-    const Output outputs[3] = {{step.q, step.q_bias, q_.floats()}, {step.k, step.k_bias, k_.floats()}, {step.v, step.v_bias, v_.floats()}};
+    const Output outputs[3] = {
+        {step.q, step.q_bias, q_.floats()}, {step.k, step.k_bias, k_.floats()}, {step.v, step.v_bias, v_.floats()}};
     TensorType prepared_type{};
     const uint8_t* activations = nullptr;
     for (int i = 0; i < 3; ++i) {
@@ -227,13 +250,15 @@ void Executor::rope_and_store(const QkvStep& step, const Batch& batch, size_t th
         const uint32_t head = static_cast<uint32_t>(task % heads_per_token);
         const bool is_query = head < h_.n_heads;
         const uint32_t kv_head = head - h_.n_heads;
-        float* vector = is_query ? q_.floats() + c * h_.q_dim() + head * h_.head_dim : k_.floats() + c * h_.kv_dim() + kv_head * h_.head_dim;
+        float* vector = is_query ? q_.floats() + c * h_.q_dim() + head * h_.head_dim
+                                 : k_.floats() + c * h_.kv_dim() + kv_head * h_.head_dim;
         const Weight* norm = is_query ? step.q_norm : step.k_norm;
         if (norm != nullptr) kernels_.rms_norm(vector, vectors_[norm->id], h_.rms_eps, h_.head_dim, vector);
         rotate(vector, cos_sin_.floats() + c * plan_.rope.n_rot);
         if (is_query) continue;
         kernels_.store_kv(kv_type_, vector, h_.head_dim, kv_row(false, step.layer, kv_head, batch.position + c));
-        kernels_.store_kv(kv_type_, v_.floats() + c * h_.kv_dim() + kv_head * h_.head_dim, h_.head_dim, kv_row(true, step.layer, kv_head, batch.position + c));
+        kernels_.store_kv(kv_type_, v_.floats() + c * h_.kv_dim() + kv_head * h_.head_dim, h_.head_dim,
+                          kv_row(true, step.layer, kv_head, batch.position + c));
     }
 }
 
@@ -295,7 +320,8 @@ void Executor::run(const GatedFeedForwardStep& step, const Batch& batch, size_t 
     const Range rows = part(h_.n_ff, thread, ROW_GRAIN);
     const uint8_t* activations = prepare(step.gate->type, x_.floats(), h_.n_embd, step.norm, batch, thread, 0);
     matmul(step.gate, activations, batch.n(), rows, gate_.floats(), h_.n_ff);
-    if (step.up->type != step.gate->type) activations = prepare(step.up->type, x_.floats(), h_.n_embd, step.norm, batch, thread, 1);
+    if (step.up->type != step.gate->type)
+        activations = prepare(step.up->type, x_.floats(), h_.n_embd, step.norm, batch, thread, 1);
     matmul(step.up, activations, batch.n(), rows, up_.floats(), h_.n_ff);
     for (size_t c = 0; c < batch.n(); ++c) {
         float* gate = gate_.floats() + c * h_.n_ff + rows.begin;
@@ -311,7 +337,8 @@ void Executor::run(const OutputHeadStep& step, const Batch& batch, size_t thread
         matmul(step.weight, activations, batch.n(), rows, batch.logits_all, h_.n_vocab);
     } else {
         const Batch last{batch.ids.last(1), batch.position, nullptr};
-        const uint8_t* activations = prepare(step.weight->type, x_.floats() + (batch.n() - 1) * h_.n_embd, h_.n_embd, step.norm, last, thread, 0);
+        const uint8_t* activations = prepare(step.weight->type, x_.floats() + (batch.n() - 1) * h_.n_embd, h_.n_embd,
+                                             step.norm, last, thread, 0);
         matmul(step.weight, activations, 1, rows, logits_.floats(), h_.n_vocab);
     }
 }

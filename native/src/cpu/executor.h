@@ -36,10 +36,12 @@ class Buffer {
 
 class Executor {
   public:
-    Executor(const Plan& plan, const Kernels& kernels, ThreadPool& pool, uint32_t context_length, TensorType kv_type, uint32_t chunk);
+    Executor(const Plan& plan, const Kernels& kernels, ThreadPool& pool, uint32_t context_length, TensorType kv_type,
+             uint32_t chunk);
 
-    /// Evaluates ids (at most chunk()) at position. logits_all, if not null, gets a row of n_vocab per id; otherwise the
-    /// logits of the last one are in logits(). Returns false if cancel became true: KV behind position is undefined.
+    /// Evaluates ids (at most chunk()) at position. logits_all, if not null, gets a row of n_vocab per id; otherwise
+    /// the logits of the last one are in logits(). Returns false if cancel became true: KV behind position is
+    /// undefined.
     bool evaluate(std::span<const int32_t> ids, uint32_t position, float* logits_all, const std::atomic<bool>& cancel);
 
     const float* logits() const { return logits_.floats(); }
@@ -52,7 +54,7 @@ class Executor {
     static uint32_t default_chunk() { return 256; }
 
   private:
-    struct Batch;   // what one call evaluates
+    struct Batch;  // what one call evaluates
     struct Range {
         size_t begin, end;
         size_t size() const { return end - begin; }
@@ -69,8 +71,10 @@ class Executor {
 
     /// Activation rows prepared for a weight type: by every thread for itself when there is one column, since that is
     /// cheaper than a barrier; together otherwise.
-    const uint8_t* prepare(TensorType type, const float* x, size_t cols, const Weight* norm, const Batch& batch, size_t thread, int slot);
-    void matmul(const Weight* weight, const uint8_t* activations, size_t n_cols, Range rows, float* out, size_t out_stride);
+    const uint8_t* prepare(TensorType type, const float* x, size_t cols, const Weight* norm, const Batch& batch,
+                           size_t thread, int slot);
+    void matmul(const Weight* weight, const uint8_t* activations, size_t n_cols, Range rows, float* out,
+                size_t out_stride);
     void rope_and_store(const QkvStep& step, const Batch& batch, size_t thread);
     void rotate(float* head, const float* cos_sin) const;
     uint8_t* kv_row(bool value, uint32_t layer, uint32_t head, uint64_t position) const;
@@ -85,17 +89,17 @@ class Executor {
     uint64_t activation_stride_;
     std::vector<const float*> vectors_;  // F32 data of norms and biases by weight id, aligned copies
     std::vector<float> vector_data_;
-    Buffer kv_;          // [layer][k, v][n_kv_heads][context][head_dim]
-    Buffer x_;           // [chunk][n_embd]
-    Buffer q_;           // [chunk][q_dim]
-    Buffer k_, v_;       // [chunk][kv_dim]
-    Buffer attention_;   // [chunk][q_dim]
-    Buffer gate_, up_;   // [chunk][n_ff]
-    Buffer projected_;   // [chunk][n_embd]
-    Buffer cos_sin_;     // [chunk][n_rot]: cosines, then sines
-    Buffer prepared_;    // [3 slots][max(chunk, threads)] activation rows, any weight type
-    Buffer normed_;      // [threads][n_embd]
-    Buffer logits_;      // [n_vocab]
+    Buffer kv_;         // [layer][k, v][n_kv_heads][context][head_dim]
+    Buffer x_;          // [chunk][n_embd]
+    Buffer q_;          // [chunk][q_dim]
+    Buffer k_, v_;      // [chunk][kv_dim]
+    Buffer attention_;  // [chunk][q_dim]
+    Buffer gate_, up_;  // [chunk][n_ff]
+    Buffer projected_;  // [chunk][n_embd]
+    Buffer cos_sin_;    // [chunk][n_rot]: cosines, then sines
+    Buffer prepared_;   // [3 slots][max(chunk, threads)] activation rows, any weight type
+    Buffer normed_;     // [threads][n_embd]
+    Buffer logits_;     // [n_vocab]
     std::atomic<bool> abandoned_{false};
 };
 

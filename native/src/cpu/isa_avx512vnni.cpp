@@ -84,9 +84,7 @@ INLINE void store_half(uint8_t* p, F x) {
 INLINE I load_bytes(const uint8_t* p) {
     return _mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
 }
-INLINE void store_bytes(uint8_t* p, I x) {
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtsepi32_epi8(x));
-}
+INLINE void store_bytes(uint8_t* p, I x) { _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtsepi32_epi8(x)); }
 
 INLINE __m128i gather_8_halves(const uint8_t* const* rows, size_t offset) {
     __m128i h = _mm_cvtsi32_si128(load_u16(rows[0] + offset));

@@ -14,17 +14,17 @@ namespace reprise::cpu {
 /// Attention of n_rows queries that share one KV head. K and V rows are head_dim values of kv_type (F16, F32 or
 /// Q8_0).
 struct AttentionArgs {
-    const float* q;          // [n_rows] rows of head_dim, q_stride floats apart
+    const float* q;  // [n_rows] rows of head_dim, q_stride floats apart
     size_t q_stride;
-    const uint8_t* k;        // row of position p at k + p * kv_stride
+    const uint8_t* k;  // row of position p at k + p * kv_stride
     const uint8_t* v;
-    size_t kv_stride;        // bytes
+    size_t kv_stride;  // bytes
     TensorType kv_type;
     const uint32_t* n_keys;  // [n_rows] row i attends to positions 0 .. n_keys[i] - 1; ascending, at least 1
     size_t n_rows;
-    size_t head_dim;         // a multiple of 8, of 32 for Q8_0, at most 256
-    float scale;             // on q . k
-    float* out;              // [n_rows] rows of head_dim, out_stride floats apart
+    size_t head_dim;  // a multiple of 8, of 32 for Q8_0, at most 256
+    float scale;      // on q . k
+    float* out;       // [n_rows] rows of head_dim, out_stride floats apart
     size_t out_stride;
 };
 

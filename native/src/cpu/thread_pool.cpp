@@ -37,7 +37,9 @@ ThreadPool::ThreadPool(size_t n_threads)
     } catch (const std::system_error& error) {
         const size_t started = threads_.size() + 1;
         stop();
-        fail(REPRISE_OUT_OF_MEMORY, "only %zu of %zu threads could be started (%s): ask for fewer (threads), or raise the process's limit", started, n_threads_, error.what());
+        fail(REPRISE_OUT_OF_MEMORY,
+             "only %zu of %zu threads could be started (%s): ask for fewer (threads), or raise the process's limit",
+             started, n_threads_, error.what());
     } catch (...) {
         stop();
         throw;
@@ -56,7 +58,9 @@ void ThreadPool::wake() {
     // Pairs with work(): either the sleeper counted itself before this load and is woken, or it sees what was stored
     // before the call. The empty critical section keeps the notification from falling between its check and its wait.
     if (sleepers_.load() == 0) return;
-    { std::lock_guard lock(mutex_); }
+    {
+        std::lock_guard lock(mutex_);
+    }
     wake_.notify_all();
 }
 

@@ -34,7 +34,7 @@ class ThreadPool {
 
     const size_t n_threads_;
     const bool shares_cores_;  // more threads than cores: nobody spins
-    std::mutex turn_;  // held for the length of a region
+    std::mutex turn_;          // held for the length of a region
     std::mutex mutex_;
     std::condition_variable wake_;
     std::atomic<bool> stop_{false};

@@ -13,7 +13,7 @@ namespace reprise::cuda {
 namespace {
 
 constexpr uint32_t MAX_SPLITS = 64;
-constexpr uint32_t PARTS_AT_ONCE = 16;  // that combine() asks for before it waits
+constexpr uint32_t PARTS_AT_ONCE = 16;           // that combine() asks for before it waits
 constexpr size_t MOST_CACHE_BYTES = 256 * 1024;  // of a block, with which it prefetches weights
 
 constexpr uint32_t ceil_div(uint32_t a, uint32_t b) { return (a + b - 1) / b; }
@@ -25,31 +25,34 @@ struct DecodeArgs {
     uint32_t groups;    // of up to 8 heads, per KV head
     uint32_t n_splits;  // of the context
     RingShape ring;
-    bool early;         // state and all rows of the cache but the newest are complete before the predecessor is
-    RopeKvArgs rope;    // without caches where q is turned already and the cache complete
+    bool early;       // state and all rows of the cache but the newest are complete before the predecessor is
+    RopeKvArgs rope;  // without caches where q is turned already and the cache complete
     WeightPrefetch prefetch;
 };
 
-/// The way in: the block's q heads, turned, to shared memory; and the new key and value to the cache, by the block whose
-/// keys they end. Whatever memory it needs it asks for at once: a round trip takes a microsecond and more while the next
-/// kernels stream their weights.
+/// The way in: the block's q heads, turned, to shared memory; and the new key and value to the cache, by the block
+/// whose keys they end. Whatever memory it needs it asks for at once: a round trip takes a microsecond and more while
+/// the next kernels stream their weights.
 template <class Warp>
 class HeadIntake {
   public:
     /// Before the predecessor has finished.
-    __device__ __forceinline__ HeadIntake(const RopeKvArgs& rope, uint32_t first_head, uint32_t n_heads, uint32_t kv_head)
+    __device__ __forceinline__ HeadIntake(const RopeKvArgs& rope, uint32_t first_head, uint32_t n_heads,
+                                          uint32_t kv_head)
         : rope_(rope), first_head_(first_head), n_heads_(n_heads), kv_head_(kv_head) {
         norm_.load(rope, head_of(threadIdx.x / 32));
     }
 
     __device__ __forceinline__ void compute_angles(uint32_t position) { angles_.compute(rope_, position); }
 
-    __device__ __forceinline__ void take(typename Warp::Shared& shared, float scale, uint32_t row, uint32_t position, bool has_newest) {
+    __device__ __forceinline__ void take(typename Warp::Shared& shared, float scale, uint32_t row, uint32_t position,
+                                         bool has_newest) {
         const uint32_t n = n_heads_ + (has_newest ? 2 : 0);
         // Few models have more heads than the block has warps.
 #pragma unroll 1
         for (uint32_t i = threadIdx.x / 32; i < n; i += Warp::WARPS) {
-            TurnedHead<PAIRS> head = load_head<PAIRS>(rope_, rope_.qkv + row * rope_.row_stride + size_t{head_of(i)} * rope_.head_dim);
+            TurnedHead<PAIRS> head =
+                load_head<PAIRS>(rope_, rope_.qkv + row * rope_.row_stride + size_t{head_of(i)} * rope_.head_dim);
             if (i >= Warp::WARPS) norm_.load(rope_, head_of(i));
             turn_head(rope_, head_of(i), norm_, angles_, head);
             delay_point();
@@ -79,9 +82,9 @@ struct Share {
 };
 template <uint32_t BLOCK_KEYS>
 __device__ __forceinline__ Share share_of(uint32_t seq_len, uint32_t n_splits, uint32_t split) {
-    // Combining two parts takes as long as attending to a tile more per warp, and a few more parts nothing: so a context is
-    // one part as long as that is no more, then many small ones while they leave half of the blocks alone and combine()
-    // asks for all of them at once. Measured on an H100: bench/NOTES.md, row 54.
+    // Combining two parts takes as long as attending to a tile more per warp, and a few more parts nothing: so a
+    // context is one part as long as that is no more, then many small ones while they leave half of the blocks alone
+    // and combine() asks for all of them at once. Measured on an H100: bench/NOTES.md, row 54.
     constexpr uint32_t ALONE = 3 * BLOCK_KEYS;
     const uint32_t n_blocks = (seq_len + BLOCK_KEYS - 1) / BLOCK_KEYS;
     uint32_t keys = ALONE;
@@ -96,7 +99,8 @@ __device__ __forceinline__ Share share_of(uint32_t seq_len, uint32_t n_splits, u
 __host__ __device__ __forceinline__ size_t part_values(uint32_t head_dim) { return head_dim + 4; }
 
 /// Four dimensions of a head: to out, and to rows for store_int8().
-__device__ __forceinline__ void store(const AttentionArgs& args, uint32_t row, uint32_t head, uint32_t dim, const float4& value, float* rows) {
+__device__ __forceinline__ void store(const AttentionArgs& args, uint32_t row, uint32_t head, uint32_t dim,
+                                      const float4& value, float* rows) {
     const size_t width = args.n_heads * args.head_dim;
     if (args.out != nullptr) *reinterpret_cast<float4*>(args.out + row * width + head * args.head_dim + dim) = value;
     if (args.int8 != nullptr) *reinterpret_cast<float4*>(rows + dim) = value;
@@ -111,11 +115,11 @@ __device__ __forceinline__ void store_int8(const AttentionArgs& args, uint32_t h
     }
 }
 
-/// Adds up the parts of n_heads heads in order of the context, a warp to a head, with many loads in flight. rows: scratch
-/// in shared memory, HEADS of DIM values.
+/// Adds up the parts of n_heads heads in order of the context, a warp to a head, with many loads in flight. rows:
+/// scratch in shared memory, HEADS of DIM values.
 template <uint32_t WARPS, int DIM>
-__device__ void combine(const AttentionArgs& args, const float* parts, uint32_t n_parts, uint32_t n_splits, uint32_t first_head,
-                        uint32_t n_heads, float* rows) {
+__device__ void combine(const AttentionArgs& args, const float* parts, uint32_t n_parts, uint32_t n_splits,
+                        uint32_t first_head, uint32_t n_heads, float* rows) {
     constexpr uint32_t ROUNDS = MAX_SPLITS / 32;
     __shared__ float weights[HEADS][MAX_SPLITS];
     const size_t size = part_values(args.head_dim);
@@ -127,7 +131,8 @@ __device__ void combine(const AttentionArgs& args, const float* parts, uint32_t 
 #pragma unroll
             for (uint32_t i = 0; i < PARTS_AT_ONCE; ++i) {
                 const bool exists = first + i < n_parts && dim < args.head_dim;
-                part[i] = exists ? __ldcg(reinterpret_cast<const float4*>(of_head + (first + i) * size + dim)) : make_float4(0, 0, 0, 0);
+                part[i] = exists ? __ldcg(reinterpret_cast<const float4*>(of_head + (first + i) * size + dim))
+                                 : make_float4(0, 0, 0, 0);
             }
         };
         load(0, lane * 4);  // with the maxima, so that both take one round trip
@@ -136,7 +141,8 @@ __device__ void combine(const AttentionArgs& args, const float* parts, uint32_t 
 #pragma unroll
         for (uint32_t round = 0; round < ROUNDS; ++round) {
             const uint32_t s = lane + round * 32;
-            max_sum[round] = s < n_parts ? __ldcg(reinterpret_cast<const float2*>(of_head + s * size + args.head_dim)) : make_float2(LOWEST, 0.f);
+            max_sum[round] = s < n_parts ? __ldcg(reinterpret_cast<const float2*>(of_head + s * size + args.head_dim))
+                                         : make_float2(LOWEST, 0.f);
             largest = fmaxf(largest, max_sum[round].x);
         }
         for (int offset = 16; offset > 0; offset /= 2) largest = fmaxf(largest, __shfl_xor_sync(~0u, largest, offset));
@@ -163,7 +169,8 @@ __device__ void combine(const AttentionArgs& args, const float* parts, uint32_t 
                 }
             }
             delay_point();
-            store(args, 0, first_head + h, dim, make_float4(total.x * factor, total.y * factor, total.z * factor, total.w * factor), rows + h * DIM);
+            store(args, 0, first_head + h, dim,
+                  make_float4(total.x * factor, total.y * factor, total.z * factor, total.w * factor), rows + h * DIM);
         }
         store_int8(args, first_head + h, rows + h * DIM);
     }
@@ -171,7 +178,8 @@ __device__ void combine(const AttentionArgs& args, const float* parts, uint32_t 
 
 /// EXACT: heads are of DIM values, which spares much code; else of up to as many.
 template <class Warp, int DIM, bool EXACT>
-__global__ void __launch_bounds__(Warp::WARPS * 32, DIM <= 128 ? 2 : 1) attention_decode_kernel(const __grid_constant__ DecodeArgs decode) {
+__global__ void __launch_bounds__(Warp::WARPS * 32, DIM <= 128 ? 2 : 1)
+    attention_decode_kernel(const __grid_constant__ DecodeArgs decode) {
     constexpr uint32_t WARPS = Warp::WARPS, BLOCK_KEYS = WARPS * TILE_KEYS;
     extern __shared__ __align__(128) uint8_t dynamic[];  // what each warp has for itself, then what all share
     auto& shared = *reinterpret_cast<typename Warp::Shared*>(dynamic + WARPS * decode.ring.warp_bytes);
@@ -186,13 +194,16 @@ __global__ void __launch_bounds__(Warp::WARPS * 32, DIM <= 128 ? 2 : 1) attentio
     const uint32_t first_head = kv_head * per_kv_head + first_in_group;
     const uint32_t n_heads = min(HEADS, per_kv_head - first_in_group);
     const size_t cache = kv_head * kv_rows(args.capacity) * kv_row_bytes<typename Warp::Element>(args.head_dim);
-    const auto result_of = [&](uint32_t w) -> WarpResult<DIM>& { return *reinterpret_cast<WarpResult<DIM>*>(dynamic + w * decode.ring.warp_bytes); };
+    const auto result_of = [&](uint32_t w) -> WarpResult<DIM>& {
+        return *reinterpret_cast<WarpResult<DIM>*>(dynamic + w * decode.ring.warp_bytes);
+    };
     release_successor();
     HeadIntake<Warp> intake(rope, first_head, n_heads, kv_head);
     Warp state(static_cast<const uint8_t*>(args.k) + cache, static_cast<const uint8_t*>(args.v) + cache, args.head_dim,
                dynamic + warp * decode.ring.warp_bytes, decode.ring, shared);
     if (!decode.early) wait_for_predecessor();
-    const uint32_t position = __ldcg(&args.state->position), seq_len = min(__ldcg(&args.state->seq_len) + row, args.capacity);
+    const uint32_t position = __ldcg(&args.state->position),
+                   seq_len = min(__ldcg(&args.state->seq_len) + row, args.capacity);
     const auto [n_parts, begin, end] = share_of<BLOCK_KEYS>(seq_len, decode.n_splits, split);
     const bool has_part = split < min(n_parts, decode.n_splits);
     const bool has_newest = rope.k_cache != nullptr && end == seq_len && position < args.capacity;
@@ -229,7 +240,8 @@ __global__ void __launch_bounds__(Warp::WARPS * 32, DIM <= 128 ? 2 : 1) attentio
             sum = fmaf(weights[w], result_of(w).sum[h], sum);
         }
         const float factor = n_parts == 1 ? __fdividef(1.f, sum) : 1.f;
-        float* part = decode.scratch.parts + (size_t{first_head + h} * decode.n_splits + split) * part_values(args.head_dim);
+        float* part =
+            decode.scratch.parts + (size_t{first_head + h} * decode.n_splits + split) * part_values(args.head_dim);
 #pragma unroll 1
         for (uint32_t dim = lane * 4; dim < args.head_dim; dim += 128) {
             float4 value = make_float4(0, 0, 0, 0);
@@ -256,7 +268,8 @@ __global__ void __launch_bounds__(Warp::WARPS * 32, DIM <= 128 ? 2 : 1) attentio
         if (n_parts == 1) store_int8(args, first_head + h, result_of(0).out[h]);
     }
     if (n_parts > 1 && is_last_arrival(decode.scratch.arrived + unit, n_parts)) {
-        combine<WARPS, DIM>(args, decode.scratch.parts, n_parts, decode.n_splits, first_head, n_heads, reinterpret_cast<float*>(dynamic));
+        combine<WARPS, DIM>(args, decode.scratch.parts, n_parts, decode.n_splits, first_head, n_heads,
+                            reinterpret_cast<float*>(dynamic));
     }
     times.pass(Point::END);
 }
@@ -279,10 +292,14 @@ KernelEntry entry(uint32_t head_dim) {
 template <int DIM>
 KernelEntry entry_of(TensorType kv_type, uint32_t head_dim) {
     switch (kv_type) {
-        case TensorType::F16: return entry<TensorWarp<__half, DIM>, DIM>(head_dim);
-        case TensorType::Q8_0: return entry<TensorWarp<KvQ8, DIM>, DIM>(head_dim);
-        case TensorType::F32: return entry<FloatWarp<DIM>, DIM>(head_dim);
-        default: fail(REPRISE_INTERNAL, "attention: keys and values of type %d", static_cast<int>(kv_type));
+        case TensorType::F16:
+            return entry<TensorWarp<__half, DIM>, DIM>(head_dim);
+        case TensorType::Q8_0:
+            return entry<TensorWarp<KvQ8, DIM>, DIM>(head_dim);
+        case TensorType::F32:
+            return entry<FloatWarp<DIM>, DIM>(head_dim);
+        default:
+            fail(REPRISE_INTERNAL, "attention: keys and values of type %d", static_cast<int>(kv_type));
     }
 }
 
@@ -306,7 +323,9 @@ RingShape ring_shape(const KernelEntry& entry, uint32_t most_shared_bytes) {
     ring.warp_bytes = CopyRing::whole_lines(ring.warp_bytes);
     return ring;
 }
-uint32_t shared_bytes(const KernelEntry& entry, const RingShape& ring) { return entry.warps * ring.warp_bytes + entry.common_bytes; }
+uint32_t shared_bytes(const KernelEntry& entry, const RingShape& ring) {
+    return entry.warps * ring.warp_bytes + entry.common_bytes;
+}
 
 /// Of q that is turned already.
 RopeKvArgs no_rope(const AttentionArgs& args) {
@@ -320,8 +339,8 @@ RopeKvArgs no_rope(const AttentionArgs& args) {
     return rope;
 }
 
-DecodeArgs decode_args(const AttentionArgs& args, const RopeKvArgs& rope, const AttentionScratch& scratch, const KernelEntry& entry,
-                       const DeviceTraits& traits, uint32_t max_splits) {
+DecodeArgs decode_args(const AttentionArgs& args, const RopeKvArgs& rope, const AttentionScratch& scratch,
+                       const KernelEntry& entry, const DeviceTraits& traits, uint32_t max_splits) {
     DecodeArgs decode = {args, scratch, head_groups(args.n_heads, args.n_kv_heads), 1, {}, false, rope, {}};
     const uint32_t n_units = args.n_kv_heads * decode.groups;
     decode.n_splits = std::clamp(static_cast<uint32_t>(traits.n_sms) / n_units, 1u, max_splits);
@@ -331,35 +350,45 @@ DecodeArgs decode_args(const AttentionArgs& args, const RopeKvArgs& rope, const 
 
 }  // namespace
 
-size_t attention_parts(uint32_t n_heads, uint32_t head_dim) { return size_t{n_heads} * MAX_SPLITS * part_values(head_dim); }
-
-size_t attention_counters(uint32_t n_heads, uint32_t n_kv_heads) { return size_t{n_kv_heads} * head_groups(n_heads, n_kv_heads); }
-
-void attention_decode(const AttentionArgs& args, TensorType kv_type, const AttentionScratch& scratch, cudaStream_t stream) {
-    if (args.int8 != nullptr && args.head_dim % 32 != 0) fail(REPRISE_INTERNAL, "attention: no 8-bit output of heads of %u", args.head_dim);
-    const KernelEntry entry = kernel_of(kv_type, args.head_dim);
-    const DecodeArgs decode = decode_args(args, no_rope(args), scratch, entry, device_traits(), MAX_SPLITS);
-    launch(entry.kernel, args.n_kv_heads * decode.groups * decode.n_splits, entry.warps * 32, shared_bytes(entry, decode.ring), stream, decode);
+size_t attention_parts(uint32_t n_heads, uint32_t head_dim) {
+    return size_t{n_heads} * MAX_SPLITS * part_values(head_dim);
 }
 
-void attention_fused(const AttentionArgs& args, const RopeKvArgs& rope, const AttentionScratch& scratch, const WeightPrefetch& prefetch, Slot slot,
-                     cudaStream_t stream) {
+size_t attention_counters(uint32_t n_heads, uint32_t n_kv_heads) {
+    return size_t{n_kv_heads} * head_groups(n_heads, n_kv_heads);
+}
+
+void attention_decode(const AttentionArgs& args, TensorType kv_type, const AttentionScratch& scratch,
+                      cudaStream_t stream) {
+    if (args.int8 != nullptr && args.head_dim % 32 != 0)
+        fail(REPRISE_INTERNAL, "attention: no 8-bit output of heads of %u", args.head_dim);
+    const KernelEntry entry = kernel_of(kv_type, args.head_dim);
+    const DecodeArgs decode = decode_args(args, no_rope(args), scratch, entry, device_traits(), MAX_SPLITS);
+    launch(entry.kernel, args.n_kv_heads * decode.groups * decode.n_splits, entry.warps * 32,
+           shared_bytes(entry, decode.ring), stream, decode);
+}
+
+void attention_fused(const AttentionArgs& args, const RopeKvArgs& rope, const AttentionScratch& scratch,
+                     const WeightPrefetch& prefetch, Slot slot, cudaStream_t stream) {
     const KernelEntry entry = kernel_of(rope.kv_type, args.head_dim);
     const DeviceTraits traits = device_traits();
     DecodeArgs decode = decode_args(args, rope, scratch, entry, traits, MAX_SPLITS);
     decode.early = true;
     decode.prefetch = prefetch;
     // A block on every multiprocessor, of a slot's size: see slot_size().
-    const uint32_t grid = std::max(args.n_kv_heads * decode.groups * decode.n_splits, static_cast<uint32_t>(traits.n_sms));
+    const uint32_t grid =
+        std::max(args.n_kv_heads * decode.groups * decode.n_splits, static_cast<uint32_t>(traits.n_sms));
     const uint32_t bytes = std::max(shared_bytes(entry, decode.ring), slot_size(slot, traits).least);
     launch(entry.kernel, grid, entry.warps * 32, bytes, stream, decode);
 }
 
 /// One row per block, the context in one piece.
-void attention_prefill_by_row(const AttentionArgs& args, TensorType kv_type, const AttentionScratch& scratch, uint32_t n, cudaStream_t stream) {
+void attention_prefill_by_row(const AttentionArgs& args, TensorType kv_type, const AttentionScratch& scratch,
+                              uint32_t n, cudaStream_t stream) {
     const KernelEntry entry = kernel_of(kv_type, args.head_dim);
     const DecodeArgs decode = decode_args(args, no_rope(args), scratch, entry, device_traits(), 1);
-    launch(entry.kernel, dim3(args.n_kv_heads * decode.groups, 1, n), entry.warps * 32, shared_bytes(entry, decode.ring), stream, decode);
+    launch(entry.kernel, dim3(args.n_kv_heads * decode.groups, 1, n), entry.warps * 32,
+           shared_bytes(entry, decode.ring), stream, decode);
 }
 
 void load_attention_decode_kernels() {

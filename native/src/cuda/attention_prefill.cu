@@ -207,13 +207,15 @@ __global__ void __launch_bounds__(THREADS) attention_prefill_kernel(const __grid
 constexpr uint32_t EXPANDING_THREADS = 64;
 
 /// Keys and values of a layer from Q8_0 to float16, as far as n rows see them. blockIdx: tile, KV head, keys or values.
-__global__ void __launch_bounds__(EXPANDING_THREADS) expand_cache_kernel(const __grid_constant__ PrefillArgs prefill, uint8_t* k, uint8_t* v) {
+__global__ void __launch_bounds__(EXPANDING_THREADS)
+    expand_cache_kernel(const __grid_constant__ PrefillArgs prefill, uint8_t* k, uint8_t* v) {
     release_successor();
     wait_for_predecessor();
     const AttentionArgs& args = prefill.common;
     if (blockIdx.x * KV_TILE >= min(args.state->seq_len + prefill.n - 1, args.capacity)) return;
     const size_t tile = blockIdx.y * (kv_rows(args.capacity) / KV_TILE) + blockIdx.x;
-    const auto* from = static_cast<const uint8_t*>(blockIdx.z == 0 ? args.k : args.v) + tile * kv_q8_tile_bytes(args.head_dim);
+    const auto* from =
+        static_cast<const uint8_t*>(blockIdx.z == 0 ? args.k : args.v) + tile * kv_q8_tile_bytes(args.head_dim);
     uint8_t* to = (blockIdx.z == 0 ? k : v) + tile * KV_TILE * args.head_dim * sizeof(__half);
     delay_point();
     expand_tile(from, to, args.head_dim, threadIdx.x, EXPANDING_THREADS);
@@ -234,12 +236,14 @@ Variant variant_of(uint32_t head_dim) {
 
 }  // namespace
 
-void attention_prefill(const AttentionArgs& args, TensorType kv_type, const AttentionScratch& scratch, uint32_t n, cudaStream_t stream) {
+void attention_prefill(const AttentionArgs& args, TensorType kv_type, const AttentionScratch& scratch, uint32_t n,
+                       cudaStream_t stream) {
     if (kv_type == TensorType::F32) return attention_prefill_by_row(args, kv_type, scratch, n, stream);
     PrefillArgs prefill = {args, n};
     if (kv_type == TensorType::Q8_0) {
         const dim3 grid(static_cast<uint32_t>(kv_rows(args.capacity) / KV_TILE), args.n_kv_heads, 2);
-        launch(expand_cache_kernel, grid, EXPANDING_THREADS, 0, stream, prefill, static_cast<uint8_t*>(scratch.k), static_cast<uint8_t*>(scratch.v));
+        launch(expand_cache_kernel, grid, EXPANDING_THREADS, 0, stream, prefill, static_cast<uint8_t*>(scratch.k),
+               static_cast<uint8_t*>(scratch.v));
         prefill.common.k = scratch.k;
         prefill.common.v = scratch.v;
     }

@@ -1,8 +1,8 @@
 // How one warp attends to a share of the context for up to 8 heads that have their keys and values in common: online
 // softmax (Milakov and Gimelshein, https://arxiv.org/abs/1805.02867) over tiles of 16 keys.
 //
-// A warp type says what of the queries and the newest key and value the block shares (Shared) and how large a tile is in
-// shared memory (stage_bytes()), keeps maxima, sums and outputs in registers and finally writes them to WarpResult.
+// A warp type says what of the queries and the newest key and value the block shares (Shared) and how large a tile is
+// in shared memory (stage_bytes()), keeps maxima, sums and outputs in registers and finally writes them to WarpResult.
 #pragma once
 
 #include <cuda_fp16.h>
@@ -53,16 +53,17 @@ class TensorWarp {
     static constexpr bool IS_Q8 = std::is_same_v<ELEMENT, KvQ8>;
 
     struct Shared {
-        // q / q_scale in two halves, whose sum it is: its rounding would show in the scores. Rows apart so that the eight
-        // of a matrix lie in different banks.
+        // q / q_scale in two halves, whose sum it is: its rounding would show in the scores. Rows apart so that the
+        // eight of a matrix lie in different banks.
         alignas(16) __half high[HEADS][DIM + 8];
         alignas(16) __half low[HEADS][DIM + 8];
-        float score_scale[HEADS];            // q_scale * scale * log2(e)
-        alignas(16) __half newest[2][DIM];   // key, value
+        float score_scale[HEADS];           // q_scale * scale * log2(e)
+        alignas(16) __half newest[2][DIM];  // key, value
         uint64_t barriers[WARPS][MAX_STAGES];
 
         /// Head number head, by a whole warp.
-        __device__ __forceinline__ void store_query(const RopeKvArgs& rope, uint32_t head, const TurnedHead<PAIRS>& q, float scale) {
+        __device__ __forceinline__ void store_query(const RopeKvArgs& rope, uint32_t head, const TurnedHead<PAIRS>& q,
+                                                    float scale) {
             float largest = 0;
             q.for_each(rope, [&](uint32_t, float x) { largest = fmaxf(largest, fabsf(x)); });
             largest = __uint_as_float(__reduce_max_sync(~0u, __float_as_uint(largest)));
@@ -74,25 +75,31 @@ class TensorWarp {
                 low[head][dim] = __float2half_rn(x * inverse - __half2float(rounded));
             });
             const uint32_t lane = threadIdx.x % 32;
-            for (uint32_t dim = rope.head_dim + lane; dim < DIM; dim += 32) high[head][dim] = low[head][dim] = __float2half_rn(0.f);
+            for (uint32_t dim = rope.head_dim + lane; dim < DIM; dim += 32)
+                high[head][dim] = low[head][dim] = __float2half_rn(0.f);
             if (lane == 0) score_scale[head] = q_scale * scale * 1.44269504f;
         }
-        /// The newest key or value, head number head of all, to the cache and, as it will be read from there, to newest.
-        __device__ __forceinline__ void store_newest(const RopeKvArgs& rope, uint32_t head, bool is_value, const TurnedHead<PAIRS>& x, uint32_t position) {
-            store_to_cache<ELEMENT>(rope, head, x, position, row[IS_Q8 ? is_value : 0], [&](uint32_t dim, __half value) { newest[is_value][dim] = value; });
+        /// The newest key or value, head number head of all, to the cache and, as it will be read from there, to
+        /// newest.
+        __device__ __forceinline__ void store_newest(const RopeKvArgs& rope, uint32_t head, bool is_value,
+                                                     const TurnedHead<PAIRS>& x, uint32_t position) {
+            store_to_cache<ELEMENT>(rope, head, x, position, row[IS_Q8 ? is_value : 0],
+                                    [&](uint32_t dim, __half value) { newest[is_value][dim] = value; });
         }
         float row[IS_Q8 ? 2 : 1][IS_Q8 ? DIM : 1];  // of the newest key and value, on the way to 8 bits
     };
 
     /// Tiles of keys and of values take stages in turns.
     static uint32_t stage_bytes(uint32_t head_dim) {
-        return TILE_KEYS * static_cast<uint32_t>(kv_row_bytes<ELEMENT>(head_dim)) + (!IS_Q8 && head_dim % 64 == 0 ? 0 : CopyRing::LINE);
+        return TILE_KEYS * static_cast<uint32_t>(kv_row_bytes<ELEMENT>(head_dim)) +
+               (!IS_Q8 && head_dim % 64 == 0 ? 0 : CopyRing::LINE);
     }
     /// Of a warp besides its ring: the tile in float16.
     static uint32_t tile_bytes(uint32_t head_dim) { return IS_Q8 ? TILE_KEYS * head_dim * 2 : 0; }
 
     /// k, v: the KV head's rows in memory. own: shared memory of this warp, tile_bytes() and ring.n_stages stages.
-    __device__ __forceinline__ TensorWarp(const void* k, const void* v, uint32_t head_dim, uint8_t* own, const RingShape& ring, Shared& shared)
+    __device__ __forceinline__ TensorWarp(const void* k, const void* v, uint32_t head_dim, uint8_t* own,
+                                          const RingShape& ring, Shared& shared)
         : k_(static_cast<const uint8_t*>(k)),
           v_(static_cast<const uint8_t*>(v)),
           tile_(own),
@@ -100,7 +107,8 @@ class TensorWarp {
           lane_(threadIdx.x % 32),
           n_stages_(ring.n_stages),
           shared_(shared),
-          ring_(own + ring.tile_bytes, shared.barriers[threadIdx.x / 32], ring.n_stages, ring.stage_bytes, threadIdx.x % 32) {}
+          ring_(own + ring.tile_bytes, shared.barriers[threadIdx.x / 32], ring.n_stages, ring.stage_bytes,
+                threadIdx.x % 32) {}
 
     /// Starts to fetch the first of the tiles first, first + stride, ... that begin before end.
     __device__ __forceinline__ void begin(uint32_t first, uint32_t stride, uint32_t end) {
@@ -111,8 +119,8 @@ class TensorWarp {
         for (uint32_t i = 0; i < n_stages_; ++i) fetch_next();
     }
 
-    /// Attends to the tiles, once the block has met at a barrier behind its store_query()s. The newest key and value come
-    /// from shared memory.
+    /// Attends to the tiles, once the block has met at a barrier behind its store_query()s. The newest key and value
+    /// come from shared memory.
     __device__ __forceinline__ void attend(uint32_t newest) {
         const uint32_t t = lane_ % 4;
         const float score_scale[2] = {shared_.score_scale[2 * t], shared_.score_scale[2 * t + 1]};
@@ -177,12 +185,15 @@ class TensorWarp {
         return tile_;
     }
 
-    /// Where chunks 2 slice and 2 slice + odd of a tile's row lie in it. Dimensions behind the head are any that are there:
-    /// queries have zeros for them, and nobody reads outputs of them.
+    /// Where chunks 2 slice and 2 slice + odd of a tile's row lie in it. Dimensions behind the head are any that are
+    /// there: queries have zeros for them, and nobody reads outputs of them.
     class RowOfTile {
       public:
         __device__ __forceinline__ RowOfTile(const uint8_t* tile, uint32_t row, uint32_t odd, uint32_t head_dim)
-            : begin_(shared_address(tile) + row * head_dim * 2), swizzle_(kv_chunk(row, odd, head_dim) * 16), odd_(odd), head_dim_(head_dim) {}
+            : begin_(shared_address(tile) + row * head_dim * 2),
+              swizzle_(kv_chunk(row, odd, head_dim) * 16),
+              odd_(odd),
+              head_dim_(head_dim) {}
         __device__ __forceinline__ uint32_t operator[](uint32_t slice) const {
             if (slice * 16 + odd_ * 8 >= head_dim_) return begin_;
             return begin_ + (slice * 32 ^ swizzle_);
@@ -203,7 +214,8 @@ class TensorWarp {
 
     /// What lies there by chance could be infinite, which a weight of zero does not undo.
     __device__ __forceinline__ void clear_rows(uint8_t* tile, uint32_t first) {
-        for (uint32_t i = first * head_dim_ / 8 + lane_; i < TILE_KEYS * head_dim_ / 8; i += 32) reinterpret_cast<uint4*>(tile)[i] = make_uint4(0, 0, 0, 0);
+        for (uint32_t i = first * head_dim_ / 8 + lane_; i < TILE_KEYS * head_dim_ / 8; i += 32)
+            reinterpret_cast<uint4*>(tile)[i] = make_uint4(0, 0, 0, 0);
         __syncwarp();
     }
 
@@ -231,7 +243,8 @@ class TensorWarp {
     }
 
     /// Scores of valid keys to weights, as the operand of add_values().
-    __device__ __forceinline__ void weigh(const float* scores, const float* score_scale, uint32_t valid, uint32_t* weights) {
+    __device__ __forceinline__ void weigh(const float* scores, const float* score_scale, uint32_t valid,
+                                          uint32_t* weights) {
         const uint32_t g = lane_ / 4;
         const bool low_valid = g < valid, high_valid = g + 8 < valid;
         float p[4];
@@ -241,7 +254,8 @@ class TensorWarp {
             const float high = high_valid ? scores[j + 2] * score_scale[j] : LOWEST;
             float largest = fmaxf(low, high);
 #pragma unroll
-            for (int offset = 4; offset < 32; offset *= 2) largest = fmaxf(largest, __shfl_xor_sync(~0u, largest, offset));
+            for (int offset = 4; offset < 32; offset *= 2)
+                largest = fmaxf(largest, __shfl_xor_sync(~0u, largest, offset));
             largest = fmaxf(largest, max_[j]);
             const float decay = exp2_of(max_[j] - largest);
             max_[j] = largest;
@@ -275,7 +289,7 @@ class TensorWarp {
     CopyRing ring_;
     uint32_t taking_ = 0, fetching_ = 0, stride_ = 0, end_ = 0;  // first keys of tiles
     bool fetches_values_ = false;
-    float max_[2] = {LOWEST, LOWEST}, sum_[2] = {};              // of heads 2t and 2t + 1; sum: of this lane's keys alone
+    float max_[2] = {LOWEST, LOWEST}, sum_[2] = {};  // of heads 2t and 2t + 1; sum: of this lane's keys alone
     float out_[SLICES][4] = {};
 };
 
@@ -291,13 +305,15 @@ class FloatWarp {
         alignas(16) float q[HEADS][DIM];
         float scale;
 
-        __device__ __forceinline__ void store_query(const RopeKvArgs& rope, uint32_t head, const TurnedHead<PAIRS>& turned, float scale) {
+        __device__ __forceinline__ void store_query(const RopeKvArgs& rope, uint32_t head,
+                                                    const TurnedHead<PAIRS>& turned, float scale) {
             turned.store(rope, q[head]);
             for (uint32_t dim = rope.head_dim + threadIdx.x % 32; dim < DIM; dim += 32) q[head][dim] = 0;
             this->scale = scale;
         }
         /// To the cache, from where it is read.
-        __device__ __forceinline__ void store_newest(const RopeKvArgs& rope, uint32_t head, bool, const TurnedHead<PAIRS>& x, uint32_t position) {
+        __device__ __forceinline__ void store_newest(const RopeKvArgs& rope, uint32_t head, bool,
+                                                     const TurnedHead<PAIRS>& x, uint32_t position) {
             store_to_cache<float>(rope, head, x, position, nullptr, [](uint32_t, __half) {});
         }
     };
@@ -307,7 +323,11 @@ class FloatWarp {
     static uint32_t tile_bytes(uint32_t) { return 0; }
 
     __device__ FloatWarp(const void* k, const void* v, uint32_t head_dim, uint8_t*, const RingShape&, Shared& shared)
-        : k_(static_cast<const float*>(k)), v_(static_cast<const float*>(v)), head_dim_(head_dim), lane_(threadIdx.x % 32), shared_(shared) {
+        : k_(static_cast<const float*>(k)),
+          v_(static_cast<const float*>(v)),
+          head_dim_(head_dim),
+          lane_(threadIdx.x % 32),
+          shared_(shared) {
 #pragma unroll
         for (int h = 0; h < HEADS; ++h) max_[h] = LOWEST;
     }

@@ -17,10 +17,12 @@ __device__ __forceinline__ void init_barrier(uint32_t barrier, uint32_t arrivals
 }
 
 #if __CUDA_ARCH__ >= 900
-/// Copies bytes (a multiple of 16, as both addresses are) by the copy engine. By one thread: its arrival at the barrier.
+/// Copies bytes (a multiple of 16, as both addresses are) by the copy engine. By one thread: its arrival at the
+/// barrier.
 __device__ __forceinline__ void bulk_copy(uint32_t to, const void* from, uint32_t bytes, uint32_t barrier) {
     asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(barrier), "r"(bytes) : "memory");
-    asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(to), "l"(from), "r"(bytes), "r"(barrier)
+    asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(to),
+                 "l"(from), "r"(bytes), "r"(barrier)
                  : "memory");
 }
 #endif

@@ -64,7 +64,8 @@ std::vector<const void*> node_kernels(cudaGraph_t graph) {
     return kernels;
 }
 
-/// Kernels start while their predecessors run, one after the other: else a step is slow, or two of them run side by side.
+/// Kernels start while their predecessors run, one after the other: else a step is slow, or two of them run side by
+/// side.
 void check_edges(cudaGraph_t graph, size_t n_nodes) {
 #if CUDART_VERSION >= 13000
     const auto get_edges = cudaGraphGetEdges;
@@ -73,14 +74,16 @@ void check_edges(cudaGraph_t graph, size_t n_nodes) {
 #endif
     size_t n = 0;
     check(get_edges(graph, nullptr, nullptr, nullptr, &n), "counting the edges of the decode graph");
-    if (n + 1 != n_nodes) fail(REPRISE_INTERNAL, "the decode graph has %zu edges between %zu kernels, which is no chain", n, n_nodes);
+    if (n + 1 != n_nodes)
+        fail(REPRISE_INTERNAL, "the decode graph has %zu edges between %zu kernels, which is no chain", n, n_nodes);
     std::vector<cudaGraphNode_t> from(n), to(n);
     std::vector<cudaGraphEdgeData> data(n);
     check(get_edges(graph, from.data(), to.data(), data.data(), &n), "listing the edges of the decode graph");
     if (!device_traits().programmatic_launch) return;
     for (const cudaGraphEdgeData& edge : data) {
         if (edge.type != cudaGraphDependencyTypeProgrammatic)
-            fail(REPRISE_INTERNAL, "the decode graph has an edge of type %d, which is not programmatic", static_cast<int>(edge.type));
+            fail(REPRISE_INTERNAL, "the decode graph has an edge of type %d, which is not programmatic",
+                 static_cast<int>(edge.type));
     }
 }
 
@@ -133,12 +136,14 @@ void DecodeGraph::launch(uint32_t kind, cudaStream_t stream) {
         return replay_captured(*graphs_.at(kind), stream);
     }
     if (mode_ == REPRISE_GRAPH_ALWAYS)
-        fail(failure.status, "capturing the decode step failed, and the graph mode allows nothing else: %s", failure.why.c_str());
+        fail(failure.status, "capturing the decode step failed, and the graph mode allows nothing else: %s",
+             failure.why.c_str());
     // What invalidates a capture is over soon; a lack of memory may last.
     constexpr uint32_t AT_ONCE = 2, MOST_DOUBLINGS = 10;
     n_failed_ = std::min(n_failed_ + 1, AT_ONCE + 1 + MOST_DOUBLINGS);
     if (n_failed_ > AT_ONCE) n_eager_left_ = 1u << (n_failed_ - AT_ONCE - 1);
-    log(REPRISE_LOG_WARN, "capturing the decode step failed, this step runs eagerly and step %u from here tries again: %s",
+    log(REPRISE_LOG_WARN,
+        "capturing the decode step failed, this step runs eagerly and step %u from here tries again: %s",
         n_eager_left_ + 1, failure.why.c_str());
     step_eagerly(kind, stream);
 }
@@ -182,7 +187,9 @@ bool DecodeGraph::capture(uint32_t kind, cudaStream_t stream, Failure& failure) 
         return false;
     };
     Recording recording;
-    if (const cudaError_t error = cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal); error != cudaSuccess) return give_up(error);
+    if (const cudaError_t error = cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal);
+        error != cudaSuccess)
+        return give_up(error);
     try {
         step_(kind, stream);
     } catch (const std::exception& error) {
@@ -195,8 +202,10 @@ bool DecodeGraph::capture(uint32_t kind, cudaStream_t stream, Failure& failure) 
     check_graph(graph.get(), std::move(recording.kernels), n_kernels_(kind));
     auto instantiated = std::make_unique<Graph>();
     // An eager step needs no memory, so that want of it is no more than want of a graph.
-    if (const cudaError_t failed = cudaGraphInstantiate(&instantiated->exec, graph.get(), 0); failed != cudaSuccess) return give_up(failed);
-    if (const cudaError_t failed = cudaGraphUpload(instantiated->exec, stream); failed != cudaSuccess) return give_up(failed);
+    if (const cudaError_t failed = cudaGraphInstantiate(&instantiated->exec, graph.get(), 0); failed != cudaSuccess)
+        return give_up(failed);
+    if (const cudaError_t failed = cudaGraphUpload(instantiated->exec, stream); failed != cudaSuccess)
+        return give_up(failed);
     instantiated->nodes = n_kernels_(kind);
     graphs_[kind] = std::move(instantiated);
     ++counts_.captures;

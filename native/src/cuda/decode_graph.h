@@ -28,8 +28,9 @@ class DecodeGraph {
                 std::function<uint32_t(uint32_t kind)> n_kernels, reprise_graph_mode mode);
     ~DecodeGraph();
 
-    /// One step, as the mode has it. Where a capture fails: eagerly, counted and logged, and tried again, ever more seldom if
-    /// it goes on failing; or with mode ALWAYS REPRISE_ENGINE_FAILED, or REPRISE_OUT_OF_DEVICE_MEMORY if it is that.
+    /// One step, as the mode has it. Where a capture fails: eagerly, counted and logged, and tried again, ever more
+    /// seldom if it goes on failing; or with mode ALWAYS REPRISE_ENGINE_FAILED, or REPRISE_OUT_OF_DEVICE_MEMORY if it
+    /// is that.
     void launch(uint32_t kind, cudaStream_t stream);
     /// Whether launch() is quick: neither the warm-up nor a capture comes next.
     bool is_quick(uint32_t kind) const;

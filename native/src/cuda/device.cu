@@ -158,7 +158,8 @@ bool programmatic_launches() { return device_traits().programmatic_launch; }
 
 std::string missing_overlap(int major, bool programmatic) {
     if (major < 9 || programmatic) return "";
-    return "decoding is slower than it could be, since this library's code for the device was compiled for an older one, whose kernels cannot "
+    return "decoding is slower than it could be, since this library's code for the device was compiled for an older "
+           "one, whose kernels cannot "
            "overlap: use a library built for compute capability 9.0 or later too (REPRISE_CUDA_ARCHITECTURES)";
 }
 

@@ -97,8 +97,9 @@ void CudaEngine::prefill(std::span<const int32_t> ids, uint32_t position, const 
 }
 
 void CudaEngine::copy_logits(float* to) {
-    check(cudaMemcpyAsync(logits_.as<float>(), buffers_.sampler.logits, logits_.size(), cudaMemcpyDeviceToHost, stream_),
-          "copying logits");
+    check(
+        cudaMemcpyAsync(logits_.as<float>(), buffers_.sampler.logits, logits_.size(), cudaMemcpyDeviceToHost, stream_),
+        "copying logits");
     stream_.synchronize("copying logits");
     hand_logits(to);
 }
@@ -152,9 +153,7 @@ void CudaEngine::launch_ahead() {
     }
 }
 
-bool CudaEngine::is_there(uint32_t number) const {
-    return RingEntry::number_of(load_ring(number)) == number;
-}
+bool CudaEngine::is_there(uint32_t number) const { return RingEntry::number_of(load_ring(number)) == number; }
 
 uint64_t CudaEngine::load_ring(uint32_t number) const {
     RingEntry& entry = buffers_.sampler.ring[(number - 1) % RING_SIZE];
@@ -173,8 +172,8 @@ reprise_token CudaEngine::wait_for(uint32_t number, const std::atomic<bool>& can
             __builtin_ia32_pause();
         }
     }
-    // Nothing behind this token is on its way, so there is nothing that waiting for the stream would wait for as well. And
-    // tools that record what kernels do have room for no more than a few steps between two synchronisations.
+    // Nothing behind this token is on its way, so there is nothing that waiting for the stream would wait for as well.
+    // And tools that record what kernels do have room for no more than a few steps between two synchronisations.
     if (number == n_launched_) stream_.synchronize("decoding");
     auto ask_at = Clock::now() + PATIENCE;
     while (!is_there(number)) {
@@ -191,7 +190,8 @@ reprise_token CudaEngine::wait_for(uint32_t number, const std::atomic<bool>& can
 }
 
 reprise_token CudaEngine::token_at(uint32_t number) const {
-    const float logprob = wants_logprobs_ ? buffers_.sampler.ring[(number - 1) % RING_SIZE].logprob : std::numeric_limits<float>::quiet_NaN();
+    const float logprob = wants_logprobs_ ? buffers_.sampler.ring[(number - 1) % RING_SIZE].logprob
+                                          : std::numeric_limits<float>::quiet_NaN();
     return {RingEntry::token_of(load_ring(number)), logprob};
 }
 

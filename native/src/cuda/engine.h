@@ -31,14 +31,15 @@ class CudaEngine : public Engine {
     /// Runs body with this engine's device current; remembers an unrecoverable error and repeats it ever after.
     template <class Body>
     auto guarded(Body body);
-    /// Once a request, since other users of CUDA in the thread may change its device; for a token where Reprise itself has.
+    /// Once a request, since other users of CUDA in the thread may change its device; for a token where Reprise itself
+    /// has.
     void bind_device();
     void copy_ids(std::span<const int32_t> ids);
     void prefill_chunk(std::span<const int32_t> ids, uint32_t position);
     void score_steps(std::span<const int32_t> ids, uint32_t position, bool replay, float* logits,
                      const std::atomic<bool>& cancel);
-    void copy_logits(float* to);        // from the device
-    void hand_logits(float* to) const;  // from the staging; nothing where to is null
+    void copy_logits(float* to);                     // from the device
+    void hand_logits(float* to) const;               // from the staging; nothing where to is null
     float* row_of(float* logits, size_t row) const;  // null if logits is
     void set_counts(std::span<const int32_t> history);
     void launch_ahead();

@@ -87,10 +87,12 @@ Forward::Forward(const Plan& plan, const DeviceWeights& weights, const SessionBu
       buffers_(buffers),
       shape_(shape),
       n_fused_(shape.fused ? fused_launches() : 0),
-      prefills_by_row_(std::ranges::any_of(plan.weights, [](const auto& w) { return w->rows > 1 && w->type == TensorType::F32; })) {
+      prefills_by_row_(
+          std::ranges::any_of(plan.weights, [](const auto& w) { return w->rows > 1 && w->type == TensorType::F32; })) {
     if (shape.fused && n_fused_ == 0)
         log(REPRISE_LOG_WARN,
-            "decoding with the unfused kernels, which are slower: a product has types that no fused kernel takes, or rows too long for the device, or ffn_down is of a float type behind a "
+            "decoding with the unfused kernels, which are slower: a product has types that no fused kernel takes, or "
+            "rows too long for the device, or ffn_down is of a float type behind a "
             "quantised ffn_gate");
 }
 

@@ -45,7 +45,7 @@ class Forward {
     const DeviceWeights& weights_;
     const SessionBuffers& buffers_;
     const SessionShape shape_;
-    const uint32_t n_fused_;  // fused_launches(), or 0 where the session asks for the unfused kernels
+    const uint32_t n_fused_;      // fused_launches(), or 0 where the session asks for the unfused kernels
     const bool prefills_by_row_;  // of a float32 model, whose prefill and steps agree to 1e-3
 };
 

@@ -23,22 +23,26 @@ struct Overloaded : Bodies... {
 
 /// What the attention, step number i, prefetches: the gated feed-forward's weights, where that follows on the output
 /// projection.
-WeightPrefetch prefetch_of_attention(const DeviceWeights& weights, const std::vector<Step>& steps, size_t i, uint32_t n_sms) {
+WeightPrefetch prefetch_of_attention(const DeviceWeights& weights, const std::vector<Step>& steps, size_t i,
+                                     uint32_t n_sms) {
     if (i + 2 >= steps.size()) return {};
     const auto* output = std::get_if<ProjectResidualStep>(&steps[i + 1]);
     const auto* gated = std::get_if<GatedFeedForwardStep>(&steps[i + 2]);
     if (output == nullptr || gated == nullptr) return {};
-    return gated_feed_forward_prefetch(*weights.matrix(gated->gate), *weights.matrix(gated->up), weights.matrix(output->weight)->n_bytes, n_sms);
+    return gated_feed_forward_prefetch(*weights.matrix(gated->gate), *weights.matrix(gated->up),
+                                       weights.matrix(output->weight)->n_bytes, n_sms);
 }
 
-/// What the output projection, step number i, prefetches: the down projection's weights, where that follows on the gated
-/// feed-forward.
-WeightPrefetch prefetch_of_output(const DeviceWeights& weights, const std::vector<Step>& steps, size_t i, uint32_t n_sms) {
+/// What the output projection, step number i, prefetches: the down projection's weights, where that follows on the
+/// gated feed-forward.
+WeightPrefetch prefetch_of_output(const DeviceWeights& weights, const std::vector<Step>& steps, size_t i,
+                                  uint32_t n_sms) {
     if (i + 2 >= steps.size()) return {};
     const auto* gated = std::get_if<GatedFeedForwardStep>(&steps[i + 1]);
     const auto* down = std::get_if<ProjectResidualStep>(&steps[i + 2]);
     if (gated == nullptr || down == nullptr) return {};
-    return project_prefetch(*weights.matrix(down->weight), weights.matrix(gated->gate)->n_bytes + weights.matrix(gated->up)->n_bytes, n_sms);
+    return project_prefetch(*weights.matrix(down->weight),
+                            weights.matrix(gated->gate)->n_bytes + weights.matrix(gated->up)->n_bytes, n_sms);
 }
 
 }  // namespace
@@ -59,21 +63,22 @@ uint32_t Forward::fused_launches() const {
     uint32_t total = 0;
     bool feed_forward_is_bf16 = false;
     for (const Step& step : plan_.steps) {
-        const uint32_t n = std::visit(Overloaded{
-                                          [&](const QkvStep& s) { return projections({s.q, s.k, s.v}); },
-                                          [&](const ProjectResidualStep& s) {
-                                              const bool is_bf16 = s.input == ProjectInput::FEED_FORWARD && feed_forward_is_bf16;
-                                              return is_bf16 && !takes_bf16(*weights_.matrix(s.weight)) ? 0u : projections({s.weight});
-                                          },
-                                          [&](const GatedFeedForwardStep& s) {
-                                              const DeviceMatrix &gate = *weights_.matrix(s.gate), &up = *weights_.matrix(s.up);
-                                              feed_forward_is_bf16 = writes_bf16(gate);
-                                              return can_fuse_gated(gate, up) && gated_fits_device(gate, up) ? 1u : 0u;
-                                          },
-                                          [&](const OutputHeadStep& s) { return projections({s.weight}); },
-                                          [](const auto&) { return 1u; },
-                                      },
-                                      step);
+        const uint32_t n =
+            std::visit(Overloaded{
+                           [&](const QkvStep& s) { return projections({s.q, s.k, s.v}); },
+                           [&](const ProjectResidualStep& s) {
+                               const bool is_bf16 = s.input == ProjectInput::FEED_FORWARD && feed_forward_is_bf16;
+                               return is_bf16 && !takes_bf16(*weights_.matrix(s.weight)) ? 0u : projections({s.weight});
+                           },
+                           [&](const GatedFeedForwardStep& s) {
+                               const DeviceMatrix &gate = *weights_.matrix(s.gate), &up = *weights_.matrix(s.up);
+                               feed_forward_is_bf16 = writes_bf16(gate);
+                               return can_fuse_gated(gate, up) && gated_fits_device(gate, up) ? 1u : 0u;
+                           },
+                           [&](const OutputHeadStep& s) { return projections({s.weight}); },
+                           [](const auto&) { return 1u; },
+                       },
+                       step);
         if (n == 0) return 0;
         total += n;
     }
@@ -87,42 +92,46 @@ void Forward::decode_fused(cudaStream_t stream) const {
     const QkvStep* qkv = nullptr;
     bool feed_forward_is_bf16 = false;
     for (size_t i = 0; i < plan_.steps.size(); ++i) {
-        std::visit(Overloaded{
-                       [&](const EmbedStep& s) {
-                           embed_rows(*weights_.matrix(s.table), &b.state->token, 1, b.x, stream);
-                       },
-                       [&](const QkvStep& s) {
-                           float* out = b.qkv;
-                           const MatvecPart parts[] = {{weights_.matrix(s.q), out, weights_.vector(s.q_bias)},
-                                                       {weights_.matrix(s.k), out + h_.q_dim(), weights_.vector(s.k_bias)},
-                                                       {weights_.matrix(s.v), out + h_.q_dim() + h_.kv_dim(), weights_.vector(s.v_bias)}};
-                           for (std::span<const MatvecPart> rest(parts); !rest.empty();) {
-                               const size_t n = fused_together(rest);
-                               fused_project(rest.first(n), {b.x, weights_.vector(s.norm), h_.rms_eps}, {}, slots.next(), stream);
-                               rest = rest.subspan(n);
-                           }
-                           qkv = &s;
-                       },
-                       [&](const AttentionStep& s) {
-                           attention_fused(attention_args(s), rope_args(*qkv), b.attention_scratch, prefetch_of_attention(weights_, plan_.steps, i, n_sms), slots.next(), stream);
-                       },
-                       [&](const GatedFeedForwardStep& s) {
-                           const DeviceMatrix& gate = *weights_.matrix(s.gate);
-                           fused_gated_feed_forward(gate, *weights_.matrix(s.up), {b.x, weights_.vector(s.norm), h_.rms_eps}, b.gate_up, slots.next(), stream);
-                           feed_forward_is_bf16 = writes_bf16(gate);
-                       },
-                       [&](const ProjectResidualStep& s) {
-                           const MatvecPart part = {weights_.matrix(s.weight), b.x, weights_.vector(s.bias), b.x};
-                           FusedInput input = {b.attention};
-                           if (s.input == ProjectInput::FEED_FORWARD) input = {b.gate_up, nullptr, 0, feed_forward_is_bf16};
-                           fused_project({&part, 1}, input, prefetch_of_output(weights_, plan_.steps, i, n_sms), slots.next(), stream);
-                       },
-                       [&](const OutputHeadStep& s) {
-                           const MatvecPart part = {weights_.matrix(s.weight), b.sampler.logits};
-                           fused_project({&part, 1}, {b.x, weights_.vector(s.norm), h_.rms_eps}, {}, slots.next(), stream);
-                       },
-                   },
-                   plan_.steps[i]);
+        std::visit(
+            Overloaded{
+                [&](const EmbedStep& s) { embed_rows(*weights_.matrix(s.table), &b.state->token, 1, b.x, stream); },
+                [&](const QkvStep& s) {
+                    float* out = b.qkv;
+                    const MatvecPart parts[] = {
+                        {weights_.matrix(s.q), out, weights_.vector(s.q_bias)},
+                        {weights_.matrix(s.k), out + h_.q_dim(), weights_.vector(s.k_bias)},
+                        {weights_.matrix(s.v), out + h_.q_dim() + h_.kv_dim(), weights_.vector(s.v_bias)}};
+                    for (std::span<const MatvecPart> rest(parts); !rest.empty();) {
+                        const size_t n = fused_together(rest);
+                        fused_project(rest.first(n), {b.x, weights_.vector(s.norm), h_.rms_eps}, {}, slots.next(),
+                                      stream);
+                        rest = rest.subspan(n);
+                    }
+                    qkv = &s;
+                },
+                [&](const AttentionStep& s) {
+                    attention_fused(attention_args(s), rope_args(*qkv), b.attention_scratch,
+                                    prefetch_of_attention(weights_, plan_.steps, i, n_sms), slots.next(), stream);
+                },
+                [&](const GatedFeedForwardStep& s) {
+                    const DeviceMatrix& gate = *weights_.matrix(s.gate);
+                    fused_gated_feed_forward(gate, *weights_.matrix(s.up), {b.x, weights_.vector(s.norm), h_.rms_eps},
+                                             b.gate_up, slots.next(), stream);
+                    feed_forward_is_bf16 = writes_bf16(gate);
+                },
+                [&](const ProjectResidualStep& s) {
+                    const MatvecPart part = {weights_.matrix(s.weight), b.x, weights_.vector(s.bias), b.x};
+                    FusedInput input = {b.attention};
+                    if (s.input == ProjectInput::FEED_FORWARD) input = {b.gate_up, nullptr, 0, feed_forward_is_bf16};
+                    fused_project({&part, 1}, input, prefetch_of_output(weights_, plan_.steps, i, n_sms), slots.next(),
+                                  stream);
+                },
+                [&](const OutputHeadStep& s) {
+                    const MatvecPart part = {weights_.matrix(s.weight), b.sampler.logits};
+                    fused_project({&part, 1}, {b.x, weights_.vector(s.norm), h_.rms_eps}, {}, slots.next(), stream);
+                },
+            },
+            plan_.steps[i]);
     }
 }
 

@@ -1,5 +1,5 @@
-// The way into a fused product: the input, from the predecessor's float32 or bfloat16 to the form that the product's types
-// want, in shared memory. Every block does it for itself.
+// The way into a fused product: the input, from the predecessor's float32 or bfloat16 to the form that the product's
+// types want, in shared memory. Every block does it for itself.
 #pragma once
 
 #include <cuda_bf16.h>
@@ -13,7 +13,8 @@
 namespace reprise::cuda {
 
 /// Quantises eight consecutive values; four consecutive lanes hold a group of 32. All lanes of the warp come along.
-__device__ __forceinline__ void store_eighth(uint8_t* row, uint32_t groups, uint32_t first, bool active, const float* v) {
+__device__ __forceinline__ void store_eighth(uint8_t* row, uint32_t groups, uint32_t first, bool active,
+                                             const float* v) {
     float max = 0;
 #pragma unroll
     for (int i = 0; i < 8; ++i) max = fmaxf(max, fabsf(v[i]));
@@ -112,12 +113,13 @@ class InputCopy {
     uint32_t barrier_;
 };
 
-/// Writes the input into shared memory in the form the types want, without the norm's factor. Returns this thread's part
-/// of the sum of squares. Loads as much as registers hold at once, since a round trip takes a microsecond while the next
-/// kernel's weights stream in; the loop over what came is not unrolled, since a kernel's code streams in too. thread:
-/// threadIdx.x.
+/// Writes the input into shared memory in the form the types want, without the norm's factor. Returns this thread's
+/// part of the sum of squares. Loads as much as registers hold at once, since a round trip takes a microsecond while
+/// the next kernel's weights stream in; the loop over what came is not unrolled, since a kernel's code streams in too.
+/// thread: threadIdx.x.
 template <bool QUANTIZED>
-__device__ __forceinline__ float take_input(const FusedInput& input, EarlyNorms norms, uint32_t cols, uint8_t* out, uint32_t thread) {
+__device__ __forceinline__ float take_input(const FusedInput& input, EarlyNorms norms, uint32_t cols, uint8_t* out,
+                                            uint32_t thread) {
     constexpr uint32_t LOADS = 5;  // of 16 bytes: five eights of bfloat16, two of float32
     const bool bf16 = QUANTIZED && input.bf16;
     const uint32_t n_eights = cols / 8, per_round = bf16 ? LOADS : LOADS / 2;
@@ -169,7 +171,8 @@ __device__ __forceinline__ float take_input(const FusedInput& input, EarlyNorms 
                 *reinterpret_cast<float4*>(out + i * 4 + 16) = *reinterpret_cast<const float4*>(v + 4);
             }
 #pragma unroll
-            for (uint32_t load = 0; load + 1 < LOADS; ++load) raw[load] = bf16 || load + 2 >= LOADS ? raw[load + 1] : raw[load + 2];
+            for (uint32_t load = 0; load + 1 < LOADS; ++load)
+                raw[load] = bf16 || load + 2 >= LOADS ? raw[load + 1] : raw[load + 2];
         }
     }
     return squares;

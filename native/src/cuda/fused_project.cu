@@ -1,14 +1,14 @@
-// The fused product kernel. A block owns a run of tiles (four rows each), cut into pieces of a few bricks that its warps
-// take in turn, each with its own ring, so that the block reads one contiguous stream and a warp waits for nothing but
-// its own bytes:
+// The fused product kernel. A block owns a run of tiles (four rows each), cut into pieces of a few bricks that its
+// warps take in turn, each with its own ring, so that the block reads one contiguous stream and a warp waits for
+// nothing but its own bytes:
 //
 //   fetch the first pieces of weights        before the predecessor has finished: weights never change; where parts are
 //                                            paired, even warps have the one and odd warps the other
 //   prefetch weights of a kernel to come
 //   wait for the predecessor
-//   bring the input into shared memory       every block for itself, in 8 bits for quantised weights; the norm's factor is
-//                                            applied in the epilogue, so that one barrier serves the sum of squares and
-//                                            the values
+//   bring the input into shared memory       every block for itself, in 8 bits for quantised weights; the norm's factor
+//                                            is applied in the epilogue, so that one barrier serves the sum of squares
+//                                            and the values
 //   pieces: dot products, refill the ring    a piece's four partial sums go to shared memory
 //   add the partial sums in order, epilogue
 #include <algorithm>
@@ -65,8 +65,9 @@ enum class Epilogue {
 
 /// Adds units first_unit to first_unit + n_units - 1 of the four rows of a tile, which lie in a stage.
 template <TensorType T>
-__device__ __forceinline__ void multiply_piece(const uint8_t* input, uint32_t cols, uint32_t units, uint32_t first_unit, uint32_t n_units,
-                                               const uint8_t* stage, uint32_t brick_bytes, uint32_t lane, float* acc) {
+__device__ __forceinline__ void multiply_piece(const uint8_t* input, uint32_t cols, uint32_t units, uint32_t first_unit,
+                                               uint32_t n_units, const uint8_t* stage, uint32_t brick_bytes,
+                                               uint32_t lane, float* acc) {
 #pragma unroll 1
     for (uint32_t unit = lane; unit < n_units; unit += BRICK_UNITS, stage += brick_bytes) {
         const auto x = Dot<T>::load_input(input, cols, units, first_unit + unit);
@@ -76,7 +77,8 @@ __device__ __forceinline__ void multiply_piece(const uint8_t* input, uint32_t co
     }
 }
 
-/// An ordinary load of what never changes is moved by the compiler to where its value is used; this one stays where it is.
+/// An ordinary load of what never changes is moved by the compiler to where its value is used; this one stays where it
+/// is.
 __device__ __forceinline__ float load_here(const float* p) {
     float v;
     asm volatile("ld.relaxed.gpu.global.f32 %0, [%1];" : "=f"(v) : "l"(p) : "memory");
@@ -100,20 +102,26 @@ struct Cursor {
 /// A and B: the types of the parts (B is A where all are of one type).
 template <TensorType A, TensorType B, Epilogue E>
 __global__ void __launch_bounds__(MAX_THREADS, 2) fused_kernel(const __grid_constant__ FusedArgs args) {
-    constexpr bool QUANTIZED = is_quantized(A), PAIRED = E == Epilogue::SWIGLU, CAN_COPY_INPUT = !QUANTIZED && !PAIRED && InputCopy::EXISTS;
+    constexpr bool QUANTIZED = is_quantized(A), PAIRED = E == Epilogue::SWIGLU,
+                   CAN_COPY_INPUT = !QUANTIZED && !PAIRED && InputCopy::EXISTS;
     extern __shared__ __align__(128) uint8_t shared[];
     __shared__ uint64_t barriers[MAX_WARPS][MAX_STAGES];
     __shared__ alignas(16) float squares_of_warp[MAX_WARPS];
     __shared__ uint64_t input_barrier;
     Timeline times(args.parts[0].tiles);
     uint8_t* const input = shared;
-    float* const partial = reinterpret_cast<float*>(shared + args.input_bytes);  // [parts where paired][n_pieces][TILE_ROWS]
-    uint8_t* const rings = shared + CopyRing::whole_lines(args.input_bytes + (PAIRED ? 2 : 1) * args.n_pieces * TILE_ROWS * 4);
+    float* const partial =
+        reinterpret_cast<float*>(shared + args.input_bytes);  // [parts where paired][n_pieces][TILE_ROWS]
+    uint8_t* const rings =
+        shared + CopyRing::whole_lines(args.input_bytes + (PAIRED ? 2 : 1) * args.n_pieces * TILE_ROWS * 4);
 
-    // The shuffle tells the compiler that all lanes have the same, so that a warp's way is reckoned once for all of them.
-    const uint32_t thread = opaque(threadIdx.x), lane = opaque(threadIdx.x % 32), warp = __shfl_sync(~0u, threadIdx.x / 32, 0);
+    // The shuffle tells the compiler that all lanes have the same, so that a warp's way is reckoned once for all of
+    // them.
+    const uint32_t thread = opaque(threadIdx.x), lane = opaque(threadIdx.x % 32),
+                   warp = __shfl_sync(~0u, threadIdx.x / 32, 0);
     const uint32_t units = args.layouts[0].units;
-    const uint32_t n_tiles = args.shares.count(blockIdx.x), first_tile = args.shares.first(blockIdx.x), end_tile = first_tile + n_tiles;
+    const uint32_t n_tiles = args.shares.count(blockIdx.x), first_tile = args.shares.first(blockIdx.x),
+                   end_tile = first_tile + n_tiles;
 
     // Paired parts have a warp each in turns.
     const uint32_t first_piece = PAIRED ? warp / 2 : warp;
@@ -123,7 +131,8 @@ __global__ void __launch_bounds__(MAX_THREADS, 2) fused_kernel(const __grid_cons
     fetching.tile += first_tile;
     Cursor taking = fetching;
 
-    CopyRing ring(rings + warp * args.n_stages * args.stage_bytes, barriers[warp], args.n_stages, args.stage_bytes, lane);
+    CopyRing ring(rings + warp * args.n_stages * args.stage_bytes, barriers[warp], args.n_stages, args.stage_bytes,
+                  lane);
     release_successor();
 
     // What of a part the fetches need; they go through the parts in order.
@@ -142,7 +151,8 @@ __global__ void __launch_bounds__(MAX_THREADS, 2) fused_kernel(const __grid_cons
         }
         const uint32_t tile_bytes = second ? args.layouts[1].bytes : args.layouts[0].bytes;
         const uint8_t* tile = tiles + size_t{fetching.tile} * tile_bytes;
-        const uint32_t piece_bytes = args.piece_units / BRICK_UNITS * (second ? args.layouts[1].brick_bytes : args.layouts[0].brick_bytes);
+        const uint32_t piece_bytes =
+            args.piece_units / BRICK_UNITS * (second ? args.layouts[1].brick_bytes : args.layouts[0].brick_bytes);
         const uint32_t offset = fetching.piece * piece_bytes;
         ring.fetch(tile + offset, min(tile_bytes - offset, piece_bytes), second);
         fetching.advance(args);
@@ -178,10 +188,11 @@ __global__ void __launch_bounds__(MAX_THREADS, 2) fused_kernel(const __grid_cons
         const Row at = place_row(i);
         const FusedPart& of = args.parts[at.part];
         if (at.row >= of.rows) return Addends{};
-        return Addends{of.bias == nullptr ? nullptr : of.bias + at.row, of.residual == nullptr ? nullptr : of.residual + at.row};
+        return Addends{of.bias == nullptr ? nullptr : of.bias + at.row,
+                       of.residual == nullptr ? nullptr : of.residual + at.row};
     };
-    // What the epilogue adds to this thread's first row is asked for here, so that nobody waits for it there. The two are
-    // not added up before, since their sum would have to wait for them.
+    // What the epilogue adds to this thread's first row is asked for here, so that nobody waits for it there. The two
+    // are not added up before, since their sum would have to wait for them.
     const Addends first = addends_of(thread);
     const float first_bias = first.bias == nullptr ? 0.f : load_here(first.bias);
 
@@ -203,7 +214,8 @@ __global__ void __launch_bounds__(MAX_THREADS, 2) fused_kernel(const __grid_cons
     __syncthreads();
     times.pass(Point::INPUT_READY);
 
-    float* result = partial + ((PAIRED ? warp % 2 * args.n_pieces : 0) + first_piece) * TILE_ROWS + lane / 16 * 2 + lane / 8 % 2;
+    float* result =
+        partial + ((PAIRED ? warp % 2 * args.n_pieces : 0) + first_piece) * TILE_ROWS + lane / 16 * 2 + lane / 8 % 2;
     const uint32_t result_step = (args.step_tiles * args.pieces_per_tile + args.step_pieces) * TILE_ROWS;
 #pragma unroll 1
     for (; taking.tile < end_tile; taking.advance(args), result += result_step) {
@@ -213,9 +225,11 @@ __global__ void __launch_bounds__(MAX_THREADS, 2) fused_kernel(const __grid_cons
         const uint32_t n_units = min(units - first_unit, args.piece_units);
         float acc[TILE_ROWS] = {};
         if (taking_second) {
-            multiply_piece<B>(input, args.cols, units, first_unit, n_units, stage, args.layouts[1].brick_bytes, lane, acc);
+            multiply_piece<B>(input, args.cols, units, first_unit, n_units, stage, args.layouts[1].brick_bytes, lane,
+                              acc);
         } else {
-            multiply_piece<A>(input, args.cols, units, first_unit, n_units, stage, args.layouts[0].brick_bytes, lane, acc);
+            multiply_piece<A>(input, args.cols, units, first_unit, n_units, stage, args.layouts[0].brick_bytes, lane,
+                              acc);
         }
         __syncwarp();
         if (fetching.tile < end_tile) fetch_next();
@@ -229,8 +243,8 @@ __global__ void __launch_bounds__(MAX_THREADS, 2) fused_kernel(const __grid_cons
         for (uint32_t w = 0; w < MAX_WARPS; w += 4) {
             const float4 of_warps = *reinterpret_cast<const float4*>(squares_of_warp + w);
             const uint32_t warps = blockDim.x / 32;
-            sum += (w < warps ? of_warps.x : 0.f) + (w + 1 < warps ? of_warps.y : 0.f) + (w + 2 < warps ? of_warps.z : 0.f) +
-                   (w + 3 < warps ? of_warps.w : 0.f);
+            sum += (w < warps ? of_warps.x : 0.f) + (w + 1 < warps ? of_warps.y : 0.f) +
+                   (w + 2 < warps ? of_warps.z : 0.f) + (w + 3 < warps ? of_warps.w : 0.f);
         }
         factor = rsqrtf(fmaf(sum, args.inverse_cols, args.input.eps));
     }
@@ -244,7 +258,8 @@ __global__ void __launch_bounds__(MAX_THREADS, 2) fused_kernel(const __grid_cons
         for (uint32_t piece = 0; piece < args.pieces_per_tile; piece += 4) {
             float of_piece[4];
 #pragma unroll
-            for (uint32_t j = 0; j < 4; ++j) of_piece[j] = piece + j < args.pieces_per_tile ? of_row[(piece + j) * TILE_ROWS] : 0.f;
+            for (uint32_t j = 0; j < 4; ++j)
+                of_piece[j] = piece + j < args.pieces_per_tile ? of_row[(piece + j) * TILE_ROWS] : 0.f;
 #pragma unroll
             for (uint32_t j = 0; j < 4; ++j) sum += of_piece[j];
         }
@@ -271,7 +286,8 @@ __global__ void __launch_bounds__(MAX_THREADS, 2) fused_kernel(const __grid_cons
             float addend = first_bias + first_residual;
             if (i != thread) {
                 const Addends addends = addends_of(i);
-                addend = (addends.bias == nullptr ? 0.f : __ldg(addends.bias)) + (addends.residual == nullptr ? 0.f : __ldcg(addends.residual));
+                addend = (addends.bias == nullptr ? 0.f : __ldg(addends.bias)) +
+                         (addends.residual == nullptr ? 0.f : __ldcg(addends.residual));
             }
             of.out[at.row] = fmaf(sum, factor, addend);
         }
@@ -292,9 +308,9 @@ constexpr KernelEntry entry() {
     return {A, B, E, fused_kernel<A, B, E>};
 }
 
-// The types of a mix have their products in one kernel, also where a product has one of them alone: a step whose kernels
-// exceed the instruction cache together fetches all of them again and again, which costs more than the choice of type.
-// The first entry that takes all types of a product has it: Q6_K alone goes with Q4_K, beside Q5_K too.
+// The types of a mix have their products in one kernel, also where a product has one of them alone: a step whose
+// kernels exceed the instruction cache together fetches all of them again and again, which costs more than the choice
+// of type. The first entry that takes all types of a product has it: Q6_K alone goes with Q4_K, beside Q5_K too.
 const KernelEntry KERNELS[] = {
     entry<Epilogue::STORE, TensorType::F32>(),
     entry<Epilogue::STORE, TensorType::F16>(),
@@ -340,7 +356,8 @@ FusedArgs args_of(const KernelEntry& entry, std::span<const MatvecPart> parts) {
     for (const MatvecPart& part : parts) {
         const DeviceMatrix& m = *part.matrix;
         const uint32_t first = args.n_parts == 0 ? 0 : args.parts[args.n_parts - 1].end_tile;
-        args.parts[args.n_parts++] = {m.data, part.out, part.bias, part.residual, m.rows, first, first + tile_count(m.rows), m.type != entry.a};
+        args.parts[args.n_parts++] = {
+            m.data, part.out, part.bias, part.residual, m.rows, first, first + tile_count(m.rows), m.type != entry.a};
     }
     return args;
 }
@@ -356,8 +373,8 @@ struct Grid {
     TileShares shares;
 };
 
-/// A block for every multiprocessor, one without tiles too, to keep its slot; more where a block's partial sums would take
-/// the room of its ring.
+/// A block for every multiprocessor, one without tiles too, to keep its slot; more where a block's partial sums would
+/// take the room of its ring.
 Grid grid_of(Epilogue epilogue, const FusedArgs& args, uint32_t n_sms) {
     const uint32_t together = parts_together(epilogue);
     const uint32_t n_tiles = args.parts[args.n_parts - together].end_tile;
@@ -386,7 +403,8 @@ Geometry geometry_of(const KernelEntry& entry, const DeviceTraits& traits, Slot 
     // Larger pieces mean fewer reductions, smaller ones an even share for every warp and room for two stages.
     uint32_t fixed, warps = MAX_WARPS;
     const auto needed = [&](uint32_t stages) { return fixed + warps * stages * args.stage_bytes; };
-    uint32_t piece_bricks = std::clamp(args.shares.most * together * bricks / (4 * warps), 1u, std::min(bricks, MAX_PIECE_BRICKS));
+    uint32_t piece_bricks =
+        std::clamp(args.shares.most * together * bricks / (4 * warps), 1u, std::min(bricks, MAX_PIECE_BRICKS));
     for (;;) {
         args.pieces_per_tile = (bricks + piece_bricks - 1) / piece_bricks;
         args.n_pieces = args.shares.most * args.pieces_per_tile;
@@ -410,11 +428,13 @@ Geometry geometry_of(const KernelEntry& entry, const DeviceTraits& traits, Slot 
     return {grid.blocks, warps, std::max(needed(args.n_stages), size.least)};
 }
 
-void launch_fused(std::span<const MatvecPart> parts, Epilogue epilogue, const FusedInput& input, const WeightPrefetch& prefetch, Slot slot, cudaStream_t stream) {
+void launch_fused(std::span<const MatvecPart> parts, Epilogue epilogue, const FusedInput& input,
+                  const WeightPrefetch& prefetch, Slot slot, cudaStream_t stream) {
     const KernelEntry* entry = find_entry(parts, epilogue);
     if (entry == nullptr || parts.size() > MAX_PARTS || parts[0].matrix->cols % 32 != 0)
         fail(REPRISE_INTERNAL, "a fused product of matrices that do not go together");
-    if (input.bf16 && !takes_bf16(*parts[0].matrix)) fail(REPRISE_INTERNAL, "a fused product of float weights with bfloat16");
+    if (input.bf16 && !takes_bf16(*parts[0].matrix))
+        fail(REPRISE_INTERNAL, "a fused product of float weights with bfloat16");
     FusedArgs args = args_of(*entry, parts);
     args.input = input;
     args.prefetch = prefetch;
@@ -435,7 +455,8 @@ bool fits(std::span<const MatvecPart> parts, Epilogue epilogue) {
 /// The weights of a product to come, of which nothing is prefetched yet.
 WeightPrefetch prefetch_of(std::span<const MatvecPart> parts, Epilogue epilogue, uint32_t n_sms) {
     const KernelEntry* entry = find_entry(parts, epilogue);
-    if (entry == nullptr || parts.size() > WeightPrefetch::MATRICES) fail(REPRISE_INTERNAL, "a prefetch of matrices that do not go together");
+    if (entry == nullptr || parts.size() > WeightPrefetch::MATRICES)
+        fail(REPRISE_INTERNAL, "a prefetch of matrices that do not go together");
     const FusedArgs args = args_of(*entry, parts);
     const Grid grid = grid_of(epilogue, args, n_sms);
     WeightPrefetch prefetch;
@@ -452,13 +473,15 @@ WeightPrefetch prefetch_of(std::span<const MatvecPart> parts, Epilogue epilogue,
 
 // How much is prefetched is what was fastest on an H100: bench/NOTES.md, rows 41 to 44.
 
-WeightPrefetch gated_feed_forward_prefetch(const DeviceMatrix& gate, const DeviceMatrix& up, size_t bytes_between, uint32_t n_sms) {
+WeightPrefetch gated_feed_forward_prefetch(const DeviceMatrix& gate, const DeviceMatrix& up, size_t bytes_between,
+                                           uint32_t n_sms) {
     // The less the longer what is between takes, since the rings are filled meanwhile.
     constexpr uint32_t MOST = 32 * 1024, BETWEEN = 96 * 1024, SPAN = 64 * 1024;
     const MatvecPart parts[] = {{&gate, nullptr}, {&up, nullptr}};
     WeightPrefetch prefetch = prefetch_of(parts, Epilogue::SWIGLU, n_sms);
     const size_t of_block = bytes_between / n_sms;
-    if (of_block < BETWEEN) prefetch.spread(std::min({prefetch.share_bytes() / 2, MOST, BETWEEN - static_cast<uint32_t>(of_block)}), SPAN);
+    if (of_block < BETWEEN)
+        prefetch.spread(std::min({prefetch.share_bytes() / 2, MOST, BETWEEN - static_cast<uint32_t>(of_block)}), SPAN);
     return prefetch;
 }
 
@@ -492,12 +515,13 @@ bool gated_fits_device(const DeviceMatrix& gate, const DeviceMatrix& up) {
     return fits(parts, Epilogue::SWIGLU);
 }
 
-void fused_project(std::span<const MatvecPart> parts, const FusedInput& input, const WeightPrefetch& prefetch, Slot slot, cudaStream_t stream) {
+void fused_project(std::span<const MatvecPart> parts, const FusedInput& input, const WeightPrefetch& prefetch,
+                   Slot slot, cudaStream_t stream) {
     launch_fused(parts, Epilogue::STORE, input, prefetch, slot, stream);
 }
 
-void fused_gated_feed_forward(const DeviceMatrix& gate, const DeviceMatrix& up, const FusedInput& input, void* out, Slot slot,
-                              cudaStream_t stream) {
+void fused_gated_feed_forward(const DeviceMatrix& gate, const DeviceMatrix& up, const FusedInput& input, void* out,
+                              Slot slot, cudaStream_t stream) {
     const MatvecPart parts[2] = {{&gate, static_cast<float*>(out)}, {&up, static_cast<float*>(out)}};
     launch_fused(parts, Epilogue::SWIGLU, input, {}, slot, stream);
 }

@@ -27,16 +27,20 @@ __device__ __forceinline__ uint32_t group_count(uint32_t units) {
 
 /// Group number group of a row of a tile. Beyond the row's end: other weights.
 template <TensorType T>
-__device__ __forceinline__ WeightGroup<T> load_weights(const uint8_t* tile, const TileLayout& layout, uint32_t row, uint32_t group) {
+__device__ __forceinline__ WeightGroup<T> load_weights(const uint8_t* tile, const TileLayout& layout, uint32_t row,
+                                                       uint32_t group) {
     if constexpr (is_quantized(T)) {
         const UnitPlace place = place_of(layout, min(group, layout.units - 1));
         const uint8_t* brick = tile + place.brick;
         // Places in a whole brick are cheap to reckon.
-        return place.n == BRICK_UNITS ? load_group_of_brick<T>(brick, BRICK_UNITS, row, place.index) : load_group_of_brick<T>(brick, place.n, row, place.index);
+        return place.n == BRICK_UNITS ? load_group_of_brick<T>(brick, BRICK_UNITS, row, place.index)
+                                      : load_group_of_brick<T>(brick, place.n, row, place.index);
     } else {
         Bf16Group g;
 #pragma unroll
-        for (uint32_t i = 0; i < 4; ++i) g.words[i] = *reinterpret_cast<const uint4*>(tile + float_word_offset(layout, row, min(group * 4 + i, layout.units - 1)));
+        for (uint32_t i = 0; i < 4; ++i)
+            g.words[i] = *reinterpret_cast<const uint4*>(
+                tile + float_word_offset(layout, row, min(group * 4 + i, layout.units - 1)));
         return g;
     }
 }
@@ -53,13 +57,17 @@ __device__ __forceinline__ uint32_t quant_bytes(const QuantGroup& g, int half, i
         const int bit = half * 4 + word;  // to bit 4
         bytes |= (bit < 4 ? g.high[0] << (4 - bit) : g.high[0] >> (bit - 4)) & 0x10101010u;
     }
-    if constexpr (T == TensorType::Q6_K) bytes |= (word < 2 ? g.high[half] << (4 - 2 * word) : g.high[half] >> (2 * word - 4)) & 0x30303030u;
+    if constexpr (T == TensorType::Q6_K)
+        bytes |= (word < 2 ? g.high[half] << (4 - 2 * word) : g.high[half] >> (2 * word - 4)) & 0x30303030u;
     return bytes;
 }
 
 /// What those bytes are more than quant_value().
 template <TensorType T>
-constexpr int OFFSET = T == TensorType::Q4_0 ? 8 : T == TensorType::Q6_K ? 32 : T == TensorType::Q8_0 ? 128 : 0;
+constexpr int OFFSET = T == TensorType::Q4_0   ? 8
+                       : T == TensorType::Q6_K ? 32
+                       : T == TensorType::Q8_0 ? 128
+                                               : 0;
 
 /// The weights of a group, times factor, in float16. What rounding d leaves is taken along.
 template <TensorType T>

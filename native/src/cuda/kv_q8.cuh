@@ -16,7 +16,8 @@ __device__ __forceinline__ void quantize_kv_row(const float* row, uint32_t head_
         const float x = row[dim];
         const uint32_t largest = __reduce_max_sync(~0u, __float_as_uint(fabsf(x)));
         const bool finite = largest < 0x7f800000u;
-        const __half scale = finite ? __float2half_rn(__fdiv_rn(__uint_as_float(largest), 127.f)) : __ushort_as_half(0x7e00);
+        const __half scale =
+            finite ? __float2half_rn(__fdiv_rn(__uint_as_float(largest), 127.f)) : __ushort_as_half(0x7e00);
         const float d = __half2float(scale);
         const float inverse = d == 0.f ? 0.f : __fdiv_rn(1.f, d);
         const int q = finite ? max(-127, min(127, __float2int_rn(x * inverse))) : 0;
@@ -43,12 +44,14 @@ __device__ __forceinline__ void expand_quants(const uint4& quants, __half scale,
 }
 
 /// A tile as float16 rows in the cache's layout for those: from and to are in shared or global memory. Lane of n_lanes.
-__device__ __forceinline__ void expand_tile(const uint8_t* from, uint8_t* to, uint32_t head_dim, uint32_t lane, uint32_t n_lanes) {
+__device__ __forceinline__ void expand_tile(const uint8_t* from, uint8_t* to, uint32_t head_dim, uint32_t lane,
+                                            uint32_t n_lanes) {
     const uint32_t per_row = head_dim / 16, row_step = n_lanes / per_row, step = n_lanes % per_row;
     uint32_t row = lane / per_row, in_row = lane % per_row;
 #pragma unroll 1
     for (uint32_t i = lane; i < head_dim; i += n_lanes) {
-        const __half scale = reinterpret_cast<const __half*>(from + KV_TILE * head_dim)[row * (head_dim / KV_BLOCK) + in_row / 2];
+        const __half scale =
+            reinterpret_cast<const __half*>(from + KV_TILE * head_dim)[row * (head_dim / KV_BLOCK) + in_row / 2];
         uint4 chunks[2];
         expand_quants(reinterpret_cast<const uint4*>(from)[i], scale, chunks);
         uint4* to_row = reinterpret_cast<uint4*>(to + row * head_dim * 2);

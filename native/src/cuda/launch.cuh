@@ -1,8 +1,8 @@
-// Kernel launches with programmatic dependence (sm_90 and later): a kernel may start while its predecessor in the stream
-// still runs. Every kernel launched this way calls wait_for_predecessor() in all threads before it touches anything
-// that a kernel of the same step writes: before that it may read only what never changes after load or was complete
-// before the step began (launch_first()), and write nothing. Since all of them wait, completion is transitive along the
-// stream.
+// Kernel launches with programmatic dependence (sm_90 and later): a kernel may start while its predecessor in the
+// stream still runs. Every kernel launched this way calls wait_for_predecessor() in all threads before it touches
+// anything that a kernel of the same step writes: before that it may read only what never changes after load or was
+// complete before the step began (launch_first()), and write nothing. Since all of them wait, completion is transitive
+// along the stream.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -31,23 +31,26 @@ __device__ __forceinline__ void wait_for_predecessor() {
 #endif
 }
 
-/// Whether this block is the last of n to get here; what the others wrote is then visible to it. counter: zero before the
-/// first comes, and again once the last has come. All threads, once per kernel.
+/// Whether this block is the last of n to get here; what the others wrote is then visible to it. counter: zero before
+/// the first comes, and again once the last has come. All threads, once per kernel.
 __device__ __forceinline__ bool is_last_arrival(uint32_t* counter, uint32_t n) {
     __shared__ bool last;
     // The barriers hand on what the one thread's addition orders.
     __syncthreads();
     if (threadIdx.x == 0) {
         uint32_t before;
-        asm volatile("atom.acq_rel.gpu.global.inc.u32 %0, [%1], %2;" : "=r"(before) : "l"(counter), "r"(n - 1) : "memory");
+        asm volatile("atom.acq_rel.gpu.global.inc.u32 %0, [%1], %2;"
+                     : "=r"(before)
+                     : "l"(counter), "r"(n - 1)
+                     : "memory");
         last = before == n - 1;
     }
     __syncthreads();
     return last;
 }
 
-/// Called before global stores. In a build with REPRISE_DELAYS some warps wait there for up to 8 us, so that a result that
-/// depends on luck changes; in every other build it is nothing.
+/// Called before global stores. In a build with REPRISE_DELAYS some warps wait there for up to 8 us, so that a result
+/// that depends on luck changes; in every other build it is nothing.
 __device__ __forceinline__ void delay_point() {
 #ifdef REPRISE_DELAYS
     uint32_t h = static_cast<uint32_t>(clock64()) ^ blockIdx.x * 0x9e3779b9u ^ threadIdx.x / 32 * 0x85ebca6bu;
@@ -57,8 +60,8 @@ __device__ __forceinline__ void delay_point() {
 #endif
 }
 
-/// Notes, in a build with REPRISE_TIMELINE, when the block's first thread came by the points of a kernel's course; in every
-/// other build it is nothing. bench/kernels/decode_chain.cu prints what it notes.
+/// Notes, in a build with REPRISE_TIMELINE, when the block's first thread came by the points of a kernel's course; in
+/// every other build it is nothing. bench/kernels/decode_chain.cu prints what it notes.
 enum class Point : uint32_t { ENTRY, FETCHING, RELEASED, INPUT_READY, COMPUTED, END };
 constexpr uint32_t POINTS = 6;
 #ifdef REPRISE_TIMELINE
@@ -82,7 +85,8 @@ class Timeline {
     __device__ __forceinline__ void pass(Point point) {
         if (threadIdx.x != 0) return;
         asm volatile("mov.u64 %0, %globaltimer;" : "=l"(record_.times[static_cast<uint32_t>(point)]));
-        if (point == Point::END && index_ < TIMELINE_RECORDS) timeline[blockIdx.x % TIMELINE_BLOCKS * TIMELINE_RECORDS + index_] = record_;
+        if (point == Point::END && index_ < TIMELINE_RECORDS)
+            timeline[blockIdx.x % TIMELINE_BLOCKS * TIMELINE_RECORDS + index_] = record_;
     }
 
   private:
@@ -105,7 +109,8 @@ struct DeviceTraits {
 template <int>
 __global__ void probe_kernel() {}
 
-/// Whether the code that a device runs waits for its predecessors: not what was compiled for an architecture before 9.0.
+/// Whether the code that a device runs waits for its predecessors: not what was compiled for an architecture
+/// before 9.0.
 inline bool code_waits(int device) {
     enum : int { UNKNOWN, NO, YES };
     constexpr int DEVICES = 64;
@@ -123,8 +128,10 @@ inline DeviceTraits device_traits() {
     int device = 0, n_sms = 0, per_sm = 0, per_block = 0;
     check(cudaGetDevice(&device), "finding the current device");
     check(cudaDeviceGetAttribute(&n_sms, cudaDevAttrMultiProcessorCount, device), "counting multiprocessors");
-    check(cudaDeviceGetAttribute(&per_sm, cudaDevAttrMaxSharedMemoryPerMultiprocessor, device), "reading the size of shared memory");
-    check(cudaDeviceGetAttribute(&per_block, cudaDevAttrMaxSharedMemoryPerBlockOptin, device), "reading the size of shared memory");
+    check(cudaDeviceGetAttribute(&per_sm, cudaDevAttrMaxSharedMemoryPerMultiprocessor, device),
+          "reading the size of shared memory");
+    check(cudaDeviceGetAttribute(&per_block, cudaDevAttrMaxSharedMemoryPerBlockOptin, device),
+          "reading the size of shared memory");
 #ifdef REPRISE_SHARED_KIB
     per_sm = std::min(per_sm, REPRISE_SHARED_KIB * 1024);
     per_block = std::min(per_block, per_sm - 1024);
@@ -132,10 +139,10 @@ inline DeviceTraits device_traits() {
     return {n_sms, code_waits(device), static_cast<uint32_t>(per_sm), static_cast<uint32_t>(per_block)};
 }
 
-/// How much shared memory a kernel of a fused step asks for. Large and small ones alternate along the step, each with one
-/// block per multiprocessor: a large one fits beside a small one, but neither two large ones nor a large one and two
-/// small ones. So a kernel's blocks settle one to a multiprocessor while its predecessor still runs; without that, two of
-/// them land on the multiprocessor that is free first, and the kernel takes twice as long.
+/// How much shared memory a kernel of a fused step asks for. Large and small ones alternate along the step, each with
+/// one block per multiprocessor: a large one fits beside a small one, but neither two large ones nor a large one and
+/// two small ones. So a kernel's blocks settle one to a multiprocessor while its predecessor still runs; without that,
+/// two of them land on the multiprocessor that is free first, and the kernel takes twice as long.
 struct SlotSize {
     uint32_t least, most;  // of dynamic shared memory
 };
@@ -149,7 +156,8 @@ inline SlotSize slot_size(Slot slot, const DeviceTraits& traits) {
 inline thread_local std::vector<const void*>* launch_record = nullptr;
 
 template <typename... Params, typename... Args>
-void launch_kernel(bool programmatic, void (*kernel)(Params...), dim3 grid, dim3 block, size_t shared_bytes, cudaStream_t stream, Args&&... args) {
+void launch_kernel(bool programmatic, void (*kernel)(Params...), dim3 grid, dim3 block, size_t shared_bytes,
+                   cudaStream_t stream, Args&&... args) {
     cudaLaunchAttribute attribute = {};
     attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
     attribute.val.programmaticStreamSerializationAllowed = 1;
@@ -166,14 +174,17 @@ void launch_kernel(bool programmatic, void (*kernel)(Params...), dim3 grid, dim3
 
 /// Lets the kernel start while its predecessor runs, where the device can do that.
 template <typename... Params, typename... Args>
-void launch(void (*kernel)(Params...), dim3 grid, dim3 block, size_t shared_bytes, cudaStream_t stream, Args&&... args) {
-    launch_kernel(device_traits().programmatic_launch, kernel, grid, block, shared_bytes, stream, std::forward<Args>(args)...);
+void launch(void (*kernel)(Params...), dim3 grid, dim3 block, size_t shared_bytes, cudaStream_t stream,
+            Args&&... args) {
+    launch_kernel(device_traits().programmatic_launch, kernel, grid, block, shared_bytes, stream,
+                  std::forward<Args>(args)...);
 }
 
-/// The first kernel of a step: it starts when everything before it has completed. So what earlier steps have left, and no
-/// kernel of this step writes, is there for all kernels of the step from their first instruction on.
+/// The first kernel of a step: it starts when everything before it has completed. So what earlier steps have left, and
+/// no kernel of this step writes, is there for all kernels of the step from their first instruction on.
 template <typename... Params, typename... Args>
-void launch_first(void (*kernel)(Params...), dim3 grid, dim3 block, size_t shared_bytes, cudaStream_t stream, Args&&... args) {
+void launch_first(void (*kernel)(Params...), dim3 grid, dim3 block, size_t shared_bytes, cudaStream_t stream,
+                  Args&&... args) {
     launch_kernel(false, kernel, grid, block, shared_bytes, stream, std::forward<Args>(args)...);
 }
 
@@ -183,7 +194,8 @@ void load_kernel(void (*kernel)(Params...)) {
     cudaFuncAttributes attributes;
     check(cudaFuncGetAttributes(&attributes, reinterpret_cast<const void*>(kernel)), "loading a kernel");
     // One split of the L1 for all: changing it between two kernels of a replay costs microseconds.
-    check(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel), cudaFuncAttributePreferredSharedMemoryCarveout, cudaSharedmemCarveoutMaxShared),
+    check(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel), cudaFuncAttributePreferredSharedMemoryCarveout,
+                               cudaSharedmemCarveoutMaxShared),
           "splitting the L1");
 }
 
@@ -194,7 +206,9 @@ void load_kernel_with_shared_memory(void (*kernel)(Params...)) {
     cudaFuncAttributes attributes;
     check(cudaFuncGetAttributes(&attributes, reinterpret_cast<const void*>(kernel)), "loading a kernel");
     const int most = static_cast<int>(device_traits().shared_per_block) - static_cast<int>(attributes.sharedSizeBytes);
-    check(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel), cudaFuncAttributeMaxDynamicSharedMemorySize, most), "sizing shared memory");
+    check(
+        cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel), cudaFuncAttributeMaxDynamicSharedMemorySize, most),
+        "sizing shared memory");
 }
 
 }  // namespace reprise::cuda

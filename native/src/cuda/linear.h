@@ -20,7 +20,7 @@ namespace reprise::cuda {
 struct DeviceMatrix {
     TensorType type = TensorType::F32;  // F32 for every matrix of an exact model
     uint32_t rows = 0, cols = 0;
-    uint8_t* data = nullptr;            // device_bytes() bytes, 256-byte aligned
+    uint8_t* data = nullptr;  // device_bytes() bytes, 256-byte aligned
     size_t n_bytes = 0;
 };
 
@@ -34,8 +34,9 @@ size_t device_bytes(TensorType device_type, uint32_t rows, uint32_t cols);
 
 /// Prepares matrix.data for repack_rows(): call once, before the first piece.
 void begin_repack(const DeviceMatrix& matrix, cudaStream_t stream);
-/// Repacks rows first_row .. first_row + n_rows - 1. blocks (device memory, 16-byte aligned) holds exactly those rows as
-/// they lie in the file, in file_type. first_row is a multiple of TILE_ROWS, and so is n_rows unless it ends the matrix.
+/// Repacks rows first_row .. first_row + n_rows - 1. blocks (device memory, 16-byte aligned) holds exactly those rows
+/// as they lie in the file, in file_type. first_row is a multiple of TILE_ROWS, and so is n_rows unless it ends the
+/// matrix.
 void repack_rows(const DeviceMatrix& matrix, TensorType file_type, uint32_t first_row, uint32_t n_rows,
                  const void* blocks, cudaStream_t stream);
 
@@ -86,10 +87,12 @@ void matvec(std::span<const MatvecPart> parts, const Activations& x, cudaStream_
 /// Launches that matvec() makes for these parts.
 uint32_t matvec_launches(std::span<const MatvecPart> parts);
 
-/// Many tokens: out[t * out_stride + r] = W[r] x[t] (+ bias[r]) (+ residual[t * out_stride + r]), t < n, of every part, on
-/// tensor cores for all types but F32, with float32 accumulation. x holds the form that matmul_input() names. scratch:
-/// device memory, matmul_scratch_bytes() of the largest matrix at least, 256-byte aligned, free for reuse in stream order.
-void matmul(std::span<const MatvecPart> parts, const Activations& x, uint32_t n, size_t out_stride, void* scratch, cudaStream_t stream);
+/// Many tokens: out[t * out_stride + r] = W[r] x[t] (+ bias[r]) (+ residual[t * out_stride + r]), t < n, of every part,
+/// on tensor cores for all types but F32, with float32 accumulation. x holds the form that matmul_input() names.
+/// scratch: device memory, matmul_scratch_bytes() of the largest matrix at least, 256-byte aligned, free for reuse in
+/// stream order.
+void matmul(std::span<const MatvecPart> parts, const Activations& x, uint32_t n, size_t out_stride, void* scratch,
+            cudaStream_t stream);
 /// Independent of n; at most 144 MiB and 256 bytes.
 size_t matmul_scratch_bytes(const DeviceMatrix& matrix);
 

@@ -13,8 +13,8 @@ namespace {
 
 constexpr uint32_t MAX_THREADS = 1024;
 
-// A source gives the values of an input's rows before they are converted. What never changes after load (weight) is read
-// early; value() reads the rest.
+// A source gives the values of an input's rows before they are converted. What never changes after load (weight) is
+// read early; value() reads the rest.
 struct PlainSource {
     const float* x;
     size_t stride;
@@ -59,8 +59,8 @@ __device__ float block_reduce(float v, Combine combine) {
     return v;
 }
 
-/// blockIdx.x is the row, which gridDim.y blocks write together; each warp takes 32 values at a time. A thread keeps its
-/// first values in registers between the passes over a row.
+/// blockIdx.x is the row, which gridDim.y blocks write together; each warp takes 32 values at a time. A thread keeps
+/// its first values in registers between the passes over a row.
 template <typename Source>
 __global__ void __launch_bounds__(MAX_THREADS) write_forms(Source source, uint32_t cols, Activations out) {
     constexpr uint32_t KEPT = 8;
@@ -85,7 +85,8 @@ __global__ void __launch_bounds__(MAX_THREADS) write_forms(Source source, uint32
         float sum = 0;
 #pragma unroll
         for (uint32_t j = 0; j < KEPT; ++j) sum = fmaf(values[j], values[j], sum);
-        for (uint32_t i = first + KEPT * step; i < cols; i += step) sum = fmaf(source.value(row, i), source.value(row, i), sum);
+        for (uint32_t i = first + KEPT * step; i < cols; i += step)
+            sum = fmaf(source.value(row, i), source.value(row, i), sum);
         sum = block_reduce(sum, [](float a, float b) { return a + b; });
         factor = 1.f / sqrtf(sum / static_cast<float>(cols) + source.eps);
     }
@@ -149,7 +150,8 @@ __global__ void embed_kernel(const uint8_t* tiles, TileLayout layout, uint32_t c
     float value;
     if constexpr (is_quantized(T)) {
         const QuantGroup g = load_group<T>(tile, layout, row % TILE_ROWS, i / 32);
-        const int half = static_cast<int>(i / 16 % 2), word = static_cast<int>(i / 4 % 4), byte = static_cast<int>(i % 4);
+        const int half = static_cast<int>(i / 16 % 2), word = static_cast<int>(i / 4 % 4),
+                  byte = static_cast<int>(i % 4);
         value = scaled(half_scale<T>(g, half), quant_value<T>(g, half, word, byte));
     } else {
         constexpr uint32_t PER_WORD = T == TensorType::F32 ? 4 : 8;
@@ -169,15 +171,24 @@ using EmbedKernel = void (*)(const uint8_t*, TileLayout, uint32_t, const int32_t
 
 EmbedKernel embed_kernel_of(TensorType type) {
     switch (type) {
-        case TensorType::F32: return embed_kernel<TensorType::F32>;
-        case TensorType::F16: return embed_kernel<TensorType::F16>;
-        case TensorType::BF16: return embed_kernel<TensorType::BF16>;
-        case TensorType::Q4_0: return embed_kernel<TensorType::Q4_0>;
-        case TensorType::Q4_1: return embed_kernel<TensorType::Q4_1>;
-        case TensorType::Q8_0: return embed_kernel<TensorType::Q8_0>;
-        case TensorType::Q4_K: return embed_kernel<TensorType::Q4_K>;
-        case TensorType::Q5_K: return embed_kernel<TensorType::Q5_K>;
-        case TensorType::Q6_K: return embed_kernel<TensorType::Q6_K>;
+        case TensorType::F32:
+            return embed_kernel<TensorType::F32>;
+        case TensorType::F16:
+            return embed_kernel<TensorType::F16>;
+        case TensorType::BF16:
+            return embed_kernel<TensorType::BF16>;
+        case TensorType::Q4_0:
+            return embed_kernel<TensorType::Q4_0>;
+        case TensorType::Q4_1:
+            return embed_kernel<TensorType::Q4_1>;
+        case TensorType::Q8_0:
+            return embed_kernel<TensorType::Q8_0>;
+        case TensorType::Q4_K:
+            return embed_kernel<TensorType::Q4_K>;
+        case TensorType::Q5_K:
+            return embed_kernel<TensorType::Q5_K>;
+        case TensorType::Q6_K:
+            return embed_kernel<TensorType::Q6_K>;
     }
     fail(REPRISE_INTERNAL, "embed_rows: type %d", static_cast<int>(type));
 }
@@ -212,8 +223,9 @@ void load_input_kernels() {
     load_kernel(write_forms<PlainSource>);
     load_kernel(write_forms<SwigluSource>);
     load_kernel(write_forms<RmsNormSource>);
-    for (const TensorType type : {TensorType::F32, TensorType::F16, TensorType::BF16, TensorType::Q4_0, TensorType::Q4_1,
-                                  TensorType::Q8_0, TensorType::Q4_K, TensorType::Q5_K, TensorType::Q6_K}) {
+    for (const TensorType type :
+         {TensorType::F32, TensorType::F16, TensorType::BF16, TensorType::Q4_0, TensorType::Q4_1, TensorType::Q8_0,
+          TensorType::Q4_K, TensorType::Q5_K, TensorType::Q6_K}) {
         load_kernel(embed_kernel_of(type));
     }
 }

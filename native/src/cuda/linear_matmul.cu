@@ -1,7 +1,7 @@
-// Several tokens' products. Weights that are not float16 already become so on their way to the tensor cores where tokens are
-// few; else in scratch memory, a strip of rows at a time, and every strip is one product. A strip is large, because each ends
-// with multiprocessors that idle. Where tiles are fewer than multiprocessors, several blocks share one along the summed
-// dimension.
+// Several tokens' products. Weights that are not float16 already become so on their way to the tensor cores where
+// tokens are few; else in scratch memory, a strip of rows at a time, and every strip is one product. A strip is large,
+// because each ends with multiprocessors that idle. Where tiles are fewer than multiprocessors, several blocks share
+// one along the summed dimension.
 #include <algorithm>
 #include <array>
 
@@ -19,11 +19,12 @@ namespace {
 
 constexpr size_t STRIP_BYTES = size_t{128} << 20;
 constexpr size_t ALIGNMENT = 256;
-constexpr size_t SCALE_BYTES = ALIGNMENT;        // scratch begins with the strip's scale
-constexpr size_t SUMS_BYTES = size_t{16} << 20;  // at most, behind the scale: of blocks that share tiles; then the strip
-constexpr uint32_t SUMS_TOKENS = 512;            // with more, tiles are mostly enough
-constexpr uint32_t SPLIT_SLICES = 4;             // that a block is worth, at least
-constexpr uint32_t STRIP_ALIGNMENT = 256;        // rows
+constexpr size_t SCALE_BYTES = ALIGNMENT;  // scratch begins with the strip's scale
+constexpr size_t SUMS_BYTES =
+    size_t{16} << 20;                      // at most, behind the scale: of blocks that share tiles; then the strip
+constexpr uint32_t SUMS_TOKENS = 512;      // with more, tiles are mostly enough
+constexpr uint32_t SPLIT_SLICES = 4;       // that a block is worth, at least
+constexpr uint32_t STRIP_ALIGNMENT = 256;  // rows
 constexpr uint32_t THREADS = 256;
 
 /// Rows of a strip.
@@ -47,7 +48,8 @@ __device__ __forceinline__ void half_group(const uint8_t* tile, const TileLayout
         if (half) g.quants[0] = g.quants[1];
     } else {
         const uint32_t shift = half * 4;
-        g.quants[0] = make_uint4(g.quants[0].x >> shift, g.quants[0].y >> shift, g.quants[0].z >> shift, g.quants[0].w >> shift);
+        g.quants[0] =
+            make_uint4(g.quants[0].x >> shift, g.quants[0].y >> shift, g.quants[0].z >> shift, g.quants[0].w >> shift);
         g.high[0] = T == TensorType::Q6_K ? (half ? g.high[1] : g.high[0]) : g.high[0] >> shift;
     }
 #pragma unroll
@@ -81,7 +83,8 @@ __global__ void __launch_bounds__(THREADS)
         half_group<T>(tile, layout, row % TILE_ROWS, piece / 2, piece % 2, 1.f / scale, values);
     } else {
         static_assert(T == TensorType::BF16);
-        const uint4* source = reinterpret_cast<const uint4*>(tile + float_word_offset(layout, row % TILE_ROWS, piece * 2));
+        const uint4* source =
+            reinterpret_cast<const uint4*>(tile + float_word_offset(layout, row % TILE_ROWS, piece * 2));
         words = min(2u, layout.units - piece * 2);  // of one brick
         for (uint32_t w = 0; w < words; ++w) {
             const uint4 v = source[w];
@@ -102,14 +105,22 @@ using DequantizeKernel = void (*)(const uint8_t*, TileLayout, const uint32_t*, u
 
 DequantizeKernel dequantize_kernel_of(TensorType type) {
     switch (type) {
-        case TensorType::BF16: return dequantize_kernel<TensorType::BF16>;
-        case TensorType::Q4_0: return dequantize_kernel<TensorType::Q4_0>;
-        case TensorType::Q4_1: return dequantize_kernel<TensorType::Q4_1>;
-        case TensorType::Q8_0: return dequantize_kernel<TensorType::Q8_0>;
-        case TensorType::Q4_K: return dequantize_kernel<TensorType::Q4_K>;
-        case TensorType::Q5_K: return dequantize_kernel<TensorType::Q5_K>;
-        case TensorType::Q6_K: return dequantize_kernel<TensorType::Q6_K>;
-        default: fail(REPRISE_INTERNAL, "matmul: no float16 conversion of type %d", static_cast<int>(type));
+        case TensorType::BF16:
+            return dequantize_kernel<TensorType::BF16>;
+        case TensorType::Q4_0:
+            return dequantize_kernel<TensorType::Q4_0>;
+        case TensorType::Q4_1:
+            return dequantize_kernel<TensorType::Q4_1>;
+        case TensorType::Q8_0:
+            return dequantize_kernel<TensorType::Q8_0>;
+        case TensorType::Q4_K:
+            return dequantize_kernel<TensorType::Q4_K>;
+        case TensorType::Q5_K:
+            return dequantize_kernel<TensorType::Q5_K>;
+        case TensorType::Q6_K:
+            return dequantize_kernel<TensorType::Q6_K>;
+        default:
+            fail(REPRISE_INTERNAL, "matmul: no float16 conversion of type %d", static_cast<int>(type));
     }
 }
 
@@ -160,15 +171,17 @@ HalfPlan plan_half(std::span<const MatvecPart> parts, uint32_t n, uint32_t all_r
         for (const MatvecPart& part : parts) of_rows += blocks(part.matrix->rows, k.bn);
         return blocks(n, k.bm) * of_rows;
     };
-    const auto* found = std::ranges::find_if(
-        HALF_KERNELS, [&](const HalfKernel& k) { return n > k.bm / 2 && n_blocks(k) * std::min(most, MOST_OF_LARGE) >= n_sms; });
+    const auto* found = std::ranges::find_if(HALF_KERNELS, [&](const HalfKernel& k) {
+        return n > k.bm / 2 && n_blocks(k) * std::min(most, MOST_OF_LARGE) >= n_sms;
+    });
     if (found == HALF_KERNELS.end()) found = n > 32 ? &HALF_KERNELS[2] : &HALF_KERNELS[3];
     if (n_blocks(*found) >= n_sms) return {found, 1};
     return {found, std::clamp(2 * n_sms / n_blocks(*found), 1u, most)};
 }
 
 /// weights: of each part, in float16. scratch: as matmul() has it.
-void launch_half(std::span<const MatvecPart> parts, std::span<const __half* const> weights, HalfMatmulArgs args, void* scratch, cudaStream_t stream) {
+void launch_half(std::span<const MatvecPart> parts, std::span<const __half* const> weights, HalfMatmulArgs args,
+                 void* scratch, cudaStream_t stream) {
     uint32_t n_rows = 0;
     for (const MatvecPart& part : parts) n_rows += part.matrix->rows;
     args.all_rows = (n_rows + 1) / 2 * 2;
@@ -178,7 +191,8 @@ void launch_half(std::span<const MatvecPart> parts, std::span<const __half* cons
     uint32_t n_blocks = 0, first_row = 0;
     for (const MatvecPart& part : parts) {
         const uint32_t rows = part.matrix->rows;
-        args.parts[args.n_parts] = {weights[args.n_parts], part.out, part.bias, part.residual, rows, n_blocks, first_row};
+        args.parts[args.n_parts] = {
+            weights[args.n_parts], part.out, part.bias, part.residual, rows, n_blocks, first_row};
         ++args.n_parts;
         args.paired_stores = args.paired_stores && reinterpret_cast<uintptr_t>(part.out) % 8 == 0;
         n_blocks += blocks(rows, k.bn);
@@ -190,7 +204,8 @@ void launch_half(std::span<const MatvecPart> parts, std::span<const __half* cons
     if (n_splits > 1) args.sums = reinterpret_cast<float*>(static_cast<uint8_t*>(scratch) + SCALE_BYTES);
     launch(k.kernel, dim3(blocks(args.n, k.bm), n_blocks, n_splits), k.threads, k.shared_bytes, stream, args);
     if (n_splits == 1) return;
-    launch(half_matmul::add_kernel, dim3(blocks(n_rows, half_matmul::ADD_THREADS), args.n), half_matmul::ADD_THREADS, 0, stream, args, n_splits);
+    launch(half_matmul::add_kernel, dim3(blocks(n_rows, half_matmul::ADD_THREADS), args.n), half_matmul::ADD_THREADS, 0,
+           stream, args, n_splits);
 }
 
 struct FewKernel {
@@ -210,11 +225,14 @@ constexpr std::array FEW_TOKENS = {8u, 16u, 64u, 128u};  // that each of them is
 template <TensorType T>
 constexpr FewKernels few_kernels() {
     constexpr uint32_t MORE_ROWS = is_quantized(T) ? 4 : 2;  // BF16 takes more registers
-    return {T, {few_kernel<T, 1, 2, 1>(), few_kernel<T, 2, 2, 1>(), few_kernel<T, 4, MORE_ROWS, 1>(), few_kernel<T, 4, MORE_ROWS, 2>()}};
+    return {T,
+            {few_kernel<T, 1, 2, 1>(), few_kernel<T, 2, 2, 1>(), few_kernel<T, 4, MORE_ROWS, 1>(),
+             few_kernel<T, 4, MORE_ROWS, 2>()}};
 }
 const std::array FEW_KERNELS = {
-    few_kernels<TensorType::BF16>(), few_kernels<TensorType::Q4_0>(), few_kernels<TensorType::Q4_1>(), few_kernels<TensorType::Q8_0>(),
-    few_kernels<TensorType::Q4_K>(), few_kernels<TensorType::Q5_K>(), few_kernels<TensorType::Q6_K>(),
+    few_kernels<TensorType::BF16>(), few_kernels<TensorType::Q4_0>(), few_kernels<TensorType::Q4_1>(),
+    few_kernels<TensorType::Q8_0>(), few_kernels<TensorType::Q4_K>(), few_kernels<TensorType::Q5_K>(),
+    few_kernels<TensorType::Q6_K>(),
 };
 
 /// Null where there is none for the type or tokens are not few.
@@ -226,7 +244,8 @@ const FewKernel* find_few_kernel(TensorType type, uint32_t n) {
 }
 
 /// Blocks of the same rows and other tokens come one after the other, so that weights come from memory once.
-void launch_few(const FewKernel& kernel, std::span<const MatvecPart> parts, const Activations& x, uint32_t n, size_t out_stride, cudaStream_t stream) {
+void launch_few(const FewKernel& kernel, std::span<const MatvecPart> parts, const Activations& x, uint32_t n,
+                size_t out_stride, cudaStream_t stream) {
     const DeviceMatrix& first = *parts[0].matrix;
     FewMatmulArgs args = {};
     args.layout = tile_layout(first.type, first.cols);
@@ -259,8 +278,8 @@ void expand_and_multiply(const MatvecPart& part, HalfMatmulArgs args, void* scra
         of_strip.rows = std::min(strip, matrix.rows - first);
         const uint8_t* tiles = matrix.data + size_t{first / TILE_ROWS} * layout.bytes;
         const uint64_t pieces = uint64_t{of_strip.rows} * ((args.pitch + 15) / 16);
-        launch(dequantize_kernel_of(matrix.type), static_cast<uint32_t>((pieces + THREADS - 1) / THREADS), THREADS, 0, stream, tiles, layout,
-               absmax_word(matrix), of_strip.rows, args.pitch, scale, expanded);
+        launch(dequantize_kernel_of(matrix.type), static_cast<uint32_t>((pieces + THREADS - 1) / THREADS), THREADS, 0,
+               stream, tiles, layout, absmax_word(matrix), of_strip.rows, args.pitch, scale, expanded);
         const auto from = [&](const float* p) { return p == nullptr ? nullptr : p + first; };
         const MatvecPart rows = {&of_strip, part.out + first, from(part.bias), from(part.residual)};
         const __half* weights = expanded;
@@ -269,7 +288,8 @@ void expand_and_multiply(const MatvecPart& part, HalfMatmulArgs args, void* scra
 }
 
 /// Matrices of one type and as many columns.
-void multiply_together(std::span<const MatvecPart> parts, const Activations& x, uint32_t n, size_t out_stride, void* scratch, cudaStream_t stream) {
+void multiply_together(std::span<const MatvecPart> parts, const Activations& x, uint32_t n, size_t out_stride,
+                       void* scratch, cudaStream_t stream) {
     const TensorType type = parts[0].matrix->type;
     const uint32_t cols = parts[0].matrix->cols;
     if (matmul_input(type) == InputForm::F32 ? x.f32 == nullptr : x.half == nullptr || x.half_scale == nullptr) {
@@ -278,8 +298,11 @@ void multiply_together(std::span<const MatvecPart> parts, const Activations& x, 
     if (type == TensorType::F32) {
         for (const MatvecPart& part : parts) {
             const uint32_t rows = part.matrix->rows;
-            const F32MatmulArgs args = {x.f32, part.matrix->data, part.out, part.bias, part.residual, out_stride, n, rows, cols, tile_layout(type, cols)};
-            launch(f32_matmul::kernel, dim3(blocks(n, f32_matmul::BLOCK), blocks(rows, f32_matmul::BLOCK)), f32_matmul::THREADS, 0, stream, args);
+            const F32MatmulArgs args = {
+                x.f32, part.matrix->data,      part.out, part.bias, part.residual, out_stride, n, rows,
+                cols,  tile_layout(type, cols)};
+            launch(f32_matmul::kernel, dim3(blocks(n, f32_matmul::BLOCK), blocks(rows, f32_matmul::BLOCK)),
+                   f32_matmul::THREADS, 0, stream, args);
         }
         return;
     }
@@ -301,7 +324,9 @@ void multiply_together(std::span<const MatvecPart> parts, const Activations& x, 
 
 }  // namespace
 
-InputForm matmul_input(TensorType device_type) { return device_type == TensorType::F32 ? InputForm::F32 : InputForm::HALF; }
+InputForm matmul_input(TensorType device_type) {
+    return device_type == TensorType::F32 ? InputForm::F32 : InputForm::HALF;
+}
 
 size_t matmul_scratch_bytes(const DeviceMatrix& matrix) {
     if (matrix.type == TensorType::F32) return 0;
@@ -309,10 +334,13 @@ size_t matmul_scratch_bytes(const DeviceMatrix& matrix) {
     return SCALE_BYTES + sums_bytes(matrix) + strip_rows(matrix) * half_row_values(matrix.cols) * sizeof(__half);
 }
 
-void matmul(std::span<const MatvecPart> parts, const Activations& x, uint32_t n, size_t out_stride, void* scratch, cudaStream_t stream) {
+void matmul(std::span<const MatvecPart> parts, const Activations& x, uint32_t n, size_t out_stride, void* scratch,
+            cudaStream_t stream) {
     while (!parts.empty()) {
         const DeviceMatrix& first = *parts[0].matrix;
-        const auto goes_along = [&](const MatvecPart& part) { return part.matrix->type == first.type && part.matrix->cols == first.cols; };
+        const auto goes_along = [&](const MatvecPart& part) {
+            return part.matrix->type == first.type && part.matrix->cols == first.cols;
+        };
         size_t together = 1;
         while (together < std::min<size_t>(parts.size(), MAX_TOGETHER) && goes_along(parts[together])) ++together;
         multiply_together(parts.first(together), x, n, out_stride, scratch, stream);
@@ -332,8 +360,8 @@ void load_matmul_kernels() {
     }
     load_kernel(half_matmul::add_kernel);
     load_kernel(f32_matmul::kernel);
-    for (const TensorType type : {TensorType::BF16, TensorType::Q4_0, TensorType::Q4_1, TensorType::Q8_0, TensorType::Q4_K,
-                                  TensorType::Q5_K, TensorType::Q6_K}) {
+    for (const TensorType type : {TensorType::BF16, TensorType::Q4_0, TensorType::Q4_1, TensorType::Q8_0,
+                                  TensorType::Q4_K, TensorType::Q5_K, TensorType::Q6_K}) {
         load_kernel(dequantize_kernel_of(type));
     }
 }

@@ -1,5 +1,5 @@
-// out[t][r] = W[r] . X[t] in float32 arithmetic: for float32 weights, whose precision tensor cores would lose, and so for
-// every exact model. A block computes 64 tokens by 64 rows, a thread 4 by 4.
+// out[t][r] = W[r] . X[t] in float32 arithmetic: for float32 weights, whose precision tensor cores would lose, and so
+// for every exact model. A block computes 64 tokens by 64 rows, a thread 4 by 4.
 #pragma once
 
 #include <cstdint>
@@ -17,7 +17,7 @@ struct F32MatmulArgs {
     const float* residual;  // as out, or null; may be out
     size_t out_stride;
     uint32_t n, rows, cols;
-    TileLayout layout;      // of w
+    TileLayout layout;  // of w
 };
 
 namespace f32_matmul {
@@ -27,7 +27,8 @@ constexpr uint32_t PITCH = BLOCK + 4;  // keeps 16-byte reads aligned, spreads t
 
 /// slice[k][i] = value(first + i, k0 + k) of a matrix; zero outside it.
 template <class Value>
-__device__ __forceinline__ void load_slice(float (*slice)[PITCH], Value value, uint32_t first, uint32_t n_rows, uint32_t k0, uint32_t cols) {
+__device__ __forceinline__ void load_slice(float (*slice)[PITCH], Value value, uint32_t first, uint32_t n_rows,
+                                           uint32_t k0, uint32_t cols) {
 #pragma unroll
     for (uint32_t i = threadIdx.x; i < BLOCK * BK; i += THREADS) {
         const uint32_t row = i / BK, k = i % BK;

@@ -1,10 +1,10 @@
-// out[t][r] = W[r] . X[t] for few tokens, on tensor cores (mma.sync m16n8k16): every warp turns the weights it loads into
-// float16 in registers, so that nothing but the file's bytes comes from memory.
+// out[t][r] = W[r] . X[t] for few tokens, on tensor cores (mma.sync m16n8k16): every warp turns the weights it loads
+// into float16 in registers, so that nothing but the file's bytes comes from memory.
 //
-// A block has up to 8 * GROUPS tokens and 8 * LANE_ROWS * ROW_WARPS rows; its warps share out rows and the summed dimension,
-// which they walk along four groups of 32 at a time, and sums of the same rows are added up in order in the end. Of four
-// groups lane 4g + t has group t of rows g, g + 8 ... and of tokens g, g + 8 ...: which weights meet in one instruction is free
-// as long as the input's values meet there too, and so a lane needs no other's weights.
+// A block has up to 8 * GROUPS tokens and 8 * LANE_ROWS * ROW_WARPS rows; its warps share out rows and the summed
+// dimension, which they walk along four groups of 32 at a time, and sums of the same rows are added up in order in the
+// end. Of four groups lane 4g + t has group t of rows g, g + 8 ... and of tokens g, g + 8 ...: which weights meet in
+// one instruction is free as long as the input's values meet there too, and so a lane needs no other's weights.
 #pragma once
 
 #include <cuda_fp16.h>
@@ -28,7 +28,7 @@ struct FewMatmulArgs {
         const float* bias;       // [rows] or null
         const float* residual;   // as out, or null; may be out
         uint32_t rows;
-        uint32_t first_block;    // among those of the first tokens
+        uint32_t first_block;  // among those of the first tokens
     } parts[MAX_TOGETHER];
     uint32_t n_parts;
     TileLayout layout;
@@ -46,7 +46,8 @@ constexpr uint32_t WARPS = 8, THREADS = WARPS * 32;
 /// Weights are loaded a turn ahead.
 template <TensorType T, uint32_t GROUPS, uint32_t LANE_ROWS, uint32_t ROW_WARPS>
 __global__ void __launch_bounds__(THREADS) kernel(const __grid_constant__ FewMatmulArgs args) {
-    constexpr uint32_t PARTS = WARPS / ROW_WARPS, STEP = PARTS * 4;  // of the summed dimension; groups of a turn of all of them
+    constexpr uint32_t PARTS = WARPS / ROW_WARPS,
+                       STEP = PARTS * 4;  // of the summed dimension; groups of a turn of all of them
     constexpr uint32_t WARP_ROWS = LANE_ROWS * 8, ROWS = WARP_ROWS * ROW_WARPS, TOKENS = GROUPS * 8, PITCH = ROWS + 1;
     __shared__ float sums[PARTS][TOKENS * PITCH];
     release_successor();
@@ -54,10 +55,11 @@ __global__ void __launch_bounds__(THREADS) kernel(const __grid_constant__ FewMat
     const uint32_t token_block = blockIdx.x % args.token_blocks, row_block = blockIdx.x / args.token_blocks;
     const FewMatmulArgs::Part& part = part_at(args.parts, args.n_parts, row_block, &FewMatmulArgs::Part::first_block);
     const uint32_t first_token = token_block * TOKENS, first_row = (row_block - part.first_block) * ROWS;
-    const uint32_t units = args.layout.units, n_groups = group_count<T>(units), row_of_warp = warp % ROW_WARPS * WARP_ROWS;
+    const uint32_t units = args.layout.units, n_groups = group_count<T>(units),
+                   row_of_warp = warp % ROW_WARPS * WARP_ROWS;
 
-    // Rows and tokens that are not there are computed as the last that are, and not stored; weights that are not there meet
-    // zeros of the input.
+    // Rows and tokens that are not there are computed as the last that are, and not stored; weights that are not there
+    // meet zeros of the input.
     const uint8_t* tiles[LANE_ROWS];
 #pragma unroll
     for (uint32_t i = 0; i < LANE_ROWS; ++i) {
@@ -66,11 +68,13 @@ __global__ void __launch_bounds__(THREADS) kernel(const __grid_constant__ FewMat
     }
     const auto load = [&](uint32_t group, WeightGroup<T>* weights) {
 #pragma unroll
-        for (uint32_t i = 0; i < LANE_ROWS; ++i) weights[i] = load_weights<T>(tiles[i], args.layout, g % TILE_ROWS, group);
+        for (uint32_t i = 0; i < LANE_ROWS; ++i)
+            weights[i] = load_weights<T>(tiles[i], args.layout, g % TILE_ROWS, group);
     };
     const __half* tokens[GROUPS];
 #pragma unroll
-    for (uint32_t group = 0; group < GROUPS; ++group) tokens[group] = args.x + size_t{min(first_token + group * 8 + g, args.n - 1)} * args.pitch;
+    for (uint32_t group = 0; group < GROUPS; ++group)
+        tokens[group] = args.x + size_t{min(first_token + group * 8 + g, args.n - 1)} * args.pitch;
 
     WeightGroup<T> weights[2][LANE_ROWS];
     uint32_t own_group = warp / ROW_WARPS * 4 + t;
@@ -80,7 +84,9 @@ __global__ void __launch_bounds__(THREADS) kernel(const __grid_constant__ FewMat
 
     float acc[LANE_ROWS / 2][GROUPS][4] = {};
     const auto turn = [&](const WeightGroup<T>* current, WeightGroup<T>* next) {
-        const auto is_there = [&](uint32_t eight) { return is_quantized(T) ? own_group < n_groups : own_group * 4 + eight < units; };
+        const auto is_there = [&](uint32_t eight) {
+            return is_quantized(T) ? own_group < n_groups : own_group * 4 + eight < units;
+        };
         uint4 x[GROUPS][4];
 #pragma unroll
         for (uint32_t group = 0; group < GROUPS; ++group) {

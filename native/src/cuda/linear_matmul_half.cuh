@@ -22,21 +22,21 @@ struct HalfMatmulArgs {
         const float* bias;      // [rows] or null
         const float* residual;  // as out, or null; may be out
         uint32_t rows;
-        uint32_t first_block;   // along y
-        uint32_t first_row;     // among those of all parts
+        uint32_t first_block;  // along y
+        uint32_t first_row;    // among those of all parts
     } parts[MAX_TOGETHER];
     uint32_t n_parts;
-    const __half* x;           // [n] rows of pitch values
-    const float* x_scale;      // [n]
-    const float* w_scale;      // one value in device memory, or null for 1
+    const __half* x;       // [n] rows of pitch values
+    const float* x_scale;  // [n]
+    const float* w_scale;  // one value in device memory, or null for 1
     size_t out_stride;
-    uint32_t n, pitch;         // pitch: a multiple of 8, padding is zero in x and finite in w
-    uint32_t w_brick_bits;     // log2 of a row's values in a brick of w
-    bool paired_stores;        // out and out_stride allow 8-byte stores
+    uint32_t n, pitch;      // pitch: a multiple of 8, padding is zero in x and finite in w
+    uint32_t w_brick_bits;  // log2 of a row's values in a brick of w
+    bool paired_stores;     // out and out_stride allow 8-byte stores
     // Where blocks are few, several share a tile, along z: each sums up slices of its own, and add_kernel() adds.
-    float* sums;               // [gridDim.z][n][all_rows], or null where one block does
-    uint32_t split_slices;     // of a block
-    uint32_t all_rows;         // of all parts, rounded up to an even number
+    float* sums;            // [gridDim.z][n][all_rows], or null where one block does
+    uint32_t split_slices;  // of a block
+    uint32_t all_rows;      // of all parts, rounded up to an even number
 
     static constexpr uint32_t TILES = 8;       // quant_layout.cuh
     static constexpr uint32_t ROW_MAJOR = 31;  // a brick is four whole rows
@@ -48,7 +48,9 @@ namespace half_matmul {
 constexpr uint32_t BK = 64;  // 128 bytes: eight 16-byte chunks, swizzled by the row
 
 /// Byte offset of chunk (16 bytes) of a row in a slice.
-__device__ __forceinline__ uint32_t chunk_offset(uint32_t row, uint32_t chunk) { return row * 128 + ((chunk ^ row) & 7) * 16; }
+__device__ __forceinline__ uint32_t chunk_offset(uint32_t row, uint32_t chunk) {
+    return row * 128 + ((chunk ^ row) & 7) * 16;
+}
 
 /// Where a thread finds its part of a slice: for all of its rows the same.
 struct SlicePlace {
@@ -71,7 +73,8 @@ __device__ __forceinline__ void copy_slice(uint32_t to, const __half* from, uint
     for (uint32_t i = 0; i < ROWS * 8 / THREADS; ++i) {
         const uint32_t index = i * THREADS + threadIdx.x, row = index / 8, chunk = index % 8;
         const bool valid = first_row + row < n_rows && k + chunk * 8 < pitch;
-        const __half* source = from + (valid ? size_t{first_row + row - place.in_tile} * pitch + chunk * 8 + place.offset : 0);
+        const __half* source =
+            from + (valid ? size_t{first_row + row - place.in_tile} * pitch + chunk * 8 + place.offset : 0);
         copy16(to + chunk_offset(row, chunk), source, valid);
     }
 }
@@ -81,7 +84,8 @@ template <uint32_t BM, uint32_t BN, uint32_t WARPS_M, uint32_t WARPS_N, uint32_t
 struct Tile {
     static constexpr uint32_t M = BM, N = BN;
     static constexpr uint32_t THREADS = WARPS_M * WARPS_N * 32;
-    static constexpr uint32_t BLOCKS = THREADS > 128 ? 2 : 1;  // of a multiprocessor, at least: registers are to allow that
+    static constexpr uint32_t BLOCKS =
+        THREADS > 128 ? 2 : 1;  // of a multiprocessor, at least: registers are to allow that
     static constexpr uint32_t STAGE_BYTES = (BM + BN) * BK * sizeof(__half);
     static constexpr uint32_t SHARED_BYTES = STAGES * STAGE_BYTES;
     static constexpr uint32_t WARP_M = BM / WARPS_M, WARP_N = BN / WARPS_N;
@@ -94,15 +98,18 @@ struct Tile {
         const uint32_t base = shared_address(shared);
         const uint32_t lane = threadIdx.x % 32, warp = threadIdx.x / 32;
         const uint32_t warp_m = warp / WARPS_N * WARP_M, warp_n = warp % WARPS_N * WARP_N;
-        const HalfMatmulArgs::Part& part = part_at(args.parts, args.n_parts, blockIdx.y, &HalfMatmulArgs::Part::first_block);
+        const HalfMatmulArgs::Part& part =
+            part_at(args.parts, args.n_parts, blockIdx.y, &HalfMatmulArgs::Part::first_block);
         const uint32_t first_token = blockIdx.x * BM, first_row = (blockIdx.y - part.first_block) * BN;
-        const uint32_t first_slice = blockIdx.z * args.split_slices, slices = min((args.pitch + BK - 1) / BK, first_slice + args.split_slices);
+        const uint32_t first_slice = blockIdx.z * args.split_slices,
+                       slices = min((args.pitch + BK - 1) / BK, first_slice + args.split_slices);
 
         const auto copy = [&](uint32_t slice) {
             if (slice < slices) {
                 const uint32_t stage = base + slice % STAGES * STAGE_BYTES, k = slice * BK;
                 copy_slice<BM, THREADS>(stage, args.x, first_token, args.n, args.pitch, k, {0, k});
-                copy_slice<BN, THREADS>(stage + BM * 128, part.w, first_row, part.rows, args.pitch, k, place_in_tiles(args.pitch, k, args.w_brick_bits));
+                copy_slice<BN, THREADS>(stage + BM * 128, part.w, first_row, part.rows, args.pitch, k,
+                                        place_in_tiles(args.pitch, k, args.w_brick_bits));
             }
             commit_copies();
         };
@@ -123,7 +130,8 @@ struct Tile {
                 }
 #pragma unroll
                 for (uint32_t n = 0; n < NS; n += 2) {
-                    load_matrices(b[n], w + chunk_offset(warp_n + n * 8 + lane / 16 * 8 + lane % 8, k * 2 + lane / 8 % 2));
+                    load_matrices(b[n],
+                                  w + chunk_offset(warp_n + n * 8 + lane / 16 * 8 + lane % 8, k * 2 + lane / 8 % 2));
                 }
 #pragma unroll
                 for (uint32_t m = 0; m < MS; ++m) {
@@ -139,7 +147,8 @@ struct Tile {
         }
     }
 
-    __device__ static void store_sums(const HalfMatmulArgs& args, const HalfMatmulArgs::Part& part, const float (&acc)[MS][NS][4], uint32_t token, uint32_t row) {
+    __device__ static void store_sums(const HalfMatmulArgs& args, const HalfMatmulArgs::Part& part,
+                                      const float (&acc)[MS][NS][4], uint32_t token, uint32_t row) {
 #pragma unroll
         for (uint32_t m = 0; m < MS * 2; ++m) {
             const uint32_t t = token + m * 8;
@@ -151,7 +160,8 @@ struct Tile {
                 if (r >= part.rows) break;
                 delay_point();
                 if (r + 1 < part.rows && part.first_row % 2 == 0) {
-                    *reinterpret_cast<float2*>(sums + r) = make_float2(acc[m / 2][n][m % 2 * 2], acc[m / 2][n][m % 2 * 2 + 1]);
+                    *reinterpret_cast<float2*>(sums + r) =
+                        make_float2(acc[m / 2][n][m % 2 * 2], acc[m / 2][n][m % 2 * 2 + 1]);
                 } else {
                     sums[r] = acc[m / 2][n][m % 2 * 2];
                     if (r + 1 < part.rows) sums[r + 1] = acc[m / 2][n][m % 2 * 2 + 1];
@@ -161,7 +171,8 @@ struct Tile {
     }
 
     /// token, row: of this lane's first value.
-    __device__ static void store(const HalfMatmulArgs& args, const HalfMatmulArgs::Part& part, const float (&acc)[MS][NS][4], uint32_t token, uint32_t row) {
+    __device__ static void store(const HalfMatmulArgs& args, const HalfMatmulArgs::Part& part,
+                                 const float (&acc)[MS][NS][4], uint32_t token, uint32_t row) {
         const float w_scale = args.w_scale == nullptr ? 1.f : *args.w_scale;
 #pragma unroll
         for (uint32_t m = 0; m < MS * 2; ++m) {
@@ -206,7 +217,8 @@ __global__ void __launch_bounds__(T::THREADS, T::BLOCKS) kernel(const __grid_con
 constexpr uint32_t ADD_THREADS = 256;
 
 /// Adds the sums of n_splits blocks, in order, for one value a thread.
-__global__ void __launch_bounds__(ADD_THREADS) add_kernel(const __grid_constant__ HalfMatmulArgs args, uint32_t n_splits) {
+__global__ void __launch_bounds__(ADD_THREADS)
+    add_kernel(const __grid_constant__ HalfMatmulArgs args, uint32_t n_splits) {
     release_successor();
     wait_for_predecessor();
     const uint32_t t = blockIdx.y, of_all = blockIdx.x * ADD_THREADS + threadIdx.x;
@@ -214,7 +226,8 @@ __global__ void __launch_bounds__(ADD_THREADS) add_kernel(const __grid_constant_
     const uint32_t row = of_all - part.first_row;
     if (row >= part.rows) return;
     float sum = 0;
-    for (uint32_t split = 0; split < n_splits; ++split) sum += args.sums[(size_t{split} * args.n + t) * args.all_rows + of_all];
+    for (uint32_t split = 0; split < n_splits; ++split)
+        sum += args.sums[(size_t{split} * args.n + t) * args.all_rows + of_all];
     sum *= args.x_scale[t] * (args.w_scale == nullptr ? 1.f : *args.w_scale);
     if (part.bias != nullptr) sum += part.bias[row];
     const size_t at = t * args.out_stride + row;

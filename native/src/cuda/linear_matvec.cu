@@ -199,17 +199,20 @@ Launch first_launch(std::span<const MatvecPart> parts) {
     return launch;
 }
 
-void launch_parts(const KernelEntry& entry, std::span<const MatvecPart> parts, const Activations& x, cudaStream_t stream) {
+void launch_parts(const KernelEntry& entry, std::span<const MatvecPart> parts, const Activations& x,
+                  cudaStream_t stream) {
     MatvecArgs args = {};
     args.cols = parts[0].matrix->cols;
     args.layouts[0] = tile_layout(entry.a, args.cols);
     args.layouts[1] = tile_layout(entry.b, args.cols);
     args.x = is_quantized(entry.a) ? static_cast<const void*>(x.int8) : x.f32;
-    if (args.x == nullptr) fail(REPRISE_INTERNAL, "matvec: the input is not there in the form that %s needs", traits(entry.a).name);
+    if (args.x == nullptr)
+        fail(REPRISE_INTERNAL, "matvec: the input is not there in the form that %s needs", traits(entry.a).name);
     for (const MatvecPart& part : parts) {
         const DeviceMatrix& m = *part.matrix;
         if (m.cols != args.cols) fail(REPRISE_INTERNAL, "matvec: matrices of %u and %u columns", args.cols, m.cols);
-        args.parts[args.n_parts++] = {m.data, part.out, part.bias, part.residual, m.rows, args.n_tiles, m.type != entry.a};
+        args.parts[args.n_parts++] = {m.data, part.out,     part.bias,        part.residual,
+                                      m.rows, args.n_tiles, m.type != entry.a};
         args.n_tiles += tile_count(m.rows);
     }
 
@@ -226,8 +229,10 @@ void launch_parts(const KernelEntry& entry, std::span<const MatvecPart> parts, c
     while (teams > 1 && (args.n_tiles + teams - 1) / teams < 2 * n_sms) teams /= 2;
     const uint32_t threads = teams * args.team_warps * 32;
     int resident = 0;
-    check(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&resident, kernel, static_cast<int>(threads), 0), "sizing a launch");
-    const uint32_t grid = std::min((args.n_tiles + teams - 1) / teams, n_sms * static_cast<uint32_t>(std::max(resident, 1)));
+    check(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&resident, kernel, static_cast<int>(threads), 0),
+          "sizing a launch");
+    const uint32_t grid =
+        std::min((args.n_tiles + teams - 1) / teams, n_sms * static_cast<uint32_t>(std::max(resident, 1)));
     launch(kernel, grid, threads, 0, stream, args);
 }
 

@@ -31,7 +31,8 @@ void check_allocation(cudaError_t error, size_t n_bytes, const char* what, const
 
 void use_device(int device) {
     int current = -1;
-    if (cudaGetDevice(&current) != cudaSuccess || current != device) check(cudaSetDevice(device), "choosing the CUDA device");
+    if (cudaGetDevice(&current) != cudaSuccess || current != device)
+        check(cudaSetDevice(device), "choosing the CUDA device");
     chosen_device = device;
 }
 

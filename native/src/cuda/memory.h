@@ -10,8 +10,8 @@
 
 namespace reprise::cuda {
 
-/// The device that Reprise last made the calling thread's current one: what another session in the thread, or the end of
-/// whatever is on another device, has changed shows here without a call of the driver.
+/// The device that Reprise last made the calling thread's current one: what another session in the thread, or the end
+/// of whatever is on another device, has changed shows here without a call of the driver.
 inline thread_local int chosen_device = -1;
 /// Makes device the current one of the calling thread.
 void use_device(int device);

@@ -62,7 +62,8 @@ CudaModel::CudaModel(std::unique_ptr<Plan> plan, const LoadOptions& options)
     load_sampler_kernels();
     int major = 0;
     check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device_), "reading the compute capability");
-    if (const std::string slower = missing_overlap(major, programmatic_launches()); !slower.empty()) log(REPRISE_LOG_WARN, "%s", slower.c_str());
+    if (const std::string slower = missing_overlap(major, programmatic_launches()); !slower.empty())
+        log(REPRISE_LOG_WARN, "%s", slower.c_str());
 
     const uint64_t needed = DeviceWeights::bytes(*plan_, exact_);
     const Room room = room_left(device_, limit_, 0);
@@ -161,8 +162,10 @@ reprise_token CudaModel::sample(std::span<const float> logits, const int32_t* co
     d.stream.synchronize("drawing a token");
     const RingEntry& entry = d.buffers.ring[d.n_drawn++ % RING_SIZE];
     const uint32_t number = RingEntry::number_of(entry.number_and_token);
-    if (number != d.n_drawn) fail(REPRISE_INTERNAL, "the device drew token %u, token %u was asked for", number, d.n_drawn);
-    return {RingEntry::token_of(entry.number_and_token), sampling.logprobs != 0 ? entry.logprob : std::numeric_limits<float>::quiet_NaN()};
+    if (number != d.n_drawn)
+        fail(REPRISE_INTERNAL, "the device drew token %u, token %u was asked for", number, d.n_drawn);
+    return {RingEntry::token_of(entry.number_and_token),
+            sampling.logprobs != 0 ? entry.logprob : std::numeric_limits<float>::quiet_NaN()};
 }
 
 }  // namespace cuda

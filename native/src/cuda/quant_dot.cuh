@@ -1,5 +1,5 @@
-// The arithmetic of one token's product: one unit (a group of 32 weights, or 16 bytes of float weights) of the four rows
-// of a tile, held in registers, against the input's values of that unit.
+// The arithmetic of one token's product: one unit (a group of 32 weights, or 16 bytes of float weights) of the four
+// rows of a tile, held in registers, against the input's values of that unit.
 //
 // Dot<T>::load() only copies 16-byte words into registers, so that it can run long before the input exists.
 #pragma once
@@ -95,10 +95,13 @@ struct QuantDot {
         return Source::load8(brick + brick_layout(quant_shape(TYPE), n).scales + index * TILE_ROWS * 2);
     }
     __device__ static const uint8_t* supers(const uint8_t* brick, uint32_t n, uint32_t index) {
-        return brick + brick_layout(quant_shape(TYPE), n).supers + index / 8 * TILE_ROWS * quant_shape(TYPE).super_bytes;
+        return brick + brick_layout(quant_shape(TYPE), n).supers +
+               index / 8 * TILE_ROWS * quant_shape(TYPE).super_bytes;
     }
     /// 16 bits of row r in four.
-    __device__ static uint32_t of_row(uint32_t x, uint32_t y, int r) { return ((r < 2 ? x : y) >> (r % 2 * 16)) & 0xffff; }
+    __device__ static uint32_t of_row(uint32_t x, uint32_t y, int r) {
+        return ((r < 2 ? x : y) >> (r % 2 * 16)) & 0xffff;
+    }
 };
 
 template <>
@@ -134,7 +137,8 @@ struct Dot<TensorType::Q4_1> : QuantDot<TensorType::Q4_1> {
         for (int r = 0; r < 4; ++r) {
             const int dot = dot_nibbles(raw[r], x.q);
             const uint32_t dm = word_of(raw[4], r);
-            acc[r] += x.d * (half_bits_to_float(dm & 0xffff) * static_cast<float>(dot) + half_bits_to_float(dm >> 16) * sum);
+            acc[r] +=
+                x.d * (half_bits_to_float(dm & 0xffff) * static_cast<float>(dot) + half_bits_to_float(dm >> 16) * sum);
         }
     }
 };
@@ -264,7 +268,8 @@ struct FloatDot {
         const float* p = static_cast<const float*>(x) + unit * N;
         if (unit * N + N <= cols) {
 #pragma unroll
-            for (uint32_t i = 0; i < N; i += 4) *reinterpret_cast<float4*>(out.x + i) = *reinterpret_cast<const float4*>(p + i);
+            for (uint32_t i = 0; i < N; i += 4)
+                *reinterpret_cast<float4*>(out.x + i) = *reinterpret_cast<const float4*>(p + i);
         } else {
 #pragma unroll
             for (uint32_t i = 0; i < N; ++i) out.x[i] = unit * N + i < cols ? p[i] : 0.f;

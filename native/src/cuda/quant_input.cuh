@@ -23,8 +23,8 @@ __host__ __device__ constexpr uint32_t int8_scales_offset(uint32_t groups) { ret
 __device__ __forceinline__ void store_int8_group(uint8_t* row, uint32_t groups, uint32_t group, float value) {
     const uint32_t lane = threadIdx.x % 32;
     const float absmax = __uint_as_float(__reduce_max_sync(~0u, __float_as_uint(fabsf(value))));
-    // A tiny maximum makes the inverse infinite or d imprecise; the clamp keeps q in range then, and 0 * infinity is 0 in
-    // the conversion.
+    // A tiny maximum makes the inverse infinite or d imprecise; the clamp keeps q in range then, and 0 * infinity is 0
+    // in the conversion.
     const float inverse = 127.f / absmax;
     const int q = max(-127, min(127, __float2int_rn(value * inverse)));
     const float d = absmax * (1.f / 127.f);

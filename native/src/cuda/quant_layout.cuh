@@ -1,21 +1,22 @@
 // How weights lie in device memory.
 //
-// Rows are stored in tiles of TILE_ROWS, one tile after the other, so that any range of tiles is one contiguous piece. A
-// tile is a sequence of bricks of 32 units of each of its rows (the last one of what remains), each a contiguous piece of
-// a multiple of 16 bytes. A unit is 16 bytes of a float type, the row's last padded with zeros, or a group of 32 weights
-// of a quantised one. With n units a brick is, of a float type,
+// Rows are stored in tiles of TILE_ROWS, one tile after the other, so that any range of tiles is one contiguous piece.
+// A tile is a sequence of bricks of 32 units of each of its rows (the last one of what remains), each a contiguous
+// piece of a multiple of 16 bytes. A unit is 16 bytes of a float type, the row's last padded with zeros, or a group of
+// 32 weights of a quantised one. With n units a brick is, of a float type,
 //
 //   values  [row][n]         16 bytes
 //
 // and of a quantised one
 //
-//   quants  [planes][row][n] 16 bytes    4 to 6 bits: byte i holds the low nibbles of weights i and i + 16, low one first;
-//                                        8 bits: plane 0 holds weights 0-15, plane 1 weights 16-31
-//   high    [words][n][row]  4 bytes     Q5_K: byte b bit w is the fifth bit of weight 4w + b, bit w + 4 that of 16 + 4w + b
-//                                        Q6_K: byte b bits 2w, 2w + 1 are the upper bits of weight 4w + b (word 0) and of
-//                                        16 + 4w + b (word 1)
-//   scales  [n][row]         2, 4 bytes  Q4_0, Q8_0: half d; Q4_1: half d, half m; Q4_K, Q5_K: six-bit scale and minimum,
-//                                        a byte each; Q6_K: int8 scales of weights 0-15 and 16-31
+//   quants  [planes][row][n] 16 bytes    4 to 6 bits: byte i holds the low nibbles of weights i and i + 16, low one
+//                                        first; 8 bits: plane 0 holds weights 0-15, plane 1 weights 16-31
+//   high    [words][n][row]  4 bytes     Q5_K: byte b bit w is the fifth bit of weight 4w + b, bit w + 4 that of 16 +
+//   4w + b
+//                                        Q6_K: byte b bits 2w, 2w + 1 are the upper bits of weight 4w + b (word 0) and
+//                                        of 16 + 4w + b (word 1)
+//   scales  [n][row]         2, 4 bytes  Q4_0, Q8_0: half d; Q4_1: half d, half m; Q4_K, Q5_K: six-bit scale and
+//                                        minimum, a byte each; Q6_K: int8 scales of weights 0-15 and 16-31
 //   supers  [n / 8][row]     2, 4 bytes  Q4_K, Q5_K: half d, half dmin; Q6_K: half d
 //
 // so that a lane with one group of four rows makes 16-byte loads of quants and one load each of the rest, and a warp's
@@ -52,13 +53,20 @@ __host__ __device__ constexpr bool is_quantized(TensorType type) {
 
 __host__ __device__ constexpr QuantShape quant_shape(TensorType type) {
     switch (type) {
-        case TensorType::Q4_0: return {1, 0, 2, 0};
-        case TensorType::Q4_1: return {1, 0, 4, 0};
-        case TensorType::Q8_0: return {2, 0, 2, 0};
-        case TensorType::Q4_K: return {1, 0, 2, 4};
-        case TensorType::Q5_K: return {1, 1, 2, 4};
-        case TensorType::Q6_K: return {1, 2, 2, 2};
-        default: return {0, 0, 0, 0};
+        case TensorType::Q4_0:
+            return {1, 0, 2, 0};
+        case TensorType::Q4_1:
+            return {1, 0, 4, 0};
+        case TensorType::Q8_0:
+            return {2, 0, 2, 0};
+        case TensorType::Q4_K:
+            return {1, 0, 2, 4};
+        case TensorType::Q5_K:
+            return {1, 1, 2, 4};
+        case TensorType::Q6_K:
+            return {1, 2, 2, 2};
+        default:
+            return {0, 0, 0, 0};
     }
 }
 
@@ -88,7 +96,8 @@ __host__ __device__ constexpr TileLayout tile_layout(TensorType type, uint32_t c
     layout.units = cols / 32;
     layout.brick_bytes = brick_layout(quant_shape(type), BRICK_UNITS).bytes;
     const uint32_t rest = layout.units % BRICK_UNITS;
-    layout.bytes = layout.units / BRICK_UNITS * layout.brick_bytes + (rest != 0 ? brick_layout(quant_shape(type), rest).bytes : 0);
+    layout.bytes =
+        layout.units / BRICK_UNITS * layout.brick_bytes + (rest != 0 ? brick_layout(quant_shape(type), rest).bytes : 0);
     return layout;
 }
 
@@ -148,13 +157,15 @@ __device__ __forceinline__ void store_group(uint8_t* tile, const TileLayout& lay
     if constexpr (shape.super_bytes == 4) {
         if (group % 8 == 0) reinterpret_cast<uint32_t*>(brick + parts.supers)[super_slot] = g.super;
     } else if constexpr (shape.super_bytes == 2) {
-        if (group % 8 == 0) reinterpret_cast<uint16_t*>(brick + parts.supers)[super_slot] = static_cast<uint16_t>(g.super);
+        if (group % 8 == 0)
+            reinterpret_cast<uint16_t*>(brick + parts.supers)[super_slot] = static_cast<uint16_t>(g.super);
     }
 }
 
 /// Group number index of a row in a brick of n. Cheap where n is a constant.
 template <TensorType T>
-__device__ __forceinline__ QuantGroup load_group_of_brick(const uint8_t* brick, uint32_t n, uint32_t row, uint32_t index) {
+__device__ __forceinline__ QuantGroup load_group_of_brick(const uint8_t* brick, uint32_t n, uint32_t row,
+                                                          uint32_t index) {
     constexpr QuantShape shape = quant_shape(T);
     const BrickLayout parts = brick_layout(shape, n);
     const uint32_t slot = index * TILE_ROWS + row;
@@ -181,7 +192,8 @@ __device__ __forceinline__ QuantGroup load_group_of_brick(const uint8_t* brick, 
 }
 
 template <TensorType T>
-__device__ __forceinline__ QuantGroup load_group(const uint8_t* tile, const TileLayout& layout, uint32_t row, uint32_t group) {
+__device__ __forceinline__ QuantGroup load_group(const uint8_t* tile, const TileLayout& layout, uint32_t row,
+                                                 uint32_t group) {
     const UnitPlace place = place_of(layout, group);
     return load_group_of_brick<T>(tile + place.brick, place.n, row, place.index);
 }
@@ -211,8 +223,8 @@ __device__ __forceinline__ HalfScale half_scale(const QuantGroup& g, int half) {
     return {__fmul_rn(super, static_cast<float>(static_cast<int8_t>(g.scale >> (half * 8)))), 0.f};
 }
 
-/// The value nearest to m / d among those that a type has, of a type that has an m. In float16 a weight is d (q - centre) +
-/// (d centre - m): the summand is less than d, or has the sign of the rest, so that rounding it is no matter.
+/// The value nearest to m / d among those that a type has, of a type that has an m. In float16 a weight is d (q -
+/// centre) + (d centre - m): the summand is less than d, or has the sign of the rest, so that rounding it is no matter.
 template <TensorType T>
 constexpr bool HAS_MINIMUM = T == TensorType::Q4_1 || T == TensorType::Q4_K || T == TensorType::Q5_K;
 template <TensorType T>
@@ -228,7 +240,8 @@ __device__ __forceinline__ int quant_value(const QuantGroup& g, int half, int wo
         return static_cast<int8_t>(word_of(g.quants[half], word) >> (byte * 8));
     } else {
         int q = static_cast<int>(word_of(g.quants[0], word) >> (byte * 8 + half * 4)) & 15;
-        if constexpr (T == TensorType::Q5_K) q |= static_cast<int>((g.high[0] >> (byte * 8 + half * 4 + word)) & 1) << 4;
+        if constexpr (T == TensorType::Q5_K)
+            q |= static_cast<int>((g.high[0] >> (byte * 8 + half * 4 + word)) & 1) << 4;
         if constexpr (T == TensorType::Q6_K) q |= static_cast<int>((g.high[half] >> (byte * 8 + word * 2)) & 3) << 4;
         if constexpr (T == TensorType::Q4_0) q -= 8;
         if constexpr (T == TensorType::Q6_K) q -= 32;
@@ -240,8 +253,8 @@ __device__ __forceinline__ float scaled(const HalfScale& s, int q) {
     return __fsub_rn(__fmul_rn(s.d, static_cast<float>(q)), s.m);
 }
 
-/// A power of two 2^e such that values of at most max fit into float16 after division by it, with 14 bits to spare below
-/// before precision is lost. 1 for zero; infinities and NaN stay what they are.
+/// A power of two 2^e such that values of at most max fit into float16 after division by it, with 14 bits to spare
+/// below before precision is lost. 1 for zero; infinities and NaN stay what they are.
 __device__ __forceinline__ float half_range_scale(float max) {
     const int exponent = static_cast<int>((__float_as_uint(max) >> 23) & 0xff);
     if (exponent == 0 || exponent == 0xff) return 1.f;

@@ -142,7 +142,8 @@ __global__ void repack_float(const uint8_t* __restrict__ blocks, size_t row_byte
                 out = reinterpret_cast<const uint16_t*>(blocks + row * row_bytes)[col];
             }
         }
-        uint8_t* word = tiles + size_t{row / TILE_ROWS} * layout.bytes + float_word_offset(layout, row % TILE_ROWS, col / PER_WORD);
+        uint8_t* word =
+            tiles + size_t{row / TILE_ROWS} * layout.bytes + float_word_offset(layout, row % TILE_ROWS, col / PER_WORD);
         reinterpret_cast<Out*>(word)[col % PER_WORD] = out;
     }
     merge_absmax(absmax, max);
@@ -195,15 +196,24 @@ void repack_rows(const DeviceMatrix& matrix, TensorType file_type, uint32_t firs
     uint8_t* tiles = matrix.data + size_t{first_row / TILE_ROWS} * layout.bytes;
     const auto* bytes = static_cast<const uint8_t*>(blocks);
     switch (file_type) {
-        case TensorType::F32: return launch_repack<TensorType::F32>(matrix, tiles, layout, n_rows, bytes, stream);
-        case TensorType::F16: return launch_repack<TensorType::F16>(matrix, tiles, layout, n_rows, bytes, stream);
-        case TensorType::BF16: return launch_repack<TensorType::BF16>(matrix, tiles, layout, n_rows, bytes, stream);
-        case TensorType::Q4_0: return launch_repack<TensorType::Q4_0>(matrix, tiles, layout, n_rows, bytes, stream);
-        case TensorType::Q4_1: return launch_repack<TensorType::Q4_1>(matrix, tiles, layout, n_rows, bytes, stream);
-        case TensorType::Q8_0: return launch_repack<TensorType::Q8_0>(matrix, tiles, layout, n_rows, bytes, stream);
-        case TensorType::Q4_K: return launch_repack<TensorType::Q4_K>(matrix, tiles, layout, n_rows, bytes, stream);
-        case TensorType::Q5_K: return launch_repack<TensorType::Q5_K>(matrix, tiles, layout, n_rows, bytes, stream);
-        case TensorType::Q6_K: return launch_repack<TensorType::Q6_K>(matrix, tiles, layout, n_rows, bytes, stream);
+        case TensorType::F32:
+            return launch_repack<TensorType::F32>(matrix, tiles, layout, n_rows, bytes, stream);
+        case TensorType::F16:
+            return launch_repack<TensorType::F16>(matrix, tiles, layout, n_rows, bytes, stream);
+        case TensorType::BF16:
+            return launch_repack<TensorType::BF16>(matrix, tiles, layout, n_rows, bytes, stream);
+        case TensorType::Q4_0:
+            return launch_repack<TensorType::Q4_0>(matrix, tiles, layout, n_rows, bytes, stream);
+        case TensorType::Q4_1:
+            return launch_repack<TensorType::Q4_1>(matrix, tiles, layout, n_rows, bytes, stream);
+        case TensorType::Q8_0:
+            return launch_repack<TensorType::Q8_0>(matrix, tiles, layout, n_rows, bytes, stream);
+        case TensorType::Q4_K:
+            return launch_repack<TensorType::Q4_K>(matrix, tiles, layout, n_rows, bytes, stream);
+        case TensorType::Q5_K:
+            return launch_repack<TensorType::Q5_K>(matrix, tiles, layout, n_rows, bytes, stream);
+        case TensorType::Q6_K:
+            return launch_repack<TensorType::Q6_K>(matrix, tiles, layout, n_rows, bytes, stream);
     }
     fail(REPRISE_INTERNAL, "repack_rows: type %d", static_cast<int>(file_type));
 }

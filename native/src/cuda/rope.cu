@@ -33,7 +33,8 @@ __global__ void __launch_bounds__(WARPS * 32) rope_kv_kernel(const __grid_consta
         turned.store(args, values);
     } else {
         __shared__ float rows[std::is_same_v<T, KvQ8> ? WARPS : 1][MAX_HEAD_PAIRS * 64];
-        store_to_cache<T>(args, head, turned, position, rows[std::is_same_v<T, KvQ8> ? threadIdx.x / 32 : 0], [](uint32_t, __half) {});
+        store_to_cache<T>(args, head, turned, position, rows[std::is_same_v<T, KvQ8> ? threadIdx.x / 32 : 0],
+                          [](uint32_t, __half) {});
     }
 }
 
@@ -45,7 +46,8 @@ void (*kernel_of(TensorType kv_type))(RopeKvArgs) {
 }  // namespace
 
 void rope_kv(const RopeKvArgs& args, uint32_t n, cudaStream_t stream) {
-    if (args.head_dim % 2 != 0 || args.head_dim > MAX_HEAD_PAIRS * 64) fail(REPRISE_INTERNAL, "rope: heads of %u", args.head_dim);
+    if (args.head_dim % 2 != 0 || args.head_dim > MAX_HEAD_PAIRS * 64)
+        fail(REPRISE_INTERNAL, "rope: heads of %u", args.head_dim);
     const uint32_t heads = args.n_heads + 2 * args.n_kv_heads;
     launch(kernel_of(args.kv_type), dim3((heads + WARPS - 1) / WARPS, n), WARPS * 32, 0, stream, args);
 }

@@ -13,18 +13,18 @@
 namespace reprise::cuda {
 
 struct RopeKvArgs {
-    float* qkv;                    // [n] rows of q_dim + 2 kv_dim values, row_stride apart; q is turned in place
+    float* qkv;  // [n] rows of q_dim + 2 kv_dim values, row_stride apart; q is turned in place
     size_t row_stride;
     const float *q_norm, *k_norm;  // [head_dim] or null
     float rms_eps;
     uint32_t n_heads, n_kv_heads, head_dim;
     RopeStyle style;
     uint32_t n_rot;
-    const double* turns;           // [n_rot / 2]: turns (angle / 2 pi) per position
-    void *k_cache, *v_cache;       // of the layer: kv_layout.h
-    TensorType kv_type;            // F16, F32 or Q8_0
-    uint32_t capacity;             // positions; nothing is written at or beyond it
-    const DecodeState* state;      // row i is at state->position + i
+    const double* turns;       // [n_rot / 2]: turns (angle / 2 pi) per position
+    void *k_cache, *v_cache;   // of the layer: kv_layout.h
+    TensorType kv_type;        // F16, F32 or Q8_0
+    uint32_t capacity;         // positions; nothing is written at or beyond it
+    const DecodeState* state;  // row i is at state->position + i
 };
 
 /// rms_norm of every q and k head where the norms are there, RoPE on q and k, k and v to the cache

@@ -159,12 +159,12 @@ __device__ __forceinline__ void turn_head(const RopeKvArgs& args, uint32_t head,
     }
 }
 
-/// A k or v head to its row of the cache, of elements T; nothing at or beyond the capacity. row: shared memory of the warp,
-/// head_dim values, for KvQ8 alone. also(dimension, value) gets the values that float16 arithmetic will find there, unless T
-/// is float.
+/// A k or v head to its row of the cache, of elements T; nothing at or beyond the capacity. row: shared memory of the
+/// warp, head_dim values, for KvQ8 alone. also(dimension, value) gets the values that float16 arithmetic will find
+/// there, unless T is float.
 template <class T, uint32_t PAIRS, class Also>
-__device__ __forceinline__ void store_to_cache(const RopeKvArgs& args, uint32_t head, const TurnedHead<PAIRS>& turned, uint32_t position,
-                                               float* row, Also also) {
+__device__ __forceinline__ void store_to_cache(const RopeKvArgs& args, uint32_t head, const TurnedHead<PAIRS>& turned,
+                                               uint32_t position, float* row, Also also) {
     if (position >= args.capacity) return;
     const bool is_v = head >= args.n_heads + args.n_kv_heads;
     const uint32_t kv_head = head - args.n_heads - (is_v ? args.n_kv_heads : 0);

@@ -2,10 +2,10 @@
 // to arrive; everything that blocks add to is an integer, so that the order of arrival does not show.
 //
 // Thresholds (the k-th rank key, the key at which top-p's mass is reached) are found without sorting the vocabulary: a
-// histogram over buckets of the logit's distance from the maximum finds the bucket. Mostly few keys lie in the buckets up
-// to there: they are gathered, and one block sorts them and draws among them. Where they are many, the keys of that bucket
-// alone are gathered, the threshold is found among them, by sorting or by a radix search, and all blocks take part in the
-// drawing.
+// histogram over buckets of the logit's distance from the maximum finds the bucket. Mostly few keys lie in the buckets
+// up to there: they are gathered, and one block sorts them and draws among them. Where they are many, the keys of that
+// bucket alone are gathered, the threshold is found among them, by sorting or by a radix search, and all blocks take
+// part in the drawing.
 #include "cuda/sampler.h"
 
 #include <cuda/atomic>
@@ -85,7 +85,9 @@ __device__ void sort_keys(u64* keys, uint32_t n) {
 }
 
 /// The ids of the block's span that a thread looks at, and their logits after penalties, as far as there are some.
-__device__ __forceinline__ uint32_t id_in_span(uint32_t j) { return blockIdx.x * SAMPLER_SPAN + j * THREADS + threadIdx.x; }
+__device__ __forceinline__ uint32_t id_in_span(uint32_t j) {
+    return blockIdx.x * SAMPLER_SPAN + j * THREADS + threadIdx.x;
+}
 __device__ __forceinline__ void load_span(const SamplerBuffers& b, float (&logits)[PER_THREAD]) {
 #pragma unroll
     for (uint32_t j = 0; j < PER_THREAD; ++j) logits[j] = id_in_span(j) < b.n_vocab ? b.adjusted[id_in_span(j)] : 0.f;
@@ -120,7 +122,8 @@ __device__ Crossing find_crossing(uint32_t n, Measure measure, TargetOf target_o
     const u64 target = target_of(total);
     if (before < target && before + own >= target) {
         uint32_t i = first;
-        for (u64 of_element = measure(i); before + of_element < target; of_element = measure(i)) before += of_element, ++i;
+        for (u64 of_element = measure(i); before + of_element < target; of_element = measure(i))
+            before += of_element, ++i;
         found = {i, before, target};
     }
     __syncthreads();
@@ -146,7 +149,8 @@ __device__ u64 find_key(const u64* keys, uint32_t n, u64 target, Measure measure
             if (in_prefix) atomicAdd(&mass[key >> shift & 255], measure(key));
         }
         __syncthreads();
-        const Crossing crossing = find_crossing(DIGITS, [&](uint32_t i) { return mass[DIGITS - 1 - i]; }, [&](u64) { return target; });
+        const Crossing crossing =
+            find_crossing(DIGITS, [&](uint32_t i) { return mass[DIGITS - 1 - i]; }, [&](u64) { return target; });
         target -= crossing.before;
         prefix |= static_cast<u64>(DIGITS - 1 - crossing.index) << shift;
     }
@@ -195,15 +199,18 @@ __device__ void publish(const SamplerBuffers& b, int32_t token, uint32_t advance
     }
     delay_point();
     const uint64_t word = static_cast<uint64_t>(number) << 32 | static_cast<uint32_t>(token);
-    ::cuda::atomic_ref<uint64_t, ::cuda::thread_scope_system>(entry.number_and_token).store(word, ::cuda::memory_order_relaxed);
+    ::cuda::atomic_ref<uint64_t, ::cuda::thread_scope_system>(entry.number_and_token)
+        .store(word, ::cuda::memory_order_relaxed);
 }
 
 /// Penalties and the maximum. Greedy: also the end. to_host: null, or where all logits go before the token does.
-__global__ void __launch_bounds__(THREADS) scan_kernel(SamplerBuffers b, bool greedy, float* to_host, uint32_t advance) {
+__global__ void __launch_bounds__(THREADS)
+    scan_kernel(SamplerBuffers b, bool greedy, float* to_host, uint32_t advance) {
     release_successor();
     // A step's weights have pushed these out of the L2.
     if (threadIdx.x == 0) {
-        for (const void* p : {static_cast<const void*>(b.sampling), static_cast<const void*>(b.state), static_cast<const void*>(b.work)})
+        for (const void* p : {static_cast<const void*>(b.sampling), static_cast<const void*>(b.state),
+                              static_cast<const void*>(b.work)})
             asm volatile("prefetch.global.L2 [%0];" ::"l"(p));
     }
     wait_for_predecessor();
@@ -311,11 +318,14 @@ __global__ void __launch_bounds__(THREADS) histogram_kernel(SamplerBuffers b, bo
 }
 
 /// The first running sum that exceeds the definition's target is the first to reach one more.
-__device__ u64 draw_target(const reprise_sampling& s, uint32_t position, u64 total) { return mul_high(philox(s.seed, position), total) + 1; }
+__device__ u64 draw_target(const reprise_sampling& s, uint32_t position, u64 total) {
+    return mul_high(philox(s.seed, position), total) + 1;
+}
 
-/// Draws among n keys, whose complements are sorted in shared memory: those of the highest buckets, which hold all that the
-/// thresholds keep.
-__device__ void draw_from_list(const SamplerBuffers& b, u64* keys, uint32_t n, bool top_k, bool top_p, uint32_t advance) {
+/// Draws among n keys, whose complements are sorted in shared memory: those of the highest buckets, which hold all that
+/// the thresholds keep.
+__device__ void draw_from_list(const SamplerBuffers& b, u64* keys, uint32_t n, bool top_k, bool top_p,
+                               uint32_t advance) {
     const reprise_sampling& s = *b.sampling;
     const float max = b.work->max;
     const uint32_t position = b.state->position + advance;
@@ -326,20 +336,23 @@ __device__ void draw_from_list(const SamplerBuffers& b, u64* keys, uint32_t n, b
         kept = find_crossing(kept, mass_at, target_of).index + 1;
     }
     // By id, each with the upper half of its key.
-    for (uint32_t i = threadIdx.x; i < kept; i += THREADS) keys[i] = static_cast<u64>(id_of(~keys[i])) << 32 | ~keys[i] >> 32;
+    for (uint32_t i = threadIdx.x; i < kept; i += THREADS)
+        keys[i] = static_cast<u64>(id_of(~keys[i])) << 32 | ~keys[i] >> 32;
     sort_keys(keys, kept);
     const u64 min_weight = fraction_of(s.min_p, u64{1} << 32);
     const auto weight_at = [&](uint32_t i) {
         const float x = add(logit_of(keys[i] << 32), -max);
         return weight(x) < min_weight ? u64{0} : static_cast<u64>(weight(div(x, s.temperature)));
     };
-    const uint32_t drawn = find_crossing(kept, weight_at, [&](u64 total) { return draw_target(s, position, total); }).index;
+    const uint32_t drawn =
+        find_crossing(kept, weight_at, [&](u64 total) { return draw_target(s, position, total); }).index;
     if (threadIdx.x == 0) publish(b, static_cast<int32_t>(keys[drawn] >> 32), advance);
 }
 
-/// Where few keys lie in the buckets down to the threshold's: gathers them and draws. Else gathers the bucket's alone and
-/// finds the threshold among them: top-k's, then the bucket of top-p's if that follows; or top-p's.
-__global__ void __launch_bounds__(THREADS) threshold_kernel(SamplerBuffers b, bool top_k, bool top_p, bool is_first, uint32_t advance) {
+/// Where few keys lie in the buckets down to the threshold's: gathers them and draws. Else gathers the bucket's alone
+/// and finds the threshold among them: top-k's, then the bucket of top-p's if that follows; or top-p's.
+__global__ void __launch_bounds__(THREADS)
+    threshold_kernel(SamplerBuffers b, bool top_k, bool top_p, bool is_first, uint32_t advance) {
     release_successor();
     wait_for_predecessor();
     __shared__ u64 keys[SAMPLER_SHORT_LIST];
@@ -358,7 +371,8 @@ __global__ void __launch_bounds__(THREADS) threshold_kernel(SamplerBuffers b, bo
         if (id >= b.n_vocab) break;
         const u64 key = rank_key(logits[j], id);
         const uint32_t own_bucket = bucket_of(add(logits[j], -max));
-        if (own_bucket == bucket ? key >= kept : is_short && own_bucket < bucket) b.list[atomicAdd(&work.n_listed, 1u)] = key;
+        if (own_bucket == bucket ? key >= kept : is_short && own_bucket < bucket)
+            b.list[atomicAdd(&work.n_listed, 1u)] = key;
     }
     if (!is_last_arrival(&b.work->arrived, gridDim.x)) return;
     const uint32_t n = __ldcg(&work.n_listed);
@@ -380,7 +394,9 @@ __global__ void __launch_bounds__(THREADS) threshold_kernel(SamplerBuffers b, bo
     const u64 in_bucket = work.target - work.above;
     u64 keep_from;
     if (n <= SAMPLER_SHORT_LIST) {
-        keep_from = ~keys[find_crossing(n, [&](uint32_t i) { return measure(~keys[i]); }, [&](u64) { return in_bucket; }).index];
+        keep_from =
+            ~keys
+                [find_crossing(n, [&](uint32_t i) { return measure(~keys[i]); }, [&](u64) { return in_bucket; }).index];
     } else {
         keep_from = find_key(b.list, n, in_bucket, measure);
     }
@@ -399,7 +415,8 @@ __global__ void __launch_bounds__(THREADS) threshold_kernel(SamplerBuffers b, bo
         block_prefix(own, total);
         total += above;
         const u64 target = fraction_of(b.sampling->top_p, total);
-        next = target > above ? Crossing{bucket, above, target} : find_crossing(SAMPLER_BUCKETS, mass_at, [&](u64) { return target; });
+        next = target > above ? Crossing{bucket, above, target}
+                              : find_crossing(SAMPLER_BUCKETS, mass_at, [&](u64) { return target; });
     }
     __syncthreads();
     if (threadIdx.x != 0) return;
@@ -443,10 +460,13 @@ __global__ void __launch_bounds__(THREADS) draw_kernel(SamplerBuffers b, uint32_
     }
     const uint32_t position = b.state->position + advance;
     const Crossing span = find_crossing(
-        gridDim.x, [&](uint32_t i) { return __ldcg(b.sums + i); }, [&](u64 sum) { return draw_target(s, position, sum); });
+        gridDim.x, [&](uint32_t i) { return __ldcg(b.sums + i); },
+        [&](u64 sum) { return draw_target(s, position, sum); });
     const uint32_t first = span.index * SAMPLER_SPAN;
     const uint32_t drawn = find_crossing(
-        SAMPLER_SPAN, [&](uint32_t i) { return weight_at(first + i); }, [&](u64) { return span.target - span.before; }).index;
+                               SAMPLER_SPAN, [&](uint32_t i) { return weight_at(first + i); },
+                               [&](u64) { return span.target - span.before; })
+                               .index;
     if (threadIdx.x == 0) publish(b, static_cast<int32_t>(first + drawn), advance);
 }
 
@@ -514,7 +534,8 @@ void sample(const SamplerBuffers& b, uint32_t kind, uint32_t advance, cudaStream
     const uint32_t blocks = block_count(b.n_vocab);
     const bool greedy = !has(kind, SamplingKind::TEMPERATURE);
     const bool top_k = has(kind, SamplingKind::TOP_K), top_p = has(kind, SamplingKind::TOP_P);
-    launch(scan_kernel, blocks, THREADS, 0, stream, b, greedy, has(kind, SamplingKind::TO_HOST) ? b.host_logits : nullptr, advance);
+    launch(scan_kernel, blocks, THREADS, 0, stream, b, greedy,
+           has(kind, SamplingKind::TO_HOST) ? b.host_logits : nullptr, advance);
     if (greedy) return;
     if (top_k || top_p) launch(histogram_kernel, blocks, THREADS, 0, stream, b, top_k, top_p);
     if (top_k || top_p) launch(threshold_kernel, blocks, THREADS, 0, stream, b, top_k, top_p, true, advance);

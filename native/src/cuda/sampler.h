@@ -42,8 +42,8 @@ struct SamplerWork {
     unsigned long long above;      // the same in the buckets above
     unsigned long long keep_from;  // rank keys from here on are kept
     uint32_t n_listed;             // keys gathered; zero between launches
-    bool is_short;                 // the keys in the buckets down to the first threshold's are at most SAMPLER_SHORT_LIST
-    bool drawn;                    // nothing is left to do
+    bool is_short;  // the keys in the buckets down to the first threshold's are at most SAMPLER_SHORT_LIST
+    bool drawn;     // nothing is left to do
 };
 
 constexpr uint32_t SAMPLER_BUCKETS = 256;

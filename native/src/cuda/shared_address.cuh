@@ -5,7 +5,9 @@
 
 namespace reprise::cuda {
 
-__device__ __forceinline__ uint32_t shared_address(const void* p) { return static_cast<uint32_t>(__cvta_generic_to_shared(p)); }
+__device__ __forceinline__ uint32_t shared_address(const void* p) {
+    return static_cast<uint32_t>(__cvta_generic_to_shared(p));
+}
 
 /// The same value; the compiler keeps it in a register instead of reckoning it again wherever it is needed.
 __device__ __forceinline__ uint32_t opaque(uint32_t value) {

@@ -1,4 +1,5 @@
-// How a kernel's blocks share the tiles of its matrices: each has a run of them, those in front one more than the others.
+// How a kernel's blocks share the tiles of its matrices: each has a run of them, those in front one more than the
+// others.
 #pragma once
 
 #include <cuda_runtime_api.h>

@@ -1,6 +1,6 @@
-// Weights that a kernel prefetches into the L2 for one to come: pieces of what each of its blocks reads, with gaps between
-// them, so that the block then draws on the L2 and on memory by turns. Where all it reads for a while lies in the L2, memory
-// idles meanwhile.
+// Weights that a kernel prefetches into the L2 for one to come: pieces of what each of its blocks reads, with gaps
+// between them, so that the block then draws on the L2 and on memory by turns. Where all it reads for a while lies in
+// the L2, memory idles meanwhile.
 #pragma once
 
 #include <algorithm>

@@ -15,33 +15,45 @@
 namespace reprise {
 
 enum class ValueType : uint32_t {
-    UINT8 = 0, INT8 = 1, UINT16 = 2, INT16 = 3, UINT32 = 4, INT32 = 5, FLOAT32 = 6, BOOL = 7, STRING = 8, ARRAY = 9,
-    UINT64 = 10, INT64 = 11, FLOAT64 = 12,
+    UINT8 = 0,
+    INT8 = 1,
+    UINT16 = 2,
+    INT16 = 3,
+    UINT32 = 4,
+    INT32 = 5,
+    FLOAT32 = 6,
+    BOOL = 7,
+    STRING = 8,
+    ARRAY = 9,
+    UINT64 = 10,
+    INT64 = 11,
+    FLOAT64 = 12,
 };
 
 /// A metadata value: a view into the file.
 struct Value {
     ValueType type;
-    ValueType element_type;             // of an ARRAY
-    uint64_t count;                     // elements of an ARRAY, bytes of a STRING, else 1
-    std::span<const uint8_t> data;      // the encoded value (a STRING's bytes, an ARRAY's encoded elements)
+    ValueType element_type;         // of an ARRAY
+    uint64_t count;                 // elements of an ARRAY, bytes of a STRING, else 1
+    std::span<const uint8_t> data;  // the encoded value (a STRING's bytes, an ARRAY's encoded elements)
 };
 
 struct Tensor {
     std::string name;
     int32_t type_number;
     uint32_t n_dims;
-    uint64_t dims[4];                   // dims[0] contiguous; 1 beyond n_dims
+    uint64_t dims[4];  // dims[0] contiguous; 1 beyond n_dims
     uint64_t n_elements;
     uint64_t n_bytes;
-    std::span<const uint8_t> data;      // inside the file; valid as long as the GgufFile
-    uint64_t file_offset;               // of data, from the start of its file
-    uint32_t file_index;                // which part of a split model
+    std::span<const uint8_t> data;  // inside the file; valid as long as the GgufFile
+    uint64_t file_offset;           // of data, from the start of its file
+    uint32_t file_index;            // which part of a split model
 };
 
 class GgufFile {
   public:
-    /// Opens and checks a file, all parts if it is the first of a split model. Errors: REPRISE_IO, REPRISE_MODEL_FORMAT.
+    /// Opens and checks a file, all parts if it is the first of a split model. Errors: REPRISE_IO,
+    /// REPRISE_MODEL_FORMAT.
     static std::shared_ptr<const GgufFile> open(const std::string& path, bool use_mmap);
     /// Checks a file image in memory (one part). The bytes must outlive the result.
     static std::shared_ptr<const GgufFile> parse(std::span<const uint8_t> bytes, const std::string& name);
@@ -87,9 +99,9 @@ class GgufFile {
     uint64_t alignment_ = 0, file_bytes_ = 0, tensor_bytes_ = 0, n_parameters_ = 0;
     std::vector<FileImage> parts_;
     std::span<const uint8_t> metadata_;
-    std::vector<KeyValue> keys_;        // sorted by key
-    std::vector<Tensor> tensors_;       // in file order
-    std::vector<uint32_t> by_name_;     // indices into tensors_, sorted by name
+    std::vector<KeyValue> keys_;     // sorted by key
+    std::vector<Tensor> tensors_;    // in file order
+    std::vector<uint32_t> by_name_;  // indices into tensors_, sorted by name
 };
 
 }  // namespace reprise

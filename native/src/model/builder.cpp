@@ -21,7 +21,8 @@ const char* type_name(int32_t number) {
 PlanBuilder::PlanBuilder(const GgufFile& file) : file_(file), plan_(std::make_unique<Plan>()) {
     const auto architecture = file.get_string("general.architecture");
     if (!architecture) {
-        fail(REPRISE_MODEL_FORMAT, "%s: metadata key general.architecture is missing: this GGUF file holds no model", file.path().c_str());
+        fail(REPRISE_MODEL_FORMAT, "%s: metadata key general.architecture is missing: this GGUF file holds no model",
+             file.path().c_str());
     }
     hparams().architecture = std::string(*architecture);
     hparams_prefix_ = hparams().architecture + ".";
@@ -31,7 +32,8 @@ uint32_t PlanBuilder::need_uint(const char* suffix, uint32_t min, uint32_t max) 
     const auto value = file_.get_uint(key(suffix));
     if (!value) fail(REPRISE_MODEL_FORMAT, "metadata key %s is missing", key(suffix).c_str());
     if (*value < min || *value > max) {
-        fail(REPRISE_MODEL_FORMAT, "metadata key %s is %llu, outside %u to %u", key(suffix).c_str(), static_cast<unsigned long long>(*value), min, max);
+        fail(REPRISE_MODEL_FORMAT, "metadata key %s is %llu, outside %u to %u", key(suffix).c_str(),
+             static_cast<unsigned long long>(*value), min, max);
     }
     return static_cast<uint32_t>(*value);
 }
@@ -56,8 +58,8 @@ float PlanBuilder::float_or(const char* suffix, float fallback, float min, float
 void PlanBuilder::refuse_unless(const char* suffix, double neutral) {
     const auto value = file_.get_float(key(suffix));
     if (value && *value != neutral) {
-        fail(REPRISE_UNSUPPORTED_MODEL, "metadata key %s is %g: Reprise does not implement it for architecture %s", key(suffix).c_str(), *value,
-             hparams().architecture.c_str());
+        fail(REPRISE_UNSUPPORTED_MODEL, "metadata key %s is %g: Reprise does not implement it for architecture %s",
+             key(suffix).c_str(), *value, hparams().architecture.c_str());
     }
 }
 
@@ -80,7 +82,8 @@ void PlanBuilder::read_common() {
     }
     const uint32_t value_length = uint_or("attention.value_length", h.head_dim, 1, 65536);
     if (value_length != h.head_dim) {
-        fail(REPRISE_UNSUPPORTED_MODEL, "key heads of %u with value heads of %u are not supported: they must be equal", h.head_dim, value_length);
+        fail(REPRISE_UNSUPPORTED_MODEL, "key heads of %u with value heads of %u are not supported: they must be equal",
+             h.head_dim, value_length);
     }
     h.n_ff = need_uint("feed_forward_length", 1, MAX_DIM);
     h.rms_eps = need_float("attention.layer_norm_rms_epsilon", 0.0f, 1.0f);
@@ -92,15 +95,17 @@ void PlanBuilder::read_common() {
     h.n_vocab = static_cast<uint32_t>(table->dims[1]);
     const auto tokens = file_.array_length("tokenizer.ggml.tokens");
     if (tokens && *tokens != h.n_vocab) {
-        fail(REPRISE_MODEL_FORMAT, "the vocabulary has %llu tokens but token_embd.weight has %u rows", static_cast<unsigned long long>(*tokens), h.n_vocab);
+        fail(REPRISE_MODEL_FORMAT, "the vocabulary has %llu tokens but token_embd.weight has %u rows",
+             static_cast<unsigned long long>(*tokens), h.n_vocab);
     }
 
     if (file_.get_uint(key("expert_count")).value_or(0) != 0) {
-        fail(REPRISE_UNSUPPORTED_MODEL, "metadata key %s is %llu: mixtures of experts are not supported", key("expert_count").c_str(),
-             static_cast<unsigned long long>(*file_.get_uint(key("expert_count"))));
+        fail(REPRISE_UNSUPPORTED_MODEL, "metadata key %s is %llu: mixtures of experts are not supported",
+             key("expert_count").c_str(), static_cast<unsigned long long>(*file_.get_uint(key("expert_count"))));
     }
     if (!file_.get_bool(key("attention.causal")).value_or(true)) {
-        fail(REPRISE_UNSUPPORTED_MODEL, "metadata key %s is false: only causal (text-generating) models are supported", key("attention.causal").c_str());
+        fail(REPRISE_UNSUPPORTED_MODEL, "metadata key %s is false: only causal (text-generating) models are supported",
+             key("attention.causal").c_str());
     }
     refuse_unless("attention.sliding_window", 0);
     refuse_unless("attention.clamp_kqv", 0);
@@ -113,7 +118,8 @@ void PlanBuilder::read_common() {
     refuse_unless("residual_scale", 1);
     const auto parallel = file_.get_bool(key("use_parallel_residual"));
     if (parallel.value_or(false)) {
-        fail(REPRISE_UNSUPPORTED_MODEL, "metadata key %s is true: parallel residuals are not supported", key("use_parallel_residual").c_str());
+        fail(REPRISE_UNSUPPORTED_MODEL, "metadata key %s is true: parallel residuals are not supported",
+             key("use_parallel_residual").c_str());
     }
 }
 
@@ -122,7 +128,9 @@ void PlanBuilder::read_rope(RopeStyle style) {
     Rope& rope = plan_->rope;
     rope.style = style;
     rope.n_rot = uint_or("rope.dimension_count", h.head_dim, 2, h.head_dim);
-    if (rope.n_rot % 2 != 0) fail(REPRISE_MODEL_FORMAT, "metadata key %s is %u, which is odd", key("rope.dimension_count").c_str(), rope.n_rot);
+    if (rope.n_rot % 2 != 0)
+        fail(REPRISE_MODEL_FORMAT, "metadata key %s is %u, which is odd", key("rope.dimension_count").c_str(),
+             rope.n_rot);
     const double base = float_or("rope.freq_base", 10000.0f, 1.0f, 1e12f);
 
     const auto scaling = file_.get_string(key("rope.scaling.type"));
@@ -130,11 +138,13 @@ void PlanBuilder::read_rope(RopeStyle style) {
     if (scaling && *scaling == "linear") {
         factor = need_float("rope.scaling.factor", 1e-3f, 1e6f);
     } else if (scaling && *scaling != "none") {
-        fail(REPRISE_UNSUPPORTED_MODEL, "rope scaling %s is not supported: none and linear are, and frequency factors (rope_freqs.weight)",
+        fail(REPRISE_UNSUPPORTED_MODEL,
+             "rope scaling %s is not supported: none and linear are, and frequency factors (rope_freqs.weight)",
              quoted(std::string(*scaling)).c_str());
     } else if (!scaling) {
         // Older files give the factor alone, under either name, and mean linear scaling.
-        factor = file_.has(key("rope.scale_linear")) ? need_float("rope.scale_linear", 1e-3f, 1e6f) : float_or("rope.scaling.factor", 1.0f, 1e-3f, 1e6f);
+        factor = file_.has(key("rope.scale_linear")) ? need_float("rope.scale_linear", 1e-3f, 1e6f)
+                                                     : float_or("rope.scaling.factor", 1.0f, 1e-3f, 1e6f);
     }
 
     const Weight* factors = optional_vector("rope_freqs.weight", rope.n_rot / 2);
@@ -145,7 +155,8 @@ void PlanBuilder::read_rope(RopeStyle style) {
             float divisor;
             dequantize(TensorType::F32, factors->data.data() + i * sizeof(float), &divisor, 1);
             if (!(divisor > 0) || !std::isfinite(divisor)) {
-                fail(REPRISE_MODEL_FORMAT, "tensor rope_freqs.weight holds %g at %u: frequency factors are positive", divisor, i);
+                fail(REPRISE_MODEL_FORMAT, "tensor rope_freqs.weight holds %g at %u: frequency factors are positive",
+                     divisor, i);
             }
             f /= divisor;
         }
@@ -157,18 +168,22 @@ const Weight* PlanBuilder::claim(const std::string& name, uint64_t rows, uint64_
     const auto known = claimed_.find(name);
     if (known != claimed_.end()) return known->second;
     const Tensor* tensor = file_.find_tensor(name);
-    if (tensor == nullptr) fail(REPRISE_MODEL_FORMAT, "tensor %s is missing; architecture %s needs it", name.c_str(), hparams().architecture.c_str());
-    const bool fits = tensor->n_dims == n_dims && tensor->dims[0] == cols && tensor->dims[1] == rows && tensor->dims[2] == 1 && tensor->dims[3] == 1;
+    if (tensor == nullptr)
+        fail(REPRISE_MODEL_FORMAT, "tensor %s is missing; architecture %s needs it", name.c_str(),
+             hparams().architecture.c_str());
+    const bool fits = tensor->n_dims == n_dims && tensor->dims[0] == cols && tensor->dims[1] == rows &&
+                      tensor->dims[2] == 1 && tensor->dims[3] == 1;
     if (!fits) {
-        fail(REPRISE_MODEL_FORMAT, "tensor %s is [%llu, %llu, %llu, %llu], but the hyper-parameters ask for [%llu, %llu]", name.c_str(),
+        fail(REPRISE_MODEL_FORMAT,
+             "tensor %s is [%llu, %llu, %llu, %llu], but the hyper-parameters ask for [%llu, %llu]", name.c_str(),
              static_cast<unsigned long long>(tensor->dims[0]), static_cast<unsigned long long>(tensor->dims[1]),
-             static_cast<unsigned long long>(tensor->dims[2]), static_cast<unsigned long long>(tensor->dims[3]), static_cast<unsigned long long>(cols),
-             static_cast<unsigned long long>(rows));
+             static_cast<unsigned long long>(tensor->dims[2]), static_cast<unsigned long long>(tensor->dims[3]),
+             static_cast<unsigned long long>(cols), static_cast<unsigned long long>(rows));
     }
     const TypeTraits* type = find_type(tensor->type_number);
     if (type == nullptr || !type->supported) {
-        fail(REPRISE_UNSUPPORTED_MODEL, "tensor %s has type %s (%d), which is not supported; supported are %s", name.c_str(), type_name(tensor->type_number),
-             tensor->type_number, supported_types().c_str());
+        fail(REPRISE_UNSUPPORTED_MODEL, "tensor %s has type %s (%d), which is not supported; supported are %s",
+             name.c_str(), type_name(tensor->type_number), tensor->type_number, supported_types().c_str());
     }
     auto weight = std::make_unique<Weight>();
     weight->id = static_cast<uint32_t>(plan_->weights.size());
@@ -183,17 +198,22 @@ const Weight* PlanBuilder::claim(const std::string& name, uint64_t rows, uint64_
     return result;
 }
 
-const Weight* PlanBuilder::matrix(const std::string& name, uint64_t rows, uint64_t cols) { return claim(name, rows, cols, 2); }
+const Weight* PlanBuilder::matrix(const std::string& name, uint64_t rows, uint64_t cols) {
+    return claim(name, rows, cols, 2);
+}
 
 const Weight* PlanBuilder::vector(const std::string& name, uint64_t n) {
     const Weight* weight = claim(name, 1, n, 1);
     if (weight->type != TensorType::F32) {
-        fail(REPRISE_UNSUPPORTED_MODEL, "tensor %s has type %s: norms, biases and frequency factors must be F32", name.c_str(), traits(weight->type).name);
+        fail(REPRISE_UNSUPPORTED_MODEL, "tensor %s has type %s: norms, biases and frequency factors must be F32",
+             name.c_str(), traits(weight->type).name);
     }
     return weight;
 }
 
-const Weight* PlanBuilder::optional_vector(const std::string& name, uint64_t n) { return has(name) ? vector(name, n) : nullptr; }
+const Weight* PlanBuilder::optional_vector(const std::string& name, uint64_t n) {
+    return has(name) ? vector(name, n) : nullptr;
+}
 
 void PlanBuilder::add_embedding() { add(EmbedStep{matrix("token_embd.weight", hparams().n_vocab, hparams().n_embd)}); }
 
@@ -227,7 +247,8 @@ void PlanBuilder::add_llama_layer(uint32_t layer, const LayerOptions& options) {
     add(AttentionStep{layer, 1.0f / std::sqrt(static_cast<float>(h.head_dim))});
     add(ProjectResidualStep{ProjectInput::ATTENTION, matrix(blk + "attn_output.weight", h.n_embd, h.q_dim()),
                             options.optional_bias ? optional_vector(blk + "attn_output.bias", h.n_embd) : nullptr});
-    add(GatedFeedForwardStep{vector(blk + "ffn_norm.weight", h.n_embd), matrix(blk + "ffn_gate.weight", h.n_ff, h.n_embd),
+    add(GatedFeedForwardStep{vector(blk + "ffn_norm.weight", h.n_embd),
+                             matrix(blk + "ffn_gate.weight", h.n_ff, h.n_embd),
                              matrix(blk + "ffn_up.weight", h.n_ff, h.n_embd)});
     add(ProjectResidualStep{ProjectInput::FEED_FORWARD, matrix(blk + "ffn_down.weight", h.n_embd, h.n_ff), nullptr});
 }
@@ -235,7 +256,9 @@ void PlanBuilder::add_llama_layer(uint32_t layer, const LayerOptions& options) {
 std::unique_ptr<Plan> PlanBuilder::finish() {
     for (const Tensor& tensor : file_.tensors()) {
         if (claimed_.count(tensor.name) == 0) {
-            fail(REPRISE_UNSUPPORTED_MODEL, "tensor %s is not used by architecture %s as Reprise implements it: the file asks for arithmetic that is not there",
+            fail(REPRISE_UNSUPPORTED_MODEL,
+                 "tensor %s is not used by architecture %s as Reprise implements it: the file asks for arithmetic that "
+                 "is not there",
                  quoted(tensor.name, 96).c_str(), hparams().architecture.c_str());
         }
     }

@@ -14,7 +14,7 @@ namespace reprise {
 
 /// One supported architecture. arch/registry.cpp lists them.
 struct Architecture {
-    const char* name;                       // general.architecture
+    const char* name;  // general.architecture
     void (*build)(class PlanBuilder& builder);
 };
 /// The files under arch/ each define one; this table is the only other place to edit when one is added.
@@ -46,7 +46,9 @@ class PlanBuilder {
     bool has(const std::string& name) const { return file_.find_tensor(name) != nullptr; }
 
     template <class S>
-    void add(S step) { plan_->steps.emplace_back(step); }
+    void add(S step) {
+        plan_->steps.emplace_back(step);
+    }
 
     /// token_embd.weight at the start; output_norm.weight and output.weight (or the tied table) at the end.
     void add_embedding();

@@ -35,7 +35,8 @@ std::unique_ptr<Plan> build_plan(const GgufFile& file) {
         }
         names += names.empty() ? architecture.name : std::string(", ") + architecture.name;
     }
-    fail(REPRISE_UNSUPPORTED_MODEL, "architecture %s is not supported; supported are %s", quoted(builder.hparams().architecture).c_str(), names.c_str());
+    fail(REPRISE_UNSUPPORTED_MODEL, "architecture %s is not supported; supported are %s",
+         quoted(builder.hparams().architecture).c_str(), names.c_str());
 }
 
 }  // namespace reprise

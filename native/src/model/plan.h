@@ -16,11 +16,11 @@ namespace reprise {
 
 /// A tensor the plan uses. Matrices are [rows, cols] with cols contiguous: y[rows] = W x[cols]. Vectors have rows 1.
 struct Weight {
-    uint32_t id;                     // index into Plan::weights
+    uint32_t id;  // index into Plan::weights
     std::string name;
     TensorType type;
     uint64_t rows, cols;
-    std::span<const uint8_t> data;   // in the file
+    std::span<const uint8_t> data;  // in the file
     size_t row_bytes() const { return reprise::row_bytes(type, cols); }
     size_t n_bytes() const { return rows * row_bytes(); }
 };
@@ -31,10 +31,10 @@ struct HyperParams {
     uint32_t n_embd = 0;
     uint32_t n_layers = 0;
     uint32_t n_heads = 0;
-    uint32_t n_kv_heads = 0;         // divides n_heads
-    uint32_t head_dim = 0;           // of q, k and v
+    uint32_t n_kv_heads = 0;  // divides n_heads
+    uint32_t head_dim = 0;    // of q, k and v
     uint32_t n_ff = 0;
-    uint32_t context_length = 0;     // trained for
+    uint32_t context_length = 0;  // trained for
     float rms_eps = 0;
     uint32_t q_dim() const { return n_heads * head_dim; }
     uint32_t kv_dim() const { return n_kv_heads * head_dim; }
@@ -48,24 +48,24 @@ enum class RopeStyle {
 
 struct Rope {
     RopeStyle style = RopeStyle::ADJACENT;
-    uint32_t n_rot = 0;              // leading dimensions of a head that are turned; even
-    std::vector<float> inv_freq;     // [n_rot / 2] radians per position, scaling and frequency factors included
+    uint32_t n_rot = 0;           // leading dimensions of a head that are turned; even
+    std::vector<float> inv_freq;  // [n_rot / 2] radians per position, scaling and frequency factors included
 };
 
 // ---- steps, in the order in which they run. x is the residual stream [n_embd] ----
 
 /// x = table[token]
 struct EmbedStep {
-    const Weight* table;             // [n_vocab, n_embd]
+    const Weight* table;  // [n_vocab, n_embd]
 };
 /// q, k, v = W rms_norm(x) + b; then rms_norm of every q and k head where q_norm is there; RoPE on q and k;
 /// k and v go to the KV cache of the layer at the token's position.
 struct QkvStep {
     uint32_t layer;
-    const Weight* norm;              // [n_embd]
-    const Weight *q, *k, *v;         // [q_dim, n_embd], [kv_dim, n_embd], [kv_dim, n_embd]
+    const Weight* norm;                      // [n_embd]
+    const Weight *q, *k, *v;                 // [q_dim, n_embd], [kv_dim, n_embd], [kv_dim, n_embd]
     const Weight *q_bias, *k_bias, *v_bias;  // or null
-    const Weight *q_norm, *k_norm;   // [head_dim] or null
+    const Weight *q_norm, *k_norm;           // [head_dim] or null
 };
 /// att = softmax(scale q K^T) V over positions 0 .. the token's own
 struct AttentionStep {
@@ -76,18 +76,18 @@ enum class ProjectInput { ATTENTION, FEED_FORWARD };
 /// x += W input + b
 struct ProjectResidualStep {
     ProjectInput input;
-    const Weight* weight;            // [n_embd, q_dim] or [n_embd, n_ff]
-    const Weight* bias;              // or null
+    const Weight* weight;  // [n_embd, q_dim] or [n_embd, n_ff]
+    const Weight* bias;    // or null
 };
 /// ff = silu(G rms_norm(x)) * (U rms_norm(x))
 struct GatedFeedForwardStep {
-    const Weight* norm;              // [n_embd]
-    const Weight *gate, *up;         // [n_ff, n_embd]
+    const Weight* norm;       // [n_embd]
+    const Weight *gate, *up;  // [n_ff, n_embd]
 };
 /// logits = W rms_norm(x)
 struct OutputHeadStep {
-    const Weight* norm;              // [n_embd]
-    const Weight* weight;            // [n_vocab, n_embd]; the embedding table where tied
+    const Weight* norm;    // [n_embd]
+    const Weight* weight;  // [n_vocab, n_embd]; the embedding table where tied
 };
 
 using Step = std::variant<EmbedStep, QkvStep, AttentionStep, ProjectResidualStep, GatedFeedForwardStep, OutputHeadStep>;
@@ -98,8 +98,8 @@ struct Plan {
     std::vector<std::unique_ptr<Weight>> weights;
     std::vector<Step> steps;
 
-    uint64_t weight_bytes() const;       // of all weights, as stored
-    uint64_t bytes_per_token() const;    // read by one decoded token: everything, one row of an untied embedding table
+    uint64_t weight_bytes() const;     // of all weights, as stored
+    uint64_t bytes_per_token() const;  // read by one decoded token: everything, one row of an untied embedding table
     uint64_t n_parameters() const;
 };
 

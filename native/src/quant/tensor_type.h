@@ -20,11 +20,11 @@ enum class TensorType : int32_t {
 };
 
 struct TypeTraits {
-    int32_t number;         // in the file
-    const char* name;       // as the specification spells it
-    uint32_t block_size;    // weights per block
-    uint32_t block_bytes;   // bytes per block
-    bool supported;         // Reprise can compute with it
+    int32_t number;        // in the file
+    const char* name;      // as the specification spells it
+    uint32_t block_size;   // weights per block
+    uint32_t block_bytes;  // bytes per block
+    bool supported;        // Reprise can compute with it
 };
 
 /// Traits of a type number, or null if the specification has no such number (or retired it).
@@ -49,8 +49,8 @@ void dequantize(TensorType type, const void* blocks, float* out, size_t n);
 void quantize(TensorType type, const float* in, void* blocks, size_t n);
 
 float half_to_float(uint16_t h);
-uint16_t float_to_half(float f);   // round to nearest even, overflow to infinity, NaN stays NaN
+uint16_t float_to_half(float f);  // round to nearest even, overflow to infinity, NaN stays NaN
 float bf16_to_float(uint16_t b);
-uint16_t float_to_bf16(float f);   // round to nearest even
+uint16_t float_to_bf16(float f);  // round to nearest even
 
 }  // namespace reprise

@@ -14,18 +14,18 @@ namespace reprise {
 
 struct EngineOptions {
     uint32_t context_length;
-    TensorType kv_type;           // F16, F32 or, where head_dim is a multiple of 32, Q8_0; exact arithmetic takes F32
+    TensorType kv_type;  // F16, F32 or, where head_dim is a multiple of 32, Q8_0; exact arithmetic takes F32
     reprise_graph_mode graph_mode;
-    uint32_t prefill_chunk;       // 0: the backend's choice
-    bool unfused;                 // CUDA: decode with the reference kernels
+    uint32_t prefill_chunk;  // 0: the backend's choice
+    bool unfused;            // CUDA: decode with the reference kernels
 };
 
 /// Which tokens the session's history holds: the engine reads it when a sampler with penalties is armed.
 struct GenerationStart {
-    std::span<const int32_t> history;        // all ids up to and including the last evaluated one
+    std::span<const int32_t> history;  // all ids up to and including the last evaluated one
     reprise_sampling sampling;
-    uint32_t max_tokens;                     // at least 1; history.size() + max_tokens <= context_length
-    std::span<const int32_t> end_ids;        // a token after which the engine need not go on
+    uint32_t max_tokens;               // at least 1; history.size() + max_tokens <= context_length
+    std::span<const int32_t> end_ids;  // a token after which the engine need not go on
 };
 
 class Engine {
@@ -40,9 +40,9 @@ class Engine {
 
     /// Arms the sampler. The logits of the last token of start.history are the ones the last prefill() or decode left.
     virtual void begin(const GenerationStart& start) = 0;
-    /// Waits for and returns the next token: sampled from the current logits; NO_TOKEN (sampler.h) if none can be drawn from
-    /// them, after which the generation is to be ended. When the following call comes, the token
-    /// has been or will be evaluated at the next position. At most max_tokens calls per begin(). May run ahead.
+    /// Waits for and returns the next token: sampled from the current logits; NO_TOKEN (sampler.h) if none can be drawn
+    /// from them, after which the generation is to be ended. When the following call comes, the token has been or will
+    /// be evaluated at the next position. At most max_tokens calls per begin(). May run ahead.
     virtual reprise_token next(const std::atomic<bool>& cancel) = 0;
     /// Further tokens that are ready without waiting.
     virtual bool ready() const { return false; }
@@ -74,7 +74,7 @@ class DeviceModel : public std::enable_shared_from_this<DeviceModel> {
 struct LoadOptions {
     reprise_device device;
     int32_t device_index;
-    uint32_t threads;             // 0: all available
+    uint32_t threads;  // 0: all available
     bool exact;
     uint64_t device_memory_limit;
     reprise_progress_fn progress;
@@ -82,11 +82,13 @@ struct LoadOptions {
 };
 
 /// cpu/backend.cpp. The file stays open as long as the model: weights are used where they lie.
-std::shared_ptr<DeviceModel> load_cpu(std::shared_ptr<const GgufFile> file, std::unique_ptr<Plan> plan, const LoadOptions& options);
+std::shared_ptr<DeviceModel> load_cpu(std::shared_ptr<const GgufFile> file, std::unique_ptr<Plan> plan,
+                                      const LoadOptions& options);
 reprise_memory memory_cpu(const Plan& plan, const LoadOptions& options, const EngineOptions& engine);
 
 // cuda/model.cpp, or cuda_absent.cpp in a build without CUDA.
-std::shared_ptr<DeviceModel> load_cuda(std::shared_ptr<const GgufFile> file, std::unique_ptr<Plan> plan, const LoadOptions& options);
+std::shared_ptr<DeviceModel> load_cuda(std::shared_ptr<const GgufFile> file, std::unique_ptr<Plan> plan,
+                                       const LoadOptions& options);
 reprise_memory memory_cuda(const Plan& plan, const LoadOptions& options, const EngineOptions& engine);
 /// Why a CUDA device cannot be used (no CUDA in this library, no driver, no device, too old ...); empty if it can.
 std::string cuda_unavailable_reason(int32_t device_index);

@@ -27,7 +27,9 @@ void check_sampling(const reprise_sampling& s) {
     check(std::fabs(s.frequency_penalty) <= 1000, "frequency_penalty", s.frequency_penalty, "in -1000 to 1000");
 }
 
-bool uses_counts(const reprise_sampling& s) { return s.repeat_penalty != 1 || s.presence_penalty != 0 || s.frequency_penalty != 0; }
+bool uses_counts(const reprise_sampling& s) {
+    return s.repeat_penalty != 1 || s.presence_penalty != 0 || s.frequency_penalty != 0;
+}
 
 namespace {
 
@@ -70,13 +72,16 @@ float log_probability(std::span<const float> logits, int32_t id) {
 
 }  // namespace
 
-reprise_token CpuSampler::sample(std::span<const float> logits, const int32_t* counts, const reprise_sampling& s, uint32_t position) {
+reprise_token CpuSampler::sample(std::span<const float> logits, const int32_t* counts, const reprise_sampling& s,
+                                 uint32_t position) {
     const uint32_t n = static_cast<uint32_t>(logits.size());
     const bool penalties = uses_counts(s);
     uint64_t best = 0;
     keys_.resize(n);
     for (uint32_t i = 0; i < n; ++i) {
-        const float l = penalties ? penalized(logits[i], counts[i], s.repeat_penalty, s.presence_penalty, s.frequency_penalty) : logits[i];
+        const float l = penalties
+                            ? penalized(logits[i], counts[i], s.repeat_penalty, s.presence_penalty, s.frequency_penalty)
+                            : logits[i];
         adjusted_[i] = l;
         keys_[i] = rank_key(l, i);
         best = std::max(best, keys_[i]);

@@ -7,8 +7,8 @@
 //   weight(l - m) reach ceil(top_p * total); min-p keeps those with weight >= ceil(min_p * 2^32)
 //   the draw weighs what is left by weight((l - m) / temperature), adds them up in order of id and takes the first
 //   token whose running sum exceeds floor(u * total / 2^64), u the 64-bit Philox number of (seed, position).
-// A NaN logit is never drawn. If m is infinite, the lowest id that has it is drawn; if every logit is NaN or -infinity, no
-// token is.
+// A NaN logit is never drawn. If m is infinite, the lowest id that has it is drawn; if every logit is NaN or -infinity,
+// no token is.
 #pragma once
 
 #include <cstdint>
@@ -30,13 +30,15 @@ bool uses_counts(const reprise_sampling& sampling);
 class CpuSampler {
   public:
     explicit CpuSampler(size_t n_vocab) : adjusted_(n_vocab) {}
-    /// counts[id]: how often id stands in the history; may be null if no penalty is set. NO_TOKEN where none can be drawn.
-    reprise_token sample(std::span<const float> logits, const int32_t* counts, const reprise_sampling& sampling, uint32_t position);
+    /// counts[id]: how often id stands in the history; may be null if no penalty is set. NO_TOKEN where none can be
+    /// drawn.
+    reprise_token sample(std::span<const float> logits, const int32_t* counts, const reprise_sampling& sampling,
+                         uint32_t position);
 
   private:
-    std::vector<float> adjusted_;     // logits after penalties
-    std::vector<uint64_t> keys_;      // rank keys of the tokens that are kept
-    std::vector<uint64_t> weights_;   // of keys_
+    std::vector<float> adjusted_;    // logits after penalties
+    std::vector<uint64_t> keys_;     // rank keys of the tokens that are kept
+    std::vector<uint64_t> weights_;  // of keys_
 };
 
 }  // namespace reprise

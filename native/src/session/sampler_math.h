@@ -58,8 +58,8 @@ REPRISE_HD uint64_t weight(float x) {
     if (!(x > -22.0f)) return 0;
     if (x >= 0.0f) return uint64_t{1} << 32;
     const float log2_e = 1.44269504f;
-    const float y = mul(x, log2_e);                       // in (-32, 0)
-    const int n = static_cast<int>(add(y, -0.5f));        // truncation: the nearest integer, ties either way
+    const float y = mul(x, log2_e);                 // in (-32, 0)
+    const int n = static_cast<int>(add(y, -0.5f));  // truncation: the nearest integer, ties either way
     // x - n ln 2 with ln 2 in two parts, |r| <= 0.35
     const float fn = static_cast<float>(n);
     const float r = add(add(x, mul(fn, -0.693359375f)), mul(fn, 2.12194440e-4f));

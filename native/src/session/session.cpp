@@ -32,7 +32,8 @@ std::unique_lock<std::mutex> Session::enter() {
     std::unique_lock<std::mutex> lock(mutex_, std::try_to_lock);
     if (closed_.load()) fail(REPRISE_INVALID_HANDLE, "the session is closed");
     if (!lock.owns_lock()) {
-        fail(REPRISE_BUSY, "the session is in use by another thread: a session serves one caller at a time, open one per thread");
+        fail(REPRISE_BUSY,
+             "the session is in use by another thread: a session serves one caller at a time, open one per thread");
     }
     return lock;
 }
@@ -59,11 +60,14 @@ void Session::truncate(size_t n) {
 void Session::check_ids(std::span<const int32_t> ids) const {
     for (size_t i = 0; i < ids.size(); ++i) {
         if (ids[i] < 0 || static_cast<size_t>(ids[i]) >= n_vocab()) {
-            fail(REPRISE_INVALID_ARGUMENT, "token id %d at index %zu is outside the vocabulary of %zu tokens", ids[i], i, n_vocab());
+            fail(REPRISE_INVALID_ARGUMENT, "token id %d at index %zu is outside the vocabulary of %zu tokens", ids[i],
+                 i, n_vocab());
         }
     }
     if (ids.size() > options_.context_length - history_.size()) {
-        fail(REPRISE_CONTEXT_OVERFLOW, "%zu tokens do not fit behind the %zu in a context of %u: rewind or reset the session, or open one with a longer context",
+        fail(REPRISE_CONTEXT_OVERFLOW,
+             "%zu tokens do not fit behind the %zu in a context of %u: rewind or reset the session, or open one with a "
+             "longer context",
              ids.size(), history_.size(), options_.context_length);
     }
 }
@@ -102,8 +106,10 @@ void Session::evaluate(std::span<const int32_t> ids) {
 }
 
 void Session::logits(float* out, size_t n) {
-    if (n != n_vocab()) fail(REPRISE_INVALID_ARGUMENT, "room for %zu logits was given, the vocabulary has %zu tokens", n, n_vocab());
-    if (history_.empty()) fail(REPRISE_INVALID_ARGUMENT, "there are no logits before the first token: evaluate a prompt first");
+    if (n != n_vocab())
+        fail(REPRISE_INVALID_ARGUMENT, "room for %zu logits was given, the vocabulary has %zu tokens", n, n_vocab());
+    if (history_.empty())
+        fail(REPRISE_INVALID_ARGUMENT, "there are no logits before the first token: evaluate a prompt first");
     end_generation();
     start_work();
     append({});
@@ -112,17 +118,20 @@ void Session::logits(float* out, size_t n) {
 
 void Session::rewind(uint32_t position) {
     if (position > history_.size()) {
-        fail(REPRISE_INVALID_ARGUMENT, "cannot rewind to position %u: the session is at %zu", position, history_.size());
+        fail(REPRISE_INVALID_ARGUMENT, "cannot rewind to position %u: the session is at %zu", position,
+             history_.size());
     }
     end_generation();
     truncate(position);
 }
 
-void Session::generate(std::span<const int32_t> ids, const reprise_sampling& sampling, uint32_t max_tokens, std::span<const int32_t> end_ids) {
+void Session::generate(std::span<const int32_t> ids, const reprise_sampling& sampling, uint32_t max_tokens,
+                       std::span<const int32_t> end_ids) {
     end_generation();
     check_sampling(sampling);
     check_ids(ids);
-    if (ids.empty() && history_.empty()) fail(REPRISE_INVALID_ARGUMENT, "nothing to continue: the prompt is empty and so is the session");
+    if (ids.empty() && history_.empty())
+        fail(REPRISE_INVALID_ARGUMENT, "nothing to continue: the prompt is empty and so is the session");
     start_work();
     const size_t before = history_.size();
     append(ids);
@@ -151,7 +160,8 @@ size_t Session::next(std::span<reprise_token> tokens, reprise_finish& finish) {
     size_t n = 0;
     {
         Stopwatch stopwatch(decode_ns_);
-        while (finish == REPRISE_FINISH_NONE && !nothing_to_draw_ && n < tokens.size() && (n == 0 || engine_->ready())) {
+        while (finish == REPRISE_FINISH_NONE && !nothing_to_draw_ && n < tokens.size() &&
+               (n == 0 || engine_->ready())) {
             if (cancel_.load()) {
                 finish = REPRISE_FINISH_CANCELLED;
                 break;
@@ -186,7 +196,8 @@ size_t Session::next(std::span<reprise_token> tokens, reprise_finish& finish) {
     if (nothing_to_draw_ && n == 0) {
         end_generation();
         fail(REPRISE_MODEL_FORMAT,
-             "the logits after %zu tokens are not numbers, so that no token can be drawn: the model's weights are damaged, or its values "
+             "the logits after %zu tokens are not numbers, so that no token can be drawn: the model's weights are "
+             "damaged, or its values "
              "exceed what the device computes with; compare the file with its publisher's checksum",
              history_.size());
     }

@@ -30,7 +30,8 @@ class Session {
     void rewind(uint32_t position);
     void evaluate(std::span<const int32_t> ids);
     void logits(float* out, size_t n);
-    void generate(std::span<const int32_t> ids, const reprise_sampling& sampling, uint32_t max_tokens, std::span<const int32_t> end_ids);
+    void generate(std::span<const int32_t> ids, const reprise_sampling& sampling, uint32_t max_tokens,
+                  std::span<const int32_t> end_ids);
     size_t next(std::span<reprise_token> tokens, reprise_finish& finish);
     void end_generation();
     void score(std::span<const int32_t> ids, reprise_score_mode mode, float* logits);
@@ -55,12 +56,12 @@ class Session {
     std::atomic<bool> closed_{false};
 
     std::vector<int32_t> history_;
-    size_t n_evaluated_ = 0;     // leading tokens of history_ that the KV cache holds
-    size_t logits_after_ = 0;    // the engine's logits are those after this many tokens; 0: of no use
+    size_t n_evaluated_ = 0;   // leading tokens of history_ that the KV cache holds
+    size_t logits_after_ = 0;  // the engine's logits are those after this many tokens; 0: of no use
 
     bool generating_ = false;
-    bool nothing_to_draw_ = false;  // from the logits behind the last token delivered
-    bool armed_ = false;            // the engine is: not where the context was full from the start
+    bool nothing_to_draw_ = false;                       // from the logits behind the last token delivered
+    bool armed_ = false;                                 // the engine is: not where the context was full from the start
     reprise_finish limit_reason_ = REPRISE_FINISH_NONE;  // why the generation ends when n_left_ tokens are delivered
     uint32_t n_left_ = 0;
     std::vector<int32_t> end_ids_;

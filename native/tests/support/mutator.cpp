@@ -124,7 +124,7 @@ uint64_t Mutator::odd_number(uint64_t old, size_t size) {
         case 3:
             return old * 2 + random_.below(2);
         case 4:
-            return old ^ uint64_t { 1 } << random_.below(size * 8);
+            return old ^ uint64_t{1} << random_.below(size * 8);
         case 5:
             return (uint64_t{1} << random_.below(64)) - random_.below(2);
         case 6:
