@@ -7,7 +7,7 @@ import java.util.Map;
 
 /**
  * Reads JSON (RFC 8259) into {@link Map}, {@link List}, {@link String}, {@link Long}, {@link Double}, {@link Boolean} and
- * null, and writes strings. Numbers that are no 64-bit integers become {@link Double}.
+ * null, and writes them. Numbers that are no 64-bit integers become {@link Double}.
  */
 public final class Json {
     /** Deeper values are refused rather than overflowing the stack. */
@@ -34,6 +34,54 @@ public final class Json {
             throw json.expected("the end");
         }
         return value;
+    }
+
+    /** JSON text, to be written as it is. */
+    public record Raw(String text) {}
+
+    /**
+     * The compact JSON text of a value: maps with string keys, iterables, strings, numbers, booleans, null and {@link Raw}.
+     *
+     * @throws IllegalArgumentException if there is another value in it, or a number that is not finite
+     */
+    public static String write(Object value) {
+        StringBuilder out = new StringBuilder();
+        write(value, out);
+        return out.toString();
+    }
+
+    private static void write(Object value, StringBuilder out) {
+        if (value instanceof CharSequence text) {
+            quote(text.toString(), out);
+        } else if (value instanceof Raw raw) {
+            out.append(raw.text());
+        } else if (value instanceof Map<?, ?> map) {
+            out.append('{');
+            String separator = "";
+            for (Map.Entry<?, ?> entry : map.entrySet()) {
+                out.append(separator);
+                quote((String) entry.getKey(), out);
+                write(entry.getValue(), out.append(':'));
+                separator = ",";
+            }
+            out.append('}');
+        } else if (value instanceof Iterable<?> values) {
+            out.append('[');
+            String separator = "";
+            for (Object element : values) {
+                write(element, out.append(separator));
+                separator = ",";
+            }
+            out.append(']');
+        } else if (value == null || value instanceof Boolean || isFinite(value)) {
+            out.append(value);
+        } else {
+            throw new IllegalArgumentException("JSON: " + value + " of type " + value.getClass().getName() + " has no form");
+        }
+    }
+
+    private static boolean isFinite(Object value) {
+        return value instanceof Number number && Double.isFinite(number.doubleValue());
     }
 
     /** Appends a string in quotes. */
