@@ -1,0 +1,228 @@
+package dev.reprise;
+
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Objects;
+
+/**
+ * A conversation with a model: the messages so far and a session that holds what of them is evaluated.
+ *
+ * <pre>{@code
+ * try (Model model = Model.load(Path.of("model.gguf")); Chat chat = model.newChat()) {
+ *     chat.send("Why is the sky blue?").forEach(System.out::print);
+ * }
+ * }</pre>
+ *
+ * <p>Every turn renders the whole conversation with the model's template and evaluates only what the session does not hold
+ * yet. Text of messages is never taken for a control token.
+ *
+ * <p>A chat belongs to one caller at a time; {@link #cancel} and {@link #close} are legal from any thread.
+ */
+public final class Chat implements AutoCloseable {
+    private final Model model;
+    private final Session session;
+    private final ChatOptions options;
+    private final List<Message> messages;
+    private ChatStream current;
+    private int dropped;
+
+    Chat(Model model, ChatOptions options) {
+        this(model, options, model.newSession(options.session()), initial(options));
+    }
+
+    private Chat(Model model, ChatOptions options, Session session, List<Message> messages) {
+        this.model = model;
+        this.options = options;
+        this.session = session;
+        this.messages = new ArrayList<>(messages);
+    }
+
+    private static List<Message> initial(ChatOptions options) {
+        return options.system().map(Message::system).map(List::of).orElse(List.of());
+    }
+
+    // ---- turns -----------------------------------------------------------------------------------------------------
+
+    /** Says something as the user; the answer is generated as it is taken. */
+    public ChatStream send(String text) {
+        return send(Message.user(text));
+    }
+
+    /** Adds messages, a user's or tools' answers, and generates the model's. */
+    public ChatStream send(Message... messages) {
+        return send(List.of(messages), options);
+    }
+
+    /**
+     * Adds messages and generates the model's answer with other options than the chat's, those of the session excepted.
+     * An answer that is in progress is ended first, and stays as far as it was taken.
+     *
+     * @throws ContextOverflowException if the conversation does not fit and {@link ContextPolicy#FAIL} is chosen; the
+     *     messages are then as before
+     * @throws TemplateException if the model has no template, or the template fails
+     * @throws IllegalArgumentException if a constraint is malformed, or needs what cannot be enforced
+     * @throws CancelledException if it is cancelled or interrupted before the first token; the messages are as before
+     * @throws IllegalStateException if the chat is closed or another thread is inside
+     */
+    public ChatStream send(List<Message> messages, ChatOptions options) {
+        Objects.requireNonNull(options, "options");
+        session.enter();
+        try {
+            endCurrent();
+            int before = this.messages.size();
+            int droppedBefore = dropped;
+            this.messages.addAll(messages);
+            boolean started = false;
+            try {
+                ChatStream stream = new ChatStream(this, options);
+                stream.start();
+                current = stream;
+                started = true;
+                return stream;
+            } finally {
+                if (!started) {
+                    this.messages.subList(before, this.messages.size()).clear();
+                    dropped = droppedBefore;
+                }
+            }
+        } finally {
+            session.leave();
+        }
+    }
+
+    /** {@link #send(String)}, waiting for the whole answer. */
+    public ChatAnswer ask(String text) {
+        return ask(List.of(Message.user(text)), options);
+    }
+
+    /** {@link #send(List, ChatOptions)}, waiting for the whole answer. */
+    public ChatAnswer ask(List<Message> messages, ChatOptions options) {
+        try (ChatStream stream = send(messages, options)) {
+            while (stream.take() != null) {
+                // The stream keeps what comes.
+            }
+            return stream.answer();
+        }
+    }
+
+    private void endCurrent() {
+        if (current != null) {
+            current.abandoned();
+        }
+    }
+
+    /** Called by a stream at its end. */
+    void finished(ChatStream stream, Message answer) {
+        if (current == stream) {
+            current = null;
+            messages.add(answer);
+        }
+    }
+
+    // ---- history ---------------------------------------------------------------------------------------------------
+
+    /** The conversation so far. An answer in progress is not in it. */
+    public List<Message> messages() {
+        session.enter();
+        try {
+            return List.copyOf(messages);
+        } finally {
+            session.leave();
+        }
+    }
+
+    /** How many of {@link #messages} the model no longer sees: {@link ContextPolicy#DROP_OLDEST}. */
+    public int droppedMessages() {
+        return dropped;
+    }
+
+    /**
+     * Forgets all messages from an index on; the turns before are not evaluated again.
+     *
+     * @throws IndexOutOfBoundsException if there are fewer messages
+     */
+    public void rewind(int size) {
+        session.enter();
+        try {
+            endCurrent();
+            Objects.checkFromToIndex(size, messages.size(), messages.size());
+            messages.subList(size, messages.size()).clear();
+            dropped = Math.min(dropped, size);
+        } finally {
+            session.leave();
+        }
+    }
+
+    /** Begins anew, with the system message of the options if they have one. */
+    public void reset() {
+        session.enter();
+        try {
+            endCurrent();
+            messages.clear();
+            messages.addAll(initial(options));
+            dropped = 0;
+        } finally {
+            session.leave();
+        }
+    }
+
+    /** A second chat that goes on from here on its own; what is evaluated is not evaluated again. */
+    public Chat fork() {
+        session.enter();
+        try {
+            endCurrent();
+            Chat fork = new Chat(model, options, session.fork(), messages);
+            fork.dropped = dropped;
+            return fork;
+        } finally {
+            session.leave();
+        }
+    }
+
+    // ---- what it stands on -----------------------------------------------------------------------------------------
+
+    public ChatOptions options() {
+        return options;
+    }
+
+    public Model model() {
+        return model;
+    }
+
+    /** The session that holds what is evaluated. */
+    Session session() {
+        return session;
+    }
+
+    /** Counts since the chat was opened: prompt tokens evaluated, tokens generated and the rest. */
+    public SessionStatistics statistics() {
+        return session.statistics();
+    }
+
+    /** How many tokens of the conversation the session holds. */
+    public int position() {
+        return session.position();
+    }
+
+    /** Tokens that the session can hold. */
+    public int contextLength() {
+        return session.contextLength();
+    }
+
+    /** The token ids that the session holds. */
+    public int[] history() {
+        return session.history();
+    }
+
+    /** Stops the answer in progress, from any thread: it ends with {@link FinishReason#CANCELLED}. */
+    public void cancel() {
+        session.cancel();
+    }
+
+    /** Ends what is in progress and frees the session. Closing twice has no effect. */
+    @Override
+    public void close() {
+        session.close();
+    }
+}

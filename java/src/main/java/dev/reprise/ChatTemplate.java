@@ -1,0 +1,54 @@
+package dev.reprise;
+
+import java.util.Objects;
+
+/**
+ * What turns a conversation into the text that a model was trained on: a template in Jinja's notation, as model files carry
+ * one. Immutable; {@link Model#chatTemplate()} gives a model's own.
+ */
+public final class ChatTemplate {
+    private final String source;
+
+    private ChatTemplate(String source) {
+        this.source = Objects.requireNonNull(source, "source");
+    }
+
+    /** A template by its source. Errors in it show when it is used: {@link TemplateException}. */
+    public static ChatTemplate of(String source) {
+        return new ChatTemplate(source);
+    }
+
+    /** The template's text. */
+    public String source() {
+        return source;
+    }
+
+    /**
+     * Renders the template.
+     *
+     * @param variables a JSON object: the variables that the template sees, for example {@code messages}, {@code tools}
+     *     and {@code add_generation_prompt}
+     * @return the text and nothing else
+     * @throws TemplateException if the template is malformed, raises an error, or takes too much time or memory; with its
+     *     own message and line
+     * @throws IllegalArgumentException if the variables are no JSON object
+     */
+    public String render(String variables) {
+        return Native.renderTemplate(source, variables, new String[0]).text();
+    }
+
+    @Override
+    public boolean equals(Object other) {
+        return other instanceof ChatTemplate that && source.equals(that.source);
+    }
+
+    @Override
+    public int hashCode() {
+        return source.hashCode();
+    }
+
+    @Override
+    public String toString() {
+        return "ChatTemplate[" + source.length() + " characters]";
+    }
+}
