@@ -106,6 +106,58 @@ public final class Chat implements AutoCloseable {
         }
     }
 
+    /** The prompt of the conversation, without the oldest turns if it does not fit and the policy says so. */
+    PromptTokens fit(CompiledTemplate template, ChatOptions options) {
+        while (true) {
+            PromptTokens prompt = template.prompt(visible(), options);
+            int tokens = prompt.ids().length;
+            int room = session.contextLength() - tokens;
+            if (options.contextPolicy() == ContextPolicy.FAIL ? room >= 0 : room >= reserve(options)) {
+                return prompt;
+            }
+            if (options.contextPolicy() == ContextPolicy.FAIL || !dropOldestTurn()) {
+                throw new ContextOverflowException("the conversation has " + tokens + " tokens and the context "
+                        + session.contextLength() + ": open the chat with a longer context, reset it, or choose the "
+                        + "context policy DROP_OLDEST");
+            }
+        }
+    }
+
+    /** Tokens that have to be left for an answer. */
+    private int reserve(ChatOptions options) {
+        int quarter = session.contextLength() / 4;
+        return Math.min(options.generation().maxTokens().orElse(quarter), quarter);
+    }
+
+    private List<Message> visible() {
+        if (dropped == 0) {
+            return messages;
+        }
+        List<Message> visible = new ArrayList<>();
+        for (int i = 0; i < messages.size(); i++) {
+            if (i >= dropped || messages.get(i).role() == Role.SYSTEM) {
+                visible.add(messages.get(i));
+            }
+        }
+        return visible;
+    }
+
+    /** Up to the next message of a user; false if that would leave nothing to answer. */
+    private boolean dropOldestTurn() {
+        int next = dropped;
+        while (next < messages.size() && messages.get(next).role() == Role.SYSTEM) {
+            next++;
+        }
+        do {
+            next++;
+        } while (next < messages.size() && messages.get(next).role() != Role.USER);
+        if (next >= messages.size()) {
+            return false;
+        }
+        dropped = next;
+        return true;
+    }
+
     private void endCurrent() {
         if (current != null) {
             current.abandoned();

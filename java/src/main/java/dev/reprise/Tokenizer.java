@@ -8,8 +8,10 @@ import dev.reprise.tokenizer.Vocabulary;
 import java.io.ByteArrayOutputStream;
 import java.nio.charset.StandardCharsets;
 import java.util.BitSet;
+import java.util.LinkedHashSet;
 import java.util.Objects;
 import java.util.OptionalInt;
+import java.util.Set;
 
 /**
  * Turns text into token ids and back, as the model's file describes it. Immutable and safe for use by many threads.
@@ -100,6 +102,69 @@ public final class Tokenizer {
             ids.add(eos);
         }
         return ids.toArray();
+    }
+
+    /**
+     * The tokens of a rendered conversation: what the template wrote with special tokens, what messages hold without.
+     *
+     * @param literal bytes of its UTF-8 that belong to no special token: from and to of each range, ascending
+     */
+    void encodePrompt(String text, int[] literal, PromptTokens prompt) {
+        byte[] bytes = Utf8.encode(text);
+        SpecialTokens.Matches matches = allSpecial.find(bytes, literal);
+        boolean startsWithBos = matches.count() > 0 && matches.position(0) == 0 && matches.id(0) == bos;
+        if (addsBos && !startsWithBos) {
+            prompt.addSpecial(bos);
+        }
+        int at = 0;
+        for (int i = 0; i < matches.count(); i++) {
+            addPiece(bytes, at, matches.position(i), prompt);
+            int id = matches.id(i);
+            at = matches.end(i);
+            if (isControl(id)) {
+                prompt.addSpecial(id);
+            } else {
+                prompt.addText(bytes, matches.position(i), at, new int[] {id});
+            }
+            if (eatsSpaceBehind.get(id)) {
+                int limit = i + 1 < matches.count() ? matches.position(i + 1) : bytes.length;
+                while (at < limit && isAsciiSpace(bytes[at])) {
+                    at++;
+                }
+            }
+        }
+        addPiece(bytes, at, bytes.length, prompt);
+    }
+
+    /** Whether a token stands for no text that anybody could write. */
+    boolean isControl(int id) {
+        TokenType type = vocabulary.type(id);
+        return type == TokenType.CONTROL || type == TokenType.UNKNOWN;
+    }
+
+    /**
+     * The texts that only a template may turn into tokens: of control tokens, and of those user-defined ones that the
+     * template itself writes.
+     */
+    String[] specialTexts(String template) {
+        Set<String> texts = new LinkedHashSet<>();
+        for (int id = 0; id < vocabulary.size(); id++) {
+            if (isControl(id) || vocabulary.type(id) == TokenType.USER_DEFINED) {
+                String text = tokenText(id);
+                if (!text.isBlank() && (isControl(id) || template.contains(text))) {
+                    texts.add(text);
+                }
+            }
+        }
+        return texts.toArray(String[]::new);
+    }
+
+    private void addPiece(byte[] text, int from, int to, PromptTokens prompt) {
+        if (from < to) {
+            IntList ids = new IntList((to - from) / 3);
+            encodePlain(text, from, to, ids);
+            prompt.addText(text, from, to, ids.toArray());
+        }
     }
 
     private void encodePlain(byte[] text, int from, int to, IntList ids) {

@@ -151,7 +151,17 @@ public final class SpecialTokens {
         }
     }
 
+    /** The tokens in a text. */
     public Matches find(byte[] text) {
+        return find(text, new int[0]);
+    }
+
+    /**
+     * The tokens in a text that touch none of the ranges.
+     *
+     * @param ranges bytes in which nothing is to be found: from and to of each, in ascending order
+     */
+    public Matches find(byte[] text, int[] ranges) {
         int[] positions = new int[8];
         int[] ids = new int[8];
         int found = 0;
@@ -168,16 +178,23 @@ public final class SpecialTokens {
                 ids[found++] = token;
             }
         }
-        return select(positions, ids, found);
+        return select(positions, ids, found, ranges);
     }
 
-    private Matches select(int[] positions, int[] ids, int found) {
+    private Matches select(int[] positions, int[] ids, int found, int[] ranges) {
         Matches matches = new Matches(found, texts);
         int free = 0;
+        int range = 0;
         for (int i = found - 1; i >= 0; i--) {
-            if (positions[i] >= free) {
-                matches.add(positions[i], ids[i]);
-                free = positions[i] + texts.length(ids[i]);
+            int start = positions[i];
+            int end = start + texts.length(ids[i]);
+            while (range < ranges.length && ranges[range + 1] <= start) {
+                range += 2;
+            }
+            boolean touches = range < ranges.length && ranges[range] < end;
+            if (start >= free && !touches) {
+                matches.add(start, ids[i]);
+                free = end;
             }
         }
         return matches;

@@ -1,0 +1,120 @@
+package dev.reprise;
+
+import dev.reprise.chat.AnswerFormat;
+import dev.reprise.json.Json;
+import java.time.LocalDate;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.OptionalInt;
+import java.util.Set;
+
+/** A chat template as one model uses it: with its vocabulary's special tokens, and how answers to it look. */
+final class CompiledTemplate {
+    private final String source;
+    private final Tokenizer tokenizer;
+    /** What may not be recognised in the text of messages. */
+    private final String[] specialTexts;
+    private final Map<String, String> constants = new LinkedHashMap<>();
+    private final AnswerFormat format;
+
+    CompiledTemplate(ChatTemplate template, Tokenizer tokenizer) {
+        source = template.source();
+        this.tokenizer = tokenizer;
+        specialTexts = tokenizer.specialTexts(source);
+        constant("bos_token", tokenizer.bosToken());
+        constant("eos_token", tokenizer.eosToken());
+        format = AnswerFormat.derive(variables -> render(variables, null).text(), source, constants);
+    }
+
+    private void constant(String name, OptionalInt token) {
+        constants.put(name, token.isPresent() ? tokenizer.tokenText(token.getAsInt()) : "");
+    }
+
+    AnswerFormat format() {
+        return format;
+    }
+
+    /** What a grammar needs: the texts that are one token of the vocabulary. */
+    Constraint callConstraint(List<Tool> tools, ToolChoice choice, boolean strict, Constraint text) {
+        return Constraint.lark(format.callGrammar(tools, choice, strict, Set.of(specialTexts)));
+    }
+
+    /** The conversation up to where the model's answer begins. */
+    PromptTokens prompt(List<Message> messages, ChatOptions options) {
+        Native.Rendered whole = render(Json.write(variables(messages, options, true)), options.date().orElse(null));
+        return encode(whole, generationPrompt(whole.text(), messages, options));
+    }
+
+    /** Of variables that a caller wrote: they win over what the model's file says. */
+    PromptTokens prompt(Map<String, Object> variables, LocalDate date) {
+        Map<String, Object> all = new LinkedHashMap<>(constants);
+        all.put("add_generation_prompt", true);
+        all.putAll(variables);
+        return encode(render(Json.write(all), date), "");
+    }
+
+    private PromptTokens encode(Native.Rendered rendered, String generationPrompt) {
+        PromptTokens prompt = new PromptTokens(tokenizer, generationPrompt);
+        tokenizer.encodePrompt(rendered.text(), rendered.literal(), prompt);
+        return prompt;
+    }
+
+    private Native.Rendered render(String variables, LocalDate date) {
+        return Native.renderTemplate(source, variables, specialTexts, date);
+    }
+
+    /** What the template puts behind the conversation where an answer is to begin. */
+    private String generationPrompt(String whole, List<Message> messages, ChatOptions options) {
+        String without;
+        try {
+            without = render(Json.write(variables(messages, options, false)), options.date().orElse(null)).text();
+        } catch (TemplateException e) {
+            without = "";
+        }
+        int common = 0;
+        int limit = Math.min(whole.length(), without.length());
+        while (common < limit && whole.charAt(common) == without.charAt(common)) {
+            common++;
+        }
+        return whole.substring(common);
+    }
+
+    private Map<String, Object> variables(List<Message> messages, ChatOptions options, boolean addGenerationPrompt) {
+        Map<String, Object> variables = new LinkedHashMap<>(constants);
+        List<Tool> tools = options.toolChoice().equals(ToolChoice.none()) ? List.of() : options.tools();
+        List<Object> shown = new ArrayList<>();
+        for (Message message : withTools(messages, tools)) {
+            shown.add(format.variables(message));
+        }
+        variables.put("messages", shown);
+        if (!tools.isEmpty() && format.supportsTools()) {
+            variables.put("tools", tools.stream().map(format::variables).toList());
+        }
+        variables.put("add_generation_prompt", addGenerationPrompt);
+        if (options.reasoning() != ReasoningMode.DEFAULT) {
+            boolean on = options.reasoning() == ReasoningMode.ON;
+            variables.put("enable_thinking", on);
+            variables.put("thinking", on);
+        }
+        options.reasoningEffort().ifPresent(effort -> variables.put("reasoning_effort", effort));
+        variables.putAll(options.variables());
+        return variables;
+    }
+
+    /** A template that knows no tools reads of them in the system message. */
+    private List<Message> withTools(List<Message> messages, List<Tool> tools) {
+        if (tools.isEmpty() || format.supportsTools()) {
+            return messages;
+        }
+        String definitions = format.systemText(tools);
+        List<Message> shown = new ArrayList<>(messages);
+        if (!messages.isEmpty() && messages.get(0).role() == Role.SYSTEM) {
+            shown.set(0, Message.system(messages.get(0).text() + "\n\n" + definitions));
+        } else {
+            shown.add(0, Message.system(definitions));
+        }
+        return shown;
+    }
+}
