@@ -16,7 +16,7 @@ import java.util.Map;
  */
 public final class AnswerFormat {
     /** How a template wants tool calls and reasoning. */
-    record Shape(boolean argumentsAsText, boolean nullContent, String reasoningKey) {}
+    record Shape(boolean argumentsAsText, boolean nullContent, String reasoningKey, boolean reasoningExcludesText) {}
 
     /** Texts around reasoning; begin is blank where only its end is known. */
     record ReasoningSyntax(String begin, String end, String close) {}
@@ -107,10 +107,10 @@ public final class AnswerFormat {
         }
         boolean onlyCalls = content.isEmpty() && !message.toolCalls().isEmpty();
         variables.put("content", onlyCalls && shape.nullContent() ? null : content);
-        message.reasoning().ifPresent(text -> {
-            variables.put("reasoning_content", text);
-            variables.put(shape.reasoningKey(), text);
-        });
+        boolean allThree = message.reasoning().isPresent() && !content.isEmpty() && !message.toolCalls().isEmpty();
+        if (!allThree || !shape.reasoningExcludesText()) {
+            message.reasoning().ifPresent(text -> variables.put(shape.reasoningKey(), text));
+        }
         if (calls != null && !message.toolCalls().isEmpty()) {
             List<Object> list = new ArrayList<>();
             for (ToolCall call : message.toolCalls()) {

@@ -33,6 +33,7 @@ public final class AnswerParser {
     private boolean dropSpace;
     private int nCalls;
     private CallReader reader;
+    private boolean calledInReasoning;
 
     AnswerParser(AnswerFormat format, String generationPrompt, List<Tool> tools, int firstCall) {
         reasoning = format.reasoning();
@@ -40,7 +41,9 @@ public final class AnswerParser {
         syntax = tools.isEmpty() ? null : format.calls() != null ? format.calls() : GenericCalls.SYNTAX;
         this.tools = tools;
         this.firstCall = firstCall;
-        if (reasoning != null && !reasoning.begin().isEmpty()) {
+        if (reasoning != null && reasoning.begin().isEmpty()) {
+            state = generationPrompt.contains(reasoning.end()) ? State.START : State.REASONING;
+        } else if (reasoning != null) {
             int begin = generationPrompt.lastIndexOf(reasoning.begin());
             if (begin >= 0) {
                 boolean open = generationPrompt.indexOf(reasoning.end(), begin + reasoning.begin().length()) < 0;
@@ -123,7 +126,13 @@ public final class AnswerParser {
             reasoningBegun = at < buffer.length();
         }
         int end = buffer.indexOf(reasoning.end(), at);
-        if (end >= 0) {
+        int call = callInReasoning();
+        if (call >= 0 && (end < 0 || call < end)) {
+            emitReasoning(Literals.stripEnd(buffer.substring(at, call)));
+            at = call;
+            beginCall(call, true);
+            return true;
+        } else if (end >= 0) {
             emitReasoning(Literals.stripEnd(buffer.substring(at, end)));
             at = end + reasoning.end().length();
             reasoningDone = true;
@@ -131,12 +140,29 @@ public final class AnswerParser {
             state = State.START;
             return true;
         }
-        int free = last ? buffer.length() : Literals.partialEnd(buffer, at, reasoning.end());
+        int free = buffer.length();
+        if (!last) {
+            free = Literals.partialEnd(buffer, at, reasoning.end());
+            String begin = syntax == null ? "" : syntax.begin().strip();
+            free = begin.isEmpty() ? free : Math.min(free, Literals.partialEnd(buffer, at, begin));
+        }
         String piece = buffer.substring(at, free);
         String certain = Literals.stripEnd(piece);
         emitReasoning(certain);
         at += certain.length();
         return false;
+    }
+
+    /** Models forget to end their reasoning before they call. */
+    private int callInReasoning() {
+        String begin = syntax == null ? "" : syntax.begin().strip();
+        return begin.isEmpty() ? -1 : buffer.indexOf(begin, Math.max(at, searchFrom));
+    }
+
+    private void beginCall(int from, boolean inReasoning) {
+        reader = new CallReader(syntax, tools, buffer, from, parts, nCalls, firstCall);
+        calledInReasoning = inReasoning;
+        state = State.CALL;
     }
 
     private void emitReasoning(String piece) {
@@ -160,8 +186,7 @@ public final class AnswerParser {
         if (call >= 0) {
             emitText(at + Literals.stripEnd(buffer.substring(at, call)).length());
             at = call;
-            reader = new CallReader(syntax, tools, buffer, call, parts, nCalls, firstCall);
-            state = State.CALL;
+            beginCall(call, false);
             return true;
         }
         int free = last ? buffer.length() : Math.max(at, -call - 1);
@@ -234,8 +259,9 @@ public final class AnswerParser {
             return false;
         }
         at = reader.position();
-        state = State.TEXT;
+        state = calledInReasoning && result == CallReader.Result.FAILED ? State.REASONING : State.TEXT;
         if (result == CallReader.Result.DONE) {
+            reasoningDone = true;
             searchFrom = at;
             textBegun = false;
             dropSpace = true;

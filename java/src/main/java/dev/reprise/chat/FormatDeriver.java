@@ -37,15 +37,19 @@ final class FormatDeriver {
     }
 
     AnswerFormat derive() {
-        AnswerFormat.Shape shape = new AnswerFormat.Shape(false, false, "reasoning_content");
+        AnswerFormat.Shape shape = new AnswerFormat.Shape(false, false, "reasoning_content", false);
         String reason = "the template writes no tool calls";
         for (AnswerFormat.Shape candidate : shapes()) {
             Calls calls = calls(candidate);
             if (calls.one == null) {
                 continue;
+            } else if (!probe.showsTools()) {
+                reason = "the template does not tell of tools";
+                break;
             }
+            String key = reasoningKey(candidate);
             AnswerFormat.Shape found = new AnswerFormat.Shape(
-                    candidate.argumentsAsText(), candidate.nullContent(), reasoningKey(candidate));
+                    candidate.argumentsAsText(), candidate.nullContent(), key, reasoningExcludesText(candidate, key));
             CallSyntax syntax;
             try {
                 syntax = new SyntaxDeriver(calls.one, calls.two, calls.twoArguments, calls.number, calls.nested, calls.list).derive();
@@ -60,7 +64,7 @@ final class FormatDeriver {
             }
             reason = failure;
         }
-        shape = new AnswerFormat.Shape(false, false, reasoningKey(shape));
+        shape = new AnswerFormat.Shape(false, false, reasoningKey(shape), false);
         return new AnswerFormat(shape, null, reasoning(shape, null), textPrefix(shape, null), reason);
     }
 
@@ -68,7 +72,7 @@ final class FormatDeriver {
         List<AnswerFormat.Shape> shapes = new ArrayList<>();
         for (boolean asText : new boolean[] {false, true}) {
             for (boolean nullContent : new boolean[] {false, true}) {
-                shapes.add(new AnswerFormat.Shape(asText, nullContent, "reasoning_content"));
+                shapes.add(new AnswerFormat.Shape(asText, nullContent, "reasoning_content", false));
             }
         }
         return shapes;
@@ -85,6 +89,8 @@ final class FormatDeriver {
         final String number;
         final String nested;
         final String list;
+        /** What stands in front of them. */
+        final String turn;
 
         Calls(AnswerFormat.Shape shape) {
             one = written(shape, first("{\"zqka\": \"zqval\"}"));
@@ -98,11 +104,13 @@ final class FormatDeriver {
             number = written(shape, first("{\"zqka\": 7}"));
             nested = written(shape, first("{\"zqka\": {\"zqkb\": \"zqvbl\"}}"));
             list = written(shape, first("{\"zqka\": [\"zqvbl\"]}"));
+            String whole = probe.behindUser(true, false, TemplateProbe.calling(shape, "", first("{\"zqka\": \"zqval\"}")));
+            turn = whole.substring(0, whole.indexOf(one));
         }
 
         /** Nothing is there. */
         Calls() {
-            one = two = twoArguments = none = number = nested = list = null;
+            one = two = twoArguments = none = number = nested = list = turn = null;
         }
 
         private ToolCall first(String arguments) {
@@ -166,9 +174,8 @@ final class FormatDeriver {
         if (text == null || !text.contains(TemplateProbe.NAME)) {
             return null;
         }
-        String answer = text.startsWith(before) && !before.isEmpty()
-                ? text.substring(before.length())
-                : text.substring(Literals.commonStart(text, before).length());
+        int turn = Math.min(Literals.commonStart(text, before).length(), Literals.commonStart(text, prompt).length());
+        String answer = text.substring(text.startsWith(before) ? before.length() : turn);
         return !behind.isBlank() && answer.endsWith(behind)
                 ? answer.substring(0, answer.length() - behind.length())
                 : answer;
@@ -195,6 +202,15 @@ final class FormatDeriver {
         return "reasoning_content";
     }
 
+    /** Some templates refuse a message of text, reasoning and calls. */
+    private boolean reasoningExcludesText(AnswerFormat.Shape shape, String key) {
+        ToolCall one = ToolCall.of(TemplateProbe.ID, TemplateProbe.NAME, "{\"zqka\": \"zqval\"}");
+        Map<String, Object> message = TemplateProbe.calling(shape, TemplateProbe.CONTENT, one);
+        boolean withoutReasoning = probe.behindUser(true, false, message) != null;
+        message.put(key, TemplateProbe.THOUGHT);
+        return withoutReasoning && probe.behindUser(true, false, message) == null;
+    }
+
     private AnswerFormat.ReasoningSyntax reasoning(AnswerFormat.Shape shape, Calls calls) {
         String text = reasoned(shape.reasoningKey(), shape, false);
         String call = calls == null ? null : reasoned(shape.reasoningKey(), shape, true);
@@ -212,10 +228,11 @@ final class FormatDeriver {
         String written = text != null ? text : call;
         String end = close.strip();
         String open = written.substring(0, written.indexOf(TemplateProbe.THOUGHT)).stripTrailing();
+        String turn = call == null ? commonTurn() : Literals.commonStart(commonTurn(), calls.turn);
         String opposite = end.startsWith("</") ? "<" + end.substring(2) : end.startsWith("[/") ? "[" + end.substring(2) : "";
         String begin = !opposite.isEmpty() && open.endsWith(opposite)
                 ? opposite
-                : open.substring(Literals.commonStart(open, commonTurn()).length()).strip();
+                : open.substring(Literals.commonStart(open, turn).length()).strip();
         if (begin.isEmpty() && !opposite.isEmpty()) {
             begin = opposite;
         }

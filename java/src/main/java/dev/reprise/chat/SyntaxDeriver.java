@@ -145,8 +145,22 @@ final class SyntaxDeriver {
                 pieces = withIndex(pieces, two.substring(next, Math.max(next, value)));
             }
         }
-        return new CallSyntax(style, begin(pieces), pieces.subList(1, pieces.size()), between, one.substring(end), null,
-                null, quote);
+        return new CallSyntax(style, begin(pieces), pieces.subList(1, pieces.size()), between,
+                longerEnd(style, one.substring(end), quote), null, null, quote);
+    }
+
+    /** Some templates end the section of calls only behind several: what ends it counts, of which a part may be missing. */
+    private String longerEnd(Style style, String end, String quote) {
+        int key = two == null ? -1 : two.indexOf(TemplateProbe.KEY, firstHole(two, 0) < 0 ? 0 : firstHole(two, 0));
+        for (int start = key; start >= 0; start--) {
+            if (two.charAt(start) == '{' || two.charAt(start) == '(') {
+                int from = two.charAt(start) == '(' ? start + 1 : start;
+                int behind = argumentsEnd(style, two, from, quote);
+                String other = behind < 0 ? "" : two.substring(behind);
+                return other.startsWith(end) ? other : end;
+            }
+        }
+        return end;
     }
 
     private static int argumentsEnd(Style style, String text, int start, String quote) {

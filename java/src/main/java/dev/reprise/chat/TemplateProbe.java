@@ -59,6 +59,19 @@ final class TemplateProbe {
         }
     }
 
+    /** Whether the template writes the tools on offer anywhere. */
+    boolean showsTools() {
+        Map<String, Object> variables = new LinkedHashMap<>(constants);
+        variables.put("messages", List.of(message("user", USER)));
+        variables.put("tools", TOOLS.stream().map(TemplateProbe::definition).toList());
+        variables.put("add_generation_prompt", true);
+        try {
+            return renderer.render(Json.write(variables)).contains(NAME2);
+        } catch (TemplateException e) {
+            return false;
+        }
+    }
+
     static Map<String, Object> message(String role, String content) {
         Map<String, Object> message = new LinkedHashMap<>();
         message.put("role", role);
