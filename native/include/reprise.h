@@ -49,7 +49,10 @@ typedef enum reprise_status {
     REPRISE_OUT_OF_DEVICE_MEMORY = 10,
     REPRISE_CONTEXT_OVERFLOW = 11, /* more tokens than the session's context holds */
     REPRISE_ENGINE_FAILED = 12,    /* the device reported an unrecoverable error; every later call says so */
-    REPRISE_INTERNAL = 13          /* a defect in Reprise */
+    REPRISE_INTERNAL = 13,         /* a defect in Reprise */
+    REPRISE_TEMPLATE = 14,         /* a chat template is malformed, raised an error of its own or did too much */
+    REPRISE_UNSUPPORTED = 15       /* a part that this library was built without, or a keyword of a constraint that is
+                                    * not enforced */
 } reprise_status;
 
 /* ---- library ------------------------------------------------------------------------------------------------- */
@@ -62,6 +65,9 @@ REPRISE_API int32_t reprise_abi_version(void);
  * Returns the length of the whole message in bytes without the NUL; 0 if no call has failed. A message has up to 8192.
  */
 REPRISE_API size_t reprise_last_error(char* buffer, size_t capacity);
+/** The line, from 1, that the message of this thread's last failed call is about: of a template or a grammar. 0: none.
+ */
+REPRISE_API int32_t reprise_last_error_line(void);
 
 /** A stable upper-case name for a status, e.g. "MODEL_FORMAT". Static storage. */
 REPRISE_API const char* reprise_status_name(int32_t status);
@@ -332,6 +338,43 @@ REPRISE_API reprise_status reprise_sample(reprise_handle model, const float* log
 /** What a session of this model would need, without opening it. options may be null. */
 REPRISE_API reprise_status reprise_gguf_memory(reprise_handle gguf, const reprise_model_options* model_options,
                                                const reprise_session_options* session_options, reprise_memory* memory);
+
+/* ---- chat templates ------------------------------------------------------------------------------------------- */
+
+/**
+ * Parses a chat template: Jinja as Python's jinja2 renders it in the environment of transformers (trim_blocks,
+ * lstrip_blocks, loop controls, tojson as json.dumps without ensure_ascii, raise_exception, strftime_now, generation
+ * blocks). source is UTF-8, at most 1 MiB. special holds the texts of the vocabulary's special tokens one after the
+ * other, text i from special_offsets[i] to special_offsets[i + 1], n_special of them; n_special may be 0, and then
+ * renderings say nothing about origins. REPRISE_TEMPLATE where the source is malformed; reprise_last_error_line() has
+ * the line. REPRISE_UNSUPPORTED in a library built without native/text. Any number of threads may render at once.
+ */
+REPRISE_API reprise_status reprise_template_open(const uint8_t* source, size_t n, const uint8_t* special,
+                                                 const uint64_t* special_offsets, size_t n_special,
+                                                 reprise_handle* chat_template);
+REPRISE_API reprise_status reprise_template_close(reprise_handle chat_template);
+/**
+ * Renders a template with the members of a JSON object as variables (messages, tools, add_generation_prompt, bos_token
+ * and what else the template takes); variables is UTF-8, at most 16 MiB. now is the time that strftime_now() formats,
+ * in seconds of local time since 1970-01-01T00:00; null: the machine's. A variable strftime_now that is a string is
+ * what the function of that name returns, whatever the format. REPRISE_TEMPLATE with the template's own message where
+ * it raises one, where an operation fails as it fails in Python, and where it does too much: output is limited to 32
+ * MiB and work in proportion to what is rendered. REPRISE_INVALID_ARGUMENT for malformed JSON.
+ */
+REPRISE_API reprise_status reprise_template_render(reprise_handle chat_template, const uint8_t* variables, size_t n,
+                                                   const int64_t* now, reprise_handle* rendering);
+REPRISE_API reprise_status reprise_rendering_close(reprise_handle rendering);
+/** The text, UTF-8, *n bytes, owned by the rendering. */
+REPRISE_API reprise_status reprise_rendering_text(reprise_handle rendering, const uint8_t** text, uint64_t* n);
+/**
+ * Where the text came from the variables and holds, or could complete, the text of a special token: *n_ranges pairs of
+ * a first byte and the byte behind the last, in ascending order and apart from each other, owned by the rendering. A
+ * special token may be recognised only where its text does not overlap any of them. bos_token, eos_token and other
+ * variables whose whole value is the text of a special token count as the template's unless they lie in messages, tools
+ * or documents.
+ */
+REPRISE_API reprise_status reprise_rendering_origins(reprise_handle rendering, const uint64_t** ranges,
+                                                     uint64_t* n_ranges);
 
 #ifdef __cplusplus
 }

@@ -8,7 +8,7 @@
 namespace reprise {
 
 /// Keeps the message for reprise_last_error() in this thread, of a very long one its beginning.
-reprise_status report(reprise_status status, const char* message) noexcept;
+reprise_status report(reprise_status status, const char* message, int32_t line = 0) noexcept;
 
 template <class Body>
 reprise_status guarded(Body body) noexcept {
@@ -16,7 +16,7 @@ reprise_status guarded(Body body) noexcept {
         body();
         return REPRISE_OK;
     } catch (const Error& error) {
-        return report(error.status(), error.what());
+        return report(error.status(), error.what(), error.line());
     } catch (const std::bad_alloc&) {
         return report(REPRISE_OUT_OF_MEMORY, "out of memory");
     } catch (const std::exception& error) {

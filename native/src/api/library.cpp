@@ -18,10 +18,11 @@ namespace {
 constexpr size_t MOST_MESSAGE_BYTES = 8192;
 thread_local char last_message[MOST_MESSAGE_BYTES];
 thread_local size_t last_message_bytes = 0;
+thread_local int32_t last_line = 0;
 
 }  // namespace
 
-reprise_status report(reprise_status status, const char* message) noexcept {
+reprise_status report(reprise_status status, const char* message, int32_t line) noexcept {
     size_t n = std::strlen(message);
     if (n > MOST_MESSAGE_BYTES) {
         n = MOST_MESSAGE_BYTES;
@@ -29,6 +30,7 @@ reprise_status report(reprise_status status, const char* message) noexcept {
     }
     std::memcpy(last_message, message, n);
     last_message_bytes = n;
+    last_line = line;
     return status;
 }
 
@@ -64,6 +66,8 @@ size_t reprise_last_error(char* buffer, size_t capacity) {
     return copy_text({last_message, last_message_bytes}, buffer, capacity);
 }
 
+int32_t reprise_last_error_line(void) { return last_line; }
+
 const char* reprise_status_name(int32_t status) {
     switch (status) {
         case REPRISE_OK:
@@ -94,6 +98,10 @@ const char* reprise_status_name(int32_t status) {
             return "ENGINE_FAILED";
         case REPRISE_INTERNAL:
             return "INTERNAL";
+        case REPRISE_TEMPLATE:
+            return "TEMPLATE";
+        case REPRISE_UNSUPPORTED:
+            return "UNSUPPORTED";
         default:
             return "UNKNOWN";
     }

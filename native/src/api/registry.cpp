@@ -12,6 +12,14 @@ const char* kind_name(uint8_t kind) {
             return "model";
         case 3:
             return "session";
+        case 4:
+            return "template";
+        case 5:
+            return "rendering";
+        case 6:
+            return "vocabulary";
+        case 7:
+            return "constraint";
         default:
             return nullptr;
     }

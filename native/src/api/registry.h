@@ -12,7 +12,15 @@ namespace reprise {
 
 class Registry {
   public:
-    enum class Kind : uint8_t { GGUF = 1, MODEL = 2, SESSION = 3 };
+    enum class Kind : uint8_t {
+        GGUF = 1,
+        MODEL = 2,
+        SESSION = 3,
+        TEMPLATE = 4,
+        RENDERING = 5,
+        VOCABULARY = 6,
+        CONSTRAINT = 7
+    };
 
     static Registry& instance();
 

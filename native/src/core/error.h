@@ -11,13 +11,17 @@ namespace reprise {
 
 class Error : public std::exception {
   public:
-    Error(reprise_status status, std::string message) : status_(status), message_(std::move(message)) {}
+    /// line: of the source that the message is about, from 1; 0 where there is none.
+    Error(reprise_status status, std::string message, int32_t line = 0)
+        : status_(status), message_(std::move(message)), line_(line) {}
     reprise_status status() const noexcept { return status_; }
+    int32_t line() const noexcept { return line_; }
     const char* what() const noexcept override { return message_.c_str(); }
 
   private:
     reprise_status status_;
     std::string message_;
+    int32_t line_;
 };
 
 /// Throws Error with a printf-style message that names what was wrong and says what to do.

@@ -1,0 +1,49 @@
+#include "text/chat_template.h"
+
+#include "core/big_stack.h"
+#include "text/ffi.h"
+
+namespace reprise::text {
+
+namespace {
+
+/// Parsing and rendering recurse with the nesting of a template, its macros and its values, within limits of the
+/// crate's that this holds.
+constexpr size_t STACK_BYTES = 64 << 20;
+
+class RustRendering : public Rendering {
+  public:
+    std::span<const uint8_t> text() const override { return text_.bytes(); }
+    std::span<const uint64_t> origins() const override { return {}; }
+    Buffer text_;
+};
+
+class RustTemplate : public ChatTemplate {
+  public:
+    explicit RustTemplate(std::span<const uint8_t> source) {
+        run_on_big_stack(STACK_BYTES, [&] { call(text_template_open, bytes_of(source), &template_); });
+    }
+    ~RustTemplate() override {
+        text_failure failure{};
+        if (text_template_close(template_, &failure) != REPRISE_OK) text_free_buffer(failure.message);
+    }
+    std::shared_ptr<Rendering> render(std::span<const uint8_t> variables, int64_t now) const override {
+        auto rendering = std::make_shared<RustRendering>();
+        run_on_big_stack(STACK_BYTES, [&] {
+            call(text_template_render, static_cast<const text_template*>(template_), bytes_of(variables), now,
+                 rendering->text_.out());
+        });
+        return rendering;
+    }
+
+  private:
+    text_template* template_ = nullptr;
+};
+
+}  // namespace
+
+std::shared_ptr<ChatTemplate> ChatTemplate::open(std::span<const uint8_t> source, const Texts&) {
+    return std::make_shared<RustTemplate>(source);
+}
+
+}  // namespace reprise::text
