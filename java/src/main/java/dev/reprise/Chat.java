@@ -158,6 +158,11 @@ public final class Chat implements AutoCloseable {
         return true;
     }
 
+    /** The number of the next tool call, which ids are made of where a format has none. */
+    int nextCall() {
+        return 1 + messages.stream().mapToInt(message -> message.toolCalls().size()).sum();
+    }
+
     private void endCurrent() {
         if (current != null) {
             current.abandoned();

@@ -45,6 +45,9 @@ public final class ChatStream implements Iterable<ChatPart>, AutoCloseable {
     private final List<ToolCall> calls = new ArrayList<>();
     private final StopMatcher stopMatcher;
 
+    private final Tokenizer tokenizer;
+    private final int firstCall;
+
     private CompiledTemplate template;
     private Constraint limit;
     private AnswerParser parser;
@@ -67,6 +70,8 @@ public final class ChatStream implements Iterable<ChatPart>, AutoCloseable {
         this.chat = chat;
         this.options = options;
         session = chat.session();
+        tokenizer = chat.model().tokenizer();
+        firstCall = chat.nextCall();
         seed = options.generation().sampling().seed().orElseGet(() -> ThreadLocalRandom.current().nextLong());
         List<String> stop = options.generation().stop();
         stopMatcher = stop.isEmpty() ? null : new StopMatcher(stop);
@@ -74,15 +79,15 @@ public final class ChatStream implements Iterable<ChatPart>, AutoCloseable {
 
     /** Evaluates the prompt and begins. */
     void start() {
-        template = chat.model().compiledTemplate(options, options.tools());
+        template = chat.model().compiledTemplate(options);
         AnswerFormat format = template.format();
         limit = limitOf(format);
         if (limit != null) {
             chat.model().constraintHandle(limit);  // whatever is wrong with it shows before anything runs
         }
         PromptTokens prompt = chat.fit(template, options);
-        parser = format.parser(prompt.generationPrompt(), toolsOnOffer());
-        decoder = session.tokenizer().newStreamDecoder(true);
+        parser = format.parser(prompt.generationPrompt(), toolsOnOffer(), firstCall);
+        decoder = tokenizer.newStreamDecoder(true);
         boolean mayReason = parser.inReasoning()
                 || format.supportsReasoning() && options.reasoning() != ReasoningMode.OFF;
         phase = limit == null ? Phase.FREE : mayReason ? Phase.REASONING : Phase.LIMITED;
@@ -233,7 +238,7 @@ public final class ChatStream implements Iterable<ChatPart>, AutoCloseable {
         }
         tokens.add(token);
         String piece = decoder.append(token.id());
-        if (session.tokenizer().isEndOfGeneration(token.id())) {
+        if (tokenizer.isEndOfGeneration(token.id())) {
             return;  // the generation says so itself, and its reason is its own
         }
         boolean wasReasoning = parser.inReasoning();
@@ -255,7 +260,7 @@ public final class ChatStream implements Iterable<ChatPart>, AutoCloseable {
 
     /** The model has thought enough: the end of reasoning is put behind what it wrote. */
     private void endReasoning() {
-        String marker = template.format().reasoningEnd();
+        String marker = template.format().reasoningClose();
         generation.close();
         accept(parser.append(marker));
         written.append(marker);
@@ -298,12 +303,12 @@ public final class ChatStream implements Iterable<ChatPart>, AutoCloseable {
         text.setLength(0);
         calls.clear();
         ready.removeIf(part -> part.kind() != ChatPart.Kind.REASONING);
-        parser = template.format().parser("", toolsOnOffer());
-        decoder = session.tokenizer().newStreamDecoder(true);
+        parser = template.format().parser("", toolsOnOffer(), firstCall);
+        decoder = tokenizer.newStreamDecoder(true);
     }
 
     private void continueWith(String marker) {
-        int[] ids = session.tokenizer().encodeContinuation(marker);
+        int[] ids = tokenizer.encode(marker, false, true);
         if (options.generation().maxTokens().isPresent() && tokens.size() >= options.generation().maxTokens().getAsInt()) {
             end(FinishReason.MAX_TOKENS);
             return;

@@ -1,5 +1,7 @@
 package dev.reprise;
 
+import java.time.LocalDate;
+import java.time.ZoneOffset;
 import java.util.Objects;
 
 /**
@@ -34,7 +36,22 @@ public final class ChatTemplate {
      * @throws IllegalArgumentException if the variables are no JSON object
      */
     public String render(String variables) {
-        return Native.renderTemplate(source, variables, new String[0]).text();
+        return render(variables, null);
+    }
+
+    /** As {@link #render(String)}, on another day than today. */
+    public String render(String variables, LocalDate date) {
+        long template = Native.openTemplate(source, new String[0]);
+        try {
+            return Native.renderTemplate(template, variables, seconds(date)).toString();
+        } finally {
+            Native.closeTemplate(template);
+        }
+    }
+
+    /** Noon of a day, as the native library counts time; null: now. */
+    static Long seconds(LocalDate date) {
+        return date == null ? null : date.atTime(12, 0).toEpochSecond(ZoneOffset.UTC);
     }
 
     @Override

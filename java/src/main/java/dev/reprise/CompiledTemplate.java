@@ -11,8 +11,8 @@ import java.util.OptionalInt;
 import java.util.Set;
 
 /** A chat template as one model uses it: with its vocabulary's special tokens, and how answers to it look. */
-final class CompiledTemplate {
-    private final String source;
+final class CompiledTemplate implements AutoCloseable {
+    private final long handle;
     private final Tokenizer tokenizer;
     /** What may not be recognised in the text of messages. */
     private final String[] specialTexts;
@@ -20,12 +20,17 @@ final class CompiledTemplate {
     private final AnswerFormat format;
 
     CompiledTemplate(ChatTemplate template, Tokenizer tokenizer) {
-        source = template.source();
         this.tokenizer = tokenizer;
-        specialTexts = tokenizer.specialTexts(source);
+        specialTexts = tokenizer.specialTexts(template.source());
+        handle = Native.openTemplate(template.source(), specialTexts);
         constant("bos_token", tokenizer.bosToken());
         constant("eos_token", tokenizer.eosToken());
-        format = AnswerFormat.derive(variables -> render(variables, null).text(), source, constants);
+        format = AnswerFormat.derive(variables -> render(variables, null).toString(), template.source(), constants);
+    }
+
+    @Override
+    public void close() {
+        Native.closeTemplate(handle);
     }
 
     private void constant(String name, OptionalInt token) {
@@ -44,7 +49,7 @@ final class CompiledTemplate {
     /** The conversation up to where the model's answer begins. */
     PromptTokens prompt(List<Message> messages, ChatOptions options) {
         Native.Rendered whole = render(Json.write(variables(messages, options, true)), options.date().orElse(null));
-        return encode(whole, generationPrompt(whole.text(), messages, options));
+        return encode(whole, generationPrompt(whole.toString(), messages, options));
     }
 
     /** Of variables that a caller wrote: they win over what the model's file says. */
@@ -62,14 +67,14 @@ final class CompiledTemplate {
     }
 
     private Native.Rendered render(String variables, LocalDate date) {
-        return Native.renderTemplate(source, variables, specialTexts, date);
+        return Native.renderTemplate(handle, variables, ChatTemplate.seconds(date));
     }
 
     /** What the template puts behind the conversation where an answer is to begin. */
     private String generationPrompt(String whole, List<Message> messages, ChatOptions options) {
         String without;
         try {
-            without = render(Json.write(variables(messages, options, false)), options.date().orElse(null)).text();
+            without = render(Json.write(variables(messages, options, false)), options.date().orElse(null)).toString();
         } catch (TemplateException e) {
             without = "";
         }

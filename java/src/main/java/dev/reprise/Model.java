@@ -21,19 +21,22 @@ public final class Model implements AutoCloseable {
     private final long handle;
     private final Cleaner.Cleanable cleanable;
     private final ModelInfo info;
+    private final TemplateCache templates;
 
     private Model(ModelFile file, ModelOptions options) {
         metadata = file.metadata();
         tokenizer = metadata.contains("tokenizer.ggml.model") ? Tokenizer.of(metadata) : null;
         endTokens = tokenizer == null ? new int[0] : tokenizer.endTokens();
         handle = Native.loadModel(file.handle(), options);
-        cleanable = Cleanup.register(this, new Closer(handle));
+        templates = new TemplateCache();
+        cleanable = Cleanup.register(this, new Closer(handle, templates));
         info = Native.modelInfo(handle, metadata.string("general.architecture", ""));
     }
 
-    private record Closer(long handle) implements Runnable {
+    private record Closer(long handle, TemplateCache templates) implements Runnable {
         @Override
         public void run() {
+            templates.close();
             Native.closeModel(handle);
         }
     }
@@ -79,6 +82,48 @@ public final class Model implements AutoCloseable {
      */
     public Session newSession(SessionOptions options) {
         return new Session(this, Objects.requireNonNull(options, "options"));
+    }
+
+    /** Opens a chat with {@link ChatOptions#defaults}. */
+    public Chat newChat() {
+        return newChat(ChatOptions.defaults());
+    }
+
+    /**
+     * Opens a conversation, with a session of its own.
+     *
+     * @throws TemplateException if the options name a template that the model has not, or hand in a malformed one; without
+     *     one, if the model has none
+     * @throws UnsupportedModelException if the file describes no tokenizer
+     */
+    public Chat newChat(ChatOptions options) {
+        compiledTemplate(options);
+        return new Chat(this, options);
+    }
+
+    /**
+     * The chat template of the model's file.
+     *
+     * @throws TemplateException if it has none; the message says how to hand one in
+     */
+    public ChatTemplate chatTemplate() {
+        return ModelTemplates.of(metadata, null);
+    }
+
+    /**
+     * The chat template of this name, of a file that has several.
+     *
+     * @throws TemplateException if there is none; the message names those that there are
+     */
+    public ChatTemplate chatTemplate(String name) {
+        return ModelTemplates.of(metadata, Objects.requireNonNull(name, "name"));
+    }
+
+    /** The template that the options ask for, ready for use. Kept as long as the model is open. */
+    CompiledTemplate compiledTemplate(ChatOptions options) {
+        ChatTemplate template = options.template()
+                .orElseGet(() -> ModelTemplates.choose(metadata, options.templateName().orElse(null), !options.tools().isEmpty()));
+        return templates.get(template, tokenizer());
     }
 
     /**

@@ -131,6 +131,8 @@ final class Native {
             case REPRISE_OUT_OF_DEVICE_MEMORY -> new OutOfDeviceMemoryException(message);
             case REPRISE_CONTEXT_OVERFLOW -> new ContextOverflowException(message);
             case REPRISE_ENGINE_FAILED -> new EngineFailedException(message);
+            case REPRISE_TEMPLATE -> new TemplateException(message, reprise_last_error_line());
+            case REPRISE_UNSUPPORTED -> new UnsupportedOperationException(message);
             default -> new InternalErrorException("status " + status + ": " + message);
         };
     }
@@ -454,6 +456,65 @@ final class Native {
         @Override
         public void close() {
             memory.close();
+        }
+    }
+
+    // ---- chat templates --------------------------------------------------------------------------------------------
+
+    /**
+     * A rendered template.
+     *
+     * @param text UTF-8
+     * @param literal bytes of it that belong to no special token: from and to of each range, ascending
+     */
+    record Rendered(byte[] text, int[] literal) {
+        @Override
+        public String toString() {
+            return new String(text, StandardCharsets.UTF_8);
+        }
+    }
+
+    /** @param special texts that only the template may turn into tokens */
+    static long openTemplate(String source, String[] special) {
+        library();
+        ByteArrayOutputStream bytes = new ByteArrayOutputStream();
+        long[] offsets = new long[special.length + 1];
+        for (int i = 0; i < special.length; i++) {
+            bytes.writeBytes(special[i].getBytes(StandardCharsets.UTF_8));
+            offsets[i + 1] = bytes.size();
+        }
+        byte[] text = source.getBytes(StandardCharsets.UTF_8);
+        long[] handle = new long[1];
+        check(reprise_template_open(text, text.length, bytes.toByteArray(), offsets, special.length, handle));
+        return handle[0];
+    }
+
+    static void closeTemplate(long template) {
+        check(reprise_template_close(template));
+    }
+
+    /** @param now seconds of local time since 1970 that the template takes for now; null: the machine's */
+    static Rendered renderTemplate(long template, String variables, Long now) {
+        byte[] json = variables.getBytes(StandardCharsets.UTF_8);
+        long[] rendering = new long[1];
+        check(reprise_template_render(template, json, json.length, now == null ? null : new long[] {now}, rendering));
+        try (NativeMemory memory = new NativeMemory(8)) {
+            LongPointer size = new LongPointer(memory.take(8));
+            BytePointer text = new BytePointer((Pointer) null);
+            check(reprise_rendering_text(rendering[0], text, size));
+            byte[] bytes = new byte[Math.toIntExact(size.get())];
+            if (bytes.length > 0) {
+                text.capacity(bytes.length).get(bytes);
+            }
+            LongPointer ranges = new LongPointer((Pointer) null);
+            check(reprise_rendering_origins(rendering[0], ranges, size));
+            int[] literal = new int[2 * Math.toIntExact(size.get())];
+            for (int i = 0; i < literal.length; i++) {
+                literal[i] = Math.toIntExact(ranges.capacity(literal.length).get(i));
+            }
+            return new Rendered(bytes, literal);
+        } finally {
+            check(reprise_rendering_close(rendering[0]));
         }
     }
 

@@ -22,10 +22,13 @@ public final class StreamDecoder {
             .onMalformedInput(CodingErrorAction.REPLACE)
             .onUnmappableCharacter(CodingErrorAction.REPLACE);
     private final byte[] pending = new byte[MAX_PENDING];
+    private final boolean withControl;
     private int pendingCount;
 
-    StreamDecoder(Tokenizer tokenizer) {
+    /** @param withControl whether control tokens give their own text */
+    StreamDecoder(Tokenizer tokenizer, boolean withControl) {
         this.tokenizer = tokenizer;
+        this.withControl = withControl;
     }
 
     /**
@@ -37,8 +40,11 @@ public final class StreamDecoder {
         if (pendingCount > 0) {
             return decode(id);
         }
-        String text = tokenizer.knownText(id);
-        if (text == null) {
+        boolean control = withControl && tokenizer.isControl(id);
+        String text = control ? null : tokenizer.knownText(id);
+        if (control) {
+            text = decode(tokenizer.tokenBytes(id), false);
+        } else if (text == null) {
             text = decode(id);
             if (pendingCount == 0) {
                 tokenizer.keepText(id, text);

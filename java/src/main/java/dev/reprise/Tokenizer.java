@@ -107,10 +107,10 @@ public final class Tokenizer {
     /**
      * The tokens of a rendered conversation: what the template wrote with special tokens, what messages hold without.
      *
-     * @param literal bytes of its UTF-8 that belong to no special token: from and to of each range, ascending
+     * @param bytes UTF-8
+     * @param literal bytes of it that belong to no special token: from and to of each range, ascending
      */
-    void encodePrompt(String text, int[] literal, PromptTokens prompt) {
-        byte[] bytes = Utf8.encode(text);
+    void encodePrompt(byte[] bytes, int[] literal, PromptTokens prompt) {
         SpecialTokens.Matches matches = allSpecial.find(bytes, literal);
         boolean startsWithBos = matches.count() > 0 && matches.position(0) == 0 && matches.id(0) == bos;
         if (addsBos && !startsWithBos) {
@@ -204,9 +204,22 @@ public final class Tokenizer {
         return out.toByteArray();
     }
 
+    /** The bytes of ids within a text: nothing is taken away. */
+    byte[] textOf(int[] ids) {
+        ByteArrayOutputStream out = new ByteArrayOutputStream(4 * ids.length);
+        for (int id : ids) {
+            out.writeBytes(tokenBytes(id));
+        }
+        return out.toByteArray();
+    }
+
     /** A decoder for ids that arrive one at a time, which leaves control tokens out. */
     public StreamDecoder newStreamDecoder() {
-        return new StreamDecoder(this);
+        return newStreamDecoder(false);
+    }
+
+    StreamDecoder newStreamDecoder(boolean withControl) {
+        return new StreamDecoder(this, withControl);
     }
 
     /**
