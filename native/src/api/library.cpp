@@ -94,6 +94,10 @@ const char* reprise_status_name(int32_t status) {
             return "ENGINE_FAILED";
         case REPRISE_INTERNAL:
             return "INTERNAL";
+        case REPRISE_SESSION_FORMAT:
+            return "SESSION_FORMAT";
+        case REPRISE_SESSION_MISMATCH:
+            return "SESSION_MISMATCH";
         default:
             return "UNKNOWN";
     }
