@@ -51,8 +51,10 @@ typedef enum reprise_status {
     REPRISE_ENGINE_FAILED = 12,    /* the device reported an unrecoverable error; every later call says so */
     REPRISE_INTERNAL = 13,         /* a defect in Reprise */
     REPRISE_TEMPLATE = 14,         /* a chat template is malformed, raised an error of its own or did too much */
-    REPRISE_UNSUPPORTED = 15       /* a part that this library was built without, or a keyword of a constraint that is
+    REPRISE_UNSUPPORTED = 15,      /* a part that this library was built without, or a keyword of a constraint that is
                                     * not enforced */
+    REPRISE_SESSION_FORMAT = 16,   /* no saved session, truncated, damaged, or saved by a newer version */
+    REPRISE_SESSION_MISMATCH = 17  /* a saved session of another model, or of the other arithmetic */
 } reprise_status;
 
 /* ---- library ------------------------------------------------------------------------------------------------- */
@@ -187,11 +189,12 @@ REPRISE_API reprise_status reprise_model_get_info(reprise_handle model, reprise_
 
 /** The number format of a session's KV cache. A model loaded with exact = 1 keeps float32 whatever is asked for. */
 typedef enum reprise_kv_type {
-    REPRISE_KV_F16 = 0, /* 2 bytes a value */
-    REPRISE_KV_F32 = 1, /* 4 bytes a value */
-    REPRISE_KV_Q8_0 = 2 /* 8-bit integers in blocks of 32 with one float16 factor: 34 bytes for 32 values, 53 % of
-                           F16's memory, each value in steps of 1/127 of its block's largest; the model's head_dim
-                           must be a multiple of 32, else REPRISE_INVALID_ARGUMENT */
+    REPRISE_KV_DEFAULT = -1, /* F16; of a restored session, what it was saved with */
+    REPRISE_KV_F16 = 0,      /* 2 bytes a value */
+    REPRISE_KV_F32 = 1,      /* 4 bytes a value */
+    REPRISE_KV_Q8_0 = 2      /* 8-bit integers in blocks of 32 with one float16 factor: 34 bytes for 32 values, 53 % of
+                                F16's memory, each value in steps of 1/127 of its block's largest; the model's head_dim
+                                must be a multiple of 32, else REPRISE_INVALID_ARGUMENT */
 } reprise_kv_type;
 
 /** How the CUDA backend runs a decode step. The CPU backend has no graphs and takes any mode. */
@@ -202,10 +205,10 @@ typedef enum reprise_graph_mode {
 } reprise_graph_mode;
 
 typedef struct reprise_session_options {
-    int32_t context_length; /* tokens; 0: the smaller of the model's and 4096 */
+    int32_t context_length; /* tokens; 0: the smaller of the model's and 4096; of a restored session, what it had */
     int32_t kv_type;        /* reprise_kv_type */
     int32_t graph_mode;     /* reprise_graph_mode */
-    int32_t prefill_chunk;  /* tokens evaluated at once; 0: the backend's choice */
+    int32_t prefill_chunk;  /* tokens evaluated at once; 0: the backend's choice; of a restored session, what it had */
     int32_t unfused;        /* 1: decode on CUDA with the kernels that the fused ones are tested against; slower */
 } reprise_session_options;
 
@@ -310,6 +313,43 @@ REPRISE_API reprise_status reprise_session_next(reprise_handle session, reprise_
 /** Ends the generation in progress, if any: steps launched ahead are discarded, delivered tokens stay. */
 REPRISE_API reprise_status reprise_session_end(reprise_handle session);
 REPRISE_API reprise_status reprise_session_statistics(reprise_handle session, reprise_statistics* statistics);
+
+/*
+ * Copies of a session, in another one or in a file. A copy has the first position tokens of the history (-1: all), what
+ * the KV cache holds of them and the logits behind them if they are there: what the session would have after
+ * reprise_session_end() and a rewind to position. Nothing is evaluated for it or with it, and a generation in progress
+ * goes on, with the tokens delivered so far in the copy. A draw depends on nothing but history, seed and position, so a
+ * copy goes on as the session would: with the same calls, on the same device or instruction set, with the same options,
+ * its tokens and logits are the same to the last bit.
+ */
+
+/**
+ * Opens a session that is a copy, with the same options. Both go on independently, whichever is closed first. Its
+ * memory counts like that of any session: where it is not to be had, REPRISE_OUT_OF_MEMORY or
+ * REPRISE_OUT_OF_DEVICE_MEMORY. REPRISE_INVALID_ARGUMENT if position is behind the end of the history.
+ */
+REPRISE_API reprise_status reprise_session_fork(reprise_handle session, int32_t position, reprise_handle* fork);
+
+/**
+ * Writes a copy to a file (UTF-8 path), readable and writable by its owner alone. The file takes the place of what is
+ * at path when it is complete and on the disk: after an error (REPRISE_IO: the reason of the system, a full disk too),
+ * or if the process dies, path has what it had before. While it is written the session takes no other calls;
+ * reprise_session_cancel() does not stop it, closing the session does (REPRISE_CANCELLED).
+ */
+REPRISE_API reprise_status reprise_session_save(reprise_handle session, int32_t position, const char* path);
+
+/**
+ * Opens a session with what a file has. options may be null: the defaults, with which it is opened as it was saved. A
+ * context_length must hold the history and kv_type be what was saved, else REPRISE_INVALID_ARGUMENT.
+ *
+ * The file is checked to its last byte before there is a session. REPRISE_IO: it cannot be read.
+ * REPRISE_SESSION_FORMAT: it is none, damaged, truncated, or of a newer version. REPRISE_SESSION_MISMATCH: it was saved
+ * with another model file, told by a hash of its metadata, tensor names, types and shapes and of samples of every
+ * tensor's data; or one of both models was loaded with exact = 1. A session may be restored on another device than it
+ * was saved on: keys and values are the same there, what comes behind them follows the arithmetic of the new device.
+ */
+REPRISE_API reprise_status reprise_session_restore(reprise_handle model, const char* path,
+                                                   const reprise_session_options* options, reprise_handle* session);
 
 /** How reprise_session_score() feeds tokens. */
 typedef enum reprise_score_mode {

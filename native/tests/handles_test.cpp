@@ -18,7 +18,8 @@ struct Call {
     std::function<reprise_status(reprise_handle)> run;  // every other argument is right
 };
 
-std::vector<Call> calls() {
+/// saved: a file of a session, which is written again.
+std::vector<Call> calls(const std::string& saved) {
     static reprise_gguf_info gguf_info;
     static reprise_tensor_info tensor_info;
     static reprise_model_info model_info;
@@ -52,6 +53,12 @@ std::vector<Call> calls() {
              if (status == REPRISE_OK) reprise_session_close(out);
              return status;
          }},
+        {"session_restore", MODEL,
+         [=](reprise_handle h) {
+             const reprise_status status = reprise_session_restore(h, saved.c_str(), nullptr, &out);
+             if (status == REPRISE_OK) reprise_session_close(out);
+             return status;
+         }},
         {"sample", MODEL,
          [](reprise_handle h) { return reprise_sample(h, logits, nullptr, 512, &sampling, 0, &token); }},
         {"session_position", SESSION, [](reprise_handle h) { return reprise_session_position(h, &number); }},
@@ -68,6 +75,13 @@ std::vector<Call> calls() {
         {"session_end", SESSION, [](reprise_handle h) { return reprise_session_end(h); }},
         {"session_statistics", SESSION, [](reprise_handle h) { return reprise_session_statistics(h, &statistics); }},
         {"session_cancel", SESSION, [](reprise_handle h) { return reprise_session_cancel(h); }},
+        {"session_fork", SESSION,
+         [](reprise_handle h) {
+             const reprise_status status = reprise_session_fork(h, -1, &out);
+             if (status == REPRISE_OK) reprise_session_close(out);
+             return status;
+         }},
+        {"session_save", SESSION, [=](reprise_handle h) { return reprise_session_save(h, -1, saved.c_str()); }},
         {"session_rewind", SESSION, [](reprise_handle h) { return reprise_session_rewind(h, 0); }},
         // Last: they invalidate the handle.
         {"session_close", SESSION, [](reprise_handle h) { return reprise_session_close(h); }},
@@ -84,12 +98,14 @@ class Handles : public ::testing::Test {
         const reprise_model_options options = model_options(REPRISE_DEVICE_CPU);
         ok(reprise_model_load(handles_[GGUF], &options, &handles_[MODEL]));
         ok(reprise_session_open(handles_[MODEL], nullptr, &handles_[SESSION]));
+        ok(reprise_session_save(handles_[SESSION], -1, dir_.file("session").c_str()));
     }
     void TearDown() override {
         reprise_session_close(handles_[SESSION]);
         reprise_model_close(handles_[MODEL]);
         reprise_gguf_close(handles_[GGUF]);
     }
+    std::vector<Call> calls() const { return test::calls(dir_.file("session")); }
     TempDir dir_;
     reprise_handle handles_[3] = {};
 };
@@ -176,6 +192,9 @@ TEST_F(Handles, NullPointersAreInvalidArguments) {
     expect_null("model", reprise_model_load(gguf, nullptr, nullptr));
     expect_null("info", reprise_model_get_info(model, nullptr));
     expect_null("session", reprise_session_open(model, nullptr, nullptr));
+    expect_null("path", reprise_session_restore(model, nullptr, nullptr, &out));
+    EXPECT_EQ(0u, out);
+    expect_null("session", reprise_session_restore(model, dir_.file("session").c_str(), nullptr, nullptr));
     expect_null("logits", reprise_sample(model, nullptr, nullptr, 512, &sampling, 0, &token));
     expect_null("sampling", reprise_sample(model, logits, nullptr, 512, nullptr, 0, &token));
     expect_null("token", reprise_sample(model, logits, nullptr, 512, &sampling, 0, nullptr));
@@ -193,6 +212,8 @@ TEST_F(Handles, NullPointersAreInvalidArguments) {
     expect_null("tokens", reprise_session_next(session, nullptr, 1, &count, &finish));
     expect_null("count", reprise_session_next(session, &token, 1, nullptr, &finish));
     expect_null("finish", reprise_session_next(session, &token, 1, &count, nullptr));
+    expect_null("fork", reprise_session_fork(session, -1, nullptr));
+    expect_null("path", reprise_session_save(session, -1, nullptr));
     expect_null("statistics", reprise_session_statistics(session, nullptr));
     reprise_model_options_default(nullptr);
     reprise_session_options_default(nullptr);
@@ -332,7 +353,9 @@ TEST(Library, DescribesItself) {
     }
     EXPECT_STREQ("OK", reprise_status_name(0));
     EXPECT_STREQ("INTERNAL", reprise_status_name(13));
-    EXPECT_STREQ("UNKNOWN", reprise_status_name(14));
+    EXPECT_STREQ("SESSION_FORMAT", reprise_status_name(14));
+    EXPECT_STREQ("SESSION_MISMATCH", reprise_status_name(15));
+    EXPECT_STREQ("UNKNOWN", reprise_status_name(16));
     EXPECT_STREQ("Q4_K", reprise_tensor_type_name(12));
     EXPECT_EQ(nullptr, reprise_tensor_type_name(-1));
 }

@@ -46,6 +46,10 @@ struct FakeEngine : Engine {
         fail(REPRISE_ENGINE_FAILED, "score failed");
     }
     void statistics(reprise_statistics&) const override {}
+    void read_kv(const KvPiece&, uint8_t*) override {}
+    void write_kv(const KvPiece&, const uint8_t*) override {}
+    void write_logits(const float* logits) override { last_ = static_cast<int32_t>(logits[0]); }
+    void copy_from(Engine& other, uint32_t, bool) override { last_ = static_cast<FakeEngine&>(other).last_; }
 
     Control& control_;
     int32_t last_ = -1;
@@ -56,6 +60,8 @@ struct FakeEngine : Engine {
 struct FakeModel : DeviceModel {
     explicit FakeModel(FakeEngine::Control& control) : control_(control) { plan_.hparams.n_vocab = 100; }
     const Plan& plan() const override { return plan_; }
+    bool exact() const override { return false; }
+    uint64_t fingerprint() override { return 0; }
     std::unique_ptr<Engine> open(const EngineOptions&) override { return std::make_unique<FakeEngine>(control_); }
     void describe(reprise_model_info&) const override {}
     reprise_token sample(std::span<const float>, const int32_t*, const reprise_sampling&, uint32_t) override {
@@ -194,6 +200,26 @@ TEST_F(SessionOnAFailingEngine, DeliversWhatCameBeforeACancel) {
     EXPECT_EQ(Ids{}, next());
     EXPECT_EQ(REPRISE_FINISH_CANCELLED, finish_);
     EXPECT_EQ((Ids{1, 2}), history());
+}
+
+TEST_F(SessionOnAFailingEngine, IsCopiedWithWhatIsEvaluatedAndNoMore) {
+    const auto prefills_of = [&](const Ids& more) {
+        Session fork(session_, session_.position());
+        control_.prefills.clear();
+        fork.evaluate(more);
+        return control_.prefills;
+    };
+    using Prefills = std::vector<std::pair<uint32_t, Ids>>;
+    session_.evaluate(Ids{1, 2, 3});
+    EXPECT_EQ((Prefills{{3, {9}}}), prefills_of({9}));
+    EXPECT_EQ(Prefills{}, prefills_of({}));  // the logits are there
+    generate({4});
+    EXPECT_EQ((Prefills{{3, {4}}}), prefills_of({}));  // they may be gone
+    EXPECT_EQ(Ids{5}, next());
+    EXPECT_EQ(Ids{6}, next());
+    EXPECT_EQ((Prefills{{5, {6, 9}}}), prefills_of({9}));
+    EXPECT_EQ(Ids{7}, next());  // the generation goes on
+    EXPECT_EQ((Prefills{{6, {7, 9}}}), prefills_of({9}));
 }
 
 TEST_F(SessionOnAFailingEngine, LetsGoOfTheModelWhenItIsClosed) {

@@ -129,6 +129,18 @@ TEST_P(SessionMemory, AClosedModelIsFreedWhileHandlesOfItsSessionsAreKept) {
     });
 }
 
+TEST_P(SessionMemory, CopiesLeaveNothingBehind) {
+    const LoadedModel model = load_tiny();
+    const OpenSession session = open(model);
+    session.generate(some_ids(100), 10);
+    expect_no_growth([&] {
+        session.save(dir_.file("session"));
+        const OpenSession fork = session.fork(), restored = model.restore(dir_.file("session"));
+        EXPECT_EQ(1u, fork.generate({}, 1).ids.size());
+        EXPECT_EQ(1u, restored.generate({}, 1).ids.size());
+    });
+}
+
 TEST_P(SessionMemory, FailedCallsLeaveNothingBehind) {
     const LoadedModel model = load_tiny();
     const OpenSession session = open(model, 32);

@@ -102,6 +102,10 @@ const char* reprise_status_name(int32_t status) {
             return "TEMPLATE";
         case REPRISE_UNSUPPORTED:
             return "UNSUPPORTED";
+        case REPRISE_SESSION_FORMAT:
+            return "SESSION_FORMAT";
+        case REPRISE_SESSION_MISMATCH:
+            return "SESSION_MISMATCH";
         default:
             return "UNKNOWN";
     }

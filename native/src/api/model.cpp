@@ -1,10 +1,8 @@
 // reprise.h, the part about models and sessions.
 #include <algorithm>
 
-#include "api/guard.h"
-#include "api/model_object.h"
 #include "api/options.h"
-#include "api/registry.h"
+#include "api/session_object.h"
 #include "core/log.h"
 #include "session/sampler.h"
 
@@ -29,22 +27,20 @@ std::shared_ptr<DeviceModel> load(std::shared_ptr<const GgufFile> file, const Lo
     return load_cpu(std::move(file), std::move(plan), options);
 }
 
-/// Runs body on a session with its lock held.
-template <class Body>
-reprise_status in_session(reprise_handle handle, Body body) {
-    return guarded([&] {
-        const auto session = registry().get<Session>(handle, Kind::SESSION);
-        const auto lock = session->enter();
-        body(*session);
-    });
-}
-
 std::span<const int32_t> ids_of(const int32_t* ids, size_t n, const char* name) {
     if (n > 0) checked(ids, name);
     return {ids, n};
 }
 
 }  // namespace
+
+reprise_handle reprise::add_session(ModelObject& model, std::shared_ptr<SessionObject> object) {
+    std::lock_guard<std::mutex> lock(model.mutex);
+    if (model.closed) fail(REPRISE_INVALID_HANDLE, "the model was closed while a session was opened");
+    std::erase_if(model.sessions, [](const auto& weak) { return weak.expired(); });
+    model.sessions.emplace_back(std::shared_ptr<Session>(object, &object->session));
+    return registry().add(Kind::SESSION, std::move(object));
+}
 
 reprise_status reprise_model_load(reprise_handle gguf, const reprise_model_options* options, reprise_handle* model) {
     return guarded([&] {
@@ -99,21 +95,18 @@ reprise_status reprise_session_open(reprise_handle model_handle, const reprise_s
     return guarded([&] {
         checked(session, "session") = 0;
         const auto model = model_of(model_handle);
-        auto opened = std::make_shared<Session>(model->device, engine_options(options, model->device->plan().hparams));
-        std::lock_guard<std::mutex> lock(model->mutex);
-        if (model->closed) fail(REPRISE_INVALID_HANDLE, "the model was closed while a session was opened");
-        std::erase_if(model->sessions, [](const auto& weak) { return weak.expired(); });
-        model->sessions.push_back(opened);
-        *session = registry().add(Kind::SESSION, std::move(opened));
+        *session =
+            add_session(*model, std::make_shared<SessionObject>(
+                                    model, model->device, engine_options(options, model->device->plan().hparams)));
     });
 }
 
 reprise_status reprise_session_close(reprise_handle handle) {
-    return guarded([&] { registry().remove<Session>(handle, Kind::SESSION)->close(); });
+    return guarded([&] { registry().remove<SessionObject>(handle, Kind::SESSION)->session.close(); });
 }
 
 reprise_status reprise_session_cancel(reprise_handle handle) {
-    return guarded([&] { registry().get<Session>(handle, Kind::SESSION)->cancel(); });
+    return guarded([&] { session_of(handle)->session.cancel(); });
 }
 
 reprise_status reprise_session_position(reprise_handle handle, int32_t* position) {

@@ -20,6 +20,7 @@ void check_range(const char* option, int64_t value, int64_t min, int64_t max) {
 
 TensorType kv_type_of(int32_t option, const HyperParams& hparams) {
     switch (static_cast<reprise_kv_type>(option)) {
+        case REPRISE_KV_DEFAULT:
         case REPRISE_KV_F16:
             return TensorType::F16;
         case REPRISE_KV_F32:
@@ -61,7 +62,7 @@ EngineOptions engine_options(const reprise_session_options* given, const HyperPa
     reprise_session_options_default(&o);
     if (given != nullptr) o = *given;
     check_range("context_length", o.context_length, 0, hparams.context_length);
-    check_range("kv_type", o.kv_type, REPRISE_KV_F16, REPRISE_KV_Q8_0);
+    check_range("kv_type", o.kv_type, REPRISE_KV_DEFAULT, REPRISE_KV_Q8_0);
     check_range("graph_mode", o.graph_mode, REPRISE_GRAPH_AUTO, REPRISE_GRAPH_ALWAYS);
     check_range("prefill_chunk", o.prefill_chunk, 0, 1 << 20);
     check_range("unfused", o.unfused, 0, 1);
@@ -82,7 +83,7 @@ void reprise_model_options_default(reprise_model_options* options) {
 }
 
 void reprise_session_options_default(reprise_session_options* options) {
-    if (options != nullptr) *options = {0, REPRISE_KV_F16, REPRISE_GRAPH_AUTO, 0, 0};
+    if (options != nullptr) *options = {0, REPRISE_KV_DEFAULT, REPRISE_GRAPH_AUTO, 0, 0};
 }
 
 void reprise_sampling_default(reprise_sampling* sampling) {

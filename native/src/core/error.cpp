@@ -2,6 +2,7 @@
 
 #include <cstdarg>
 #include <cstdio>
+#include <system_error>
 
 namespace reprise {
 
@@ -21,6 +22,11 @@ void fail(reprise_status status, const char* format, ...) {
     std::string text = vformat(format, args);
     va_end(args);
     throw Error(status, std::move(text));
+}
+
+void fail_io(const char* what, const std::string& path, int code) {
+    fail(REPRISE_IO, "cannot %s '%s': %s (errno %d)", what, path.c_str(), std::generic_category().message(code).c_str(),
+         code);
 }
 
 std::string format(const char* format, ...) {

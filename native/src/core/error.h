@@ -27,6 +27,9 @@ class Error : public std::exception {
 /// Throws Error with a printf-style message that names what was wrong and says what to do.
 [[noreturn]] void fail(reprise_status status, const char* format, ...) __attribute__((format(printf, 2, 3)));
 
+/// Throws REPRISE_IO: cannot do this to the file at path, for the reason that errno gives.
+[[noreturn]] void fail_io(const char* what, const std::string& path, int code);
+
 /// printf into a string.
 std::string format(const char* format, ...) __attribute__((format(printf, 1, 2)));
 

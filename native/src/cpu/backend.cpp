@@ -4,10 +4,13 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstring>
 #include <limits>
+#include <mutex>
 
 #include "core/error.h"
 #include "cpu/executor.h"
+#include "gguf/fingerprint.h"
 #include "session/engine.h"
 #include "session/sampler.h"
 
@@ -48,6 +51,12 @@ class CpuModel : public DeviceModel {
     }
 
     const Plan& plan() const override { return *plan_; }
+    bool exact() const override { return exact_; }
+    uint64_t fingerprint() override {
+        // Only now: of a file that is not yet in memory it would hold up the loading.
+        std::call_once(fingerprint_once_, [&] { fingerprint_ = reprise::fingerprint(*file_); });
+        return fingerprint_;
+    }
     std::unique_ptr<Engine> open(const EngineOptions& options) override;
     void describe(reprise_model_info& info) const override {
         info.device = REPRISE_DEVICE_CPU;
@@ -62,7 +71,6 @@ class CpuModel : public DeviceModel {
 
     const cpu::Kernels& kernels() const { return kernels_; }
     cpu::ThreadPool& pool() { return pool_; }
-    bool exact() const { return exact_; }
 
   private:
     std::shared_ptr<const GgufFile> file_;
@@ -70,6 +78,8 @@ class CpuModel : public DeviceModel {
     const cpu::Kernels& kernels_;
     bool exact_;
     cpu::ThreadPool pool_;
+    std::once_flag fingerprint_once_;
+    uint64_t fingerprint_ = 0;
 };
 
 uint32_t chunk_of(const EngineOptions& options) {
@@ -131,6 +141,35 @@ class CpuEngine : public Engine {
 
     uint32_t end() override { return pending_ < 0 ? position_ : position_ - 1; }
 
+    void read_kv(const KvPiece& piece, uint8_t* rows) override {
+        for_each_row(piece, [&](uint8_t* row, size_t bytes) {
+            std::memcpy(rows, row, bytes);
+            rows += bytes;
+        });
+    }
+    void write_kv(const KvPiece& piece, const uint8_t* rows) override {
+        for_each_row(piece, [&](uint8_t* row, size_t bytes) {
+            std::memcpy(row, rows, bytes);
+            rows += bytes;
+        });
+    }
+    void write_logits(const float* logits) override {
+        std::copy_n(logits, model_->plan().hparams.n_vocab, executor_.logits());
+    }
+    void copy_from(Engine& engine, uint32_t n, bool logits) override {
+        auto& other = static_cast<CpuEngine&>(engine);
+        const HyperParams& h = model_->plan().hparams;
+        for (uint32_t layer = 0; layer < h.n_layers; ++layer) {
+            for (const bool values : {false, true}) {
+                for (uint32_t head = 0; head < h.n_kv_heads; ++head) {
+                    std::memcpy(executor_.kv_row(values, layer, head, 0),
+                                other.executor_.kv_row(values, layer, head, 0), n * executor_.kv_row_bytes());
+                }
+            }
+        }
+        if (logits) write_logits(other.executor_.logits());
+    }
+
     void score(std::span<const int32_t> ids, uint32_t position, reprise_score_mode mode, float* logits,
                const std::atomic<bool>& cancel) override {
         const size_t chunk = mode == REPRISE_SCORE_BATCH ? executor_.chunk() : 1;
@@ -151,6 +190,14 @@ class CpuEngine : public Engine {
     }
 
   private:
+    template <class Body>
+    void for_each_row(const KvPiece& piece, Body body) {
+        for (uint32_t i = 0; i < piece.n; ++i) {
+            for (uint32_t head = 0; head < model_->plan().hparams.n_kv_heads; ++head)
+                body(executor_.kv_row(piece.values, piece.layer, head, piece.position + i), executor_.kv_row_bytes());
+        }
+    }
+
     void evaluate(std::span<const int32_t> ids, uint32_t position, float* logits, const std::atomic<bool>& cancel) {
         if (!executor_.evaluate(ids, position, logits, cancel)) fail(REPRISE_CANCELLED, "cancelled");
     }

@@ -181,7 +181,7 @@ void Executor::matmul(const Weight* weight, const uint8_t* activations, size_t n
 
 uint8_t* Executor::kv_row(bool value, uint32_t layer, uint32_t head, uint64_t position) const {
     const uint64_t row = ((uint64_t{layer} * 2 + (value ? 1 : 0)) * h_.n_kv_heads + head) * context_length_ + position;
-    return kv_.bytes() + row * row_bytes(kv_type_, h_.head_dim);
+    return kv_.bytes() + row * kv_row_bytes();
 }
 
 void Executor::run(const EmbedStep& step, const Batch& batch, size_t thread) {
@@ -265,7 +265,7 @@ void Executor::rope_and_store(const QkvStep& step, const Batch& batch, size_t th
 void Executor::run(const AttentionStep& step, const Batch& batch, size_t thread) {
     const uint32_t group = h_.n_heads / h_.n_kv_heads;
     AttentionArgs args{};
-    args.kv_stride = row_bytes(kv_type_, h_.head_dim);
+    args.kv_stride = kv_row_bytes();
     args.kv_type = kv_type_;
     args.head_dim = h_.head_dim;
     args.scale = step.scale;

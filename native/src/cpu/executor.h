@@ -44,9 +44,12 @@ class Executor {
     /// undefined.
     bool evaluate(std::span<const int32_t> ids, uint32_t position, float* logits_all, const std::atomic<bool>& cancel);
 
-    const float* logits() const { return logits_.floats(); }
+    float* logits() { return logits_.floats(); }
     uint32_t chunk() const { return chunk_; }
     uint64_t kv_bytes() const { return kv_.size(); }
+    /// The row of head_dim keys or values of a KV head at a position; those of the following positions lie behind it.
+    uint8_t* kv_row(bool value, uint32_t layer, uint32_t head, uint64_t position) const;
+    uint64_t kv_row_bytes() const { return row_bytes(kv_type_, h_.head_dim); }
     uint64_t workspace_bytes() const;
 
     static uint64_t kv_bytes(const HyperParams& h, uint32_t context_length, TensorType kv_type);
@@ -77,7 +80,6 @@ class Executor {
                 size_t out_stride);
     void rope_and_store(const QkvStep& step, const Batch& batch, size_t thread);
     void rotate(float* head, const float* cos_sin) const;
-    uint8_t* kv_row(bool value, uint32_t layer, uint32_t head, uint64_t position) const;
 
     const Plan& plan_;
     const HyperParams& h_;

@@ -38,6 +38,7 @@ CudaEngine::CudaEngine(std::shared_ptr<CudaModel> model, const EngineOptions& op
       forward_(model_->plan(), model_->weights(), buffers_, shape_),
       graph_([this](uint32_t kind, cudaStream_t stream) { forward_.decode(kind, stream); },
              [this](uint32_t kind) { return forward_.decode_launches(kind); }, options.graph_mode),
+      kv_(model_->plan().hparams, shape_, buffers_),
       ids_(shape_.context_length * sizeof(int32_t), "staging of token ids"),
       logits_(model_->plan().hparams.n_vocab * sizeof(float), "staging of logits"),
       counts_(model_->plan().hparams.n_vocab * sizeof(int32_t), "staging of penalty counts") {
@@ -212,11 +213,54 @@ bool CudaEngine::ready() const {
 uint32_t CudaEngine::end() {
     if (!failure_.empty()) return 0;
     return guarded([&] {
-        discarded_steps_ += n_steps_ - std::min(n_steps_, n_delivered_ > 0 ? n_delivered_ - 1 : 0);
-        const uint32_t n_evaluated = n_history_ + std::min(n_steps_, n_delivered_);
+        // Token i is drawn behind step i - 1, which evaluates the token before it.
+        const uint32_t n_used = n_delivered_ > 0 ? n_delivered_ - 1 : 0;
+        discarded_steps_ += n_steps_ - n_used;
+        const uint32_t n_evaluated = n_history_ + n_used;
         // Behind the steps in flight: what they leave at later positions is never read before it is written again.
         place(buffers_.state, 0, n_evaluated, 0, 0, stream_);
         return n_evaluated;
+    });
+}
+
+void CudaEngine::read_kv(const KvPiece& piece, uint8_t* rows) {
+    guarded([&] {
+        bind_device();
+        kv_.read(piece, rows, stream_);
+    });
+}
+
+void CudaEngine::write_kv(const KvPiece& piece, const uint8_t* rows) {
+    guarded([&] {
+        bind_device();
+        kv_.write(piece, rows, stream_);
+    });
+}
+
+void CudaEngine::write_logits(const float* logits) {
+    guarded([&] {
+        bind_device();
+        std::memcpy(logits_.as<float>(), logits, logits_.size());
+        check(cudaMemcpyAsync(buffers_.sampler.logits, logits_.as<float>(), logits_.size(), cudaMemcpyHostToDevice,
+                              stream_),
+              "copying logits");
+        stream_.synchronize("copying logits");
+    });
+}
+
+void CudaEngine::copy_from(Engine& engine, uint32_t n, bool logits) {
+    auto& other = static_cast<CudaEngine&>(engine);
+    other.guarded([&] {
+        bind_device();
+        stream_.synchronize("opening a session");  // which clears its buffers
+        // Behind the steps that the other has in flight.
+        kv_.copy(other.buffers_, n, other.stream_);
+        if (logits) {
+            check(cudaMemcpyAsync(buffers_.sampler.logits, other.buffers_.sampler.logits, logits_.size(),
+                                  cudaMemcpyDeviceToDevice, other.stream_),
+                  "copying logits");
+        }
+        other.stream_.synchronize("copying a session");
     });
 }
 

@@ -7,6 +7,7 @@
 
 #include "cuda/decode_graph.h"
 #include "cuda/forward.h"
+#include "cuda/kv_transfer.h"
 #include "cuda/model.h"
 #include "session/engine.h"
 
@@ -23,6 +24,10 @@ class CudaEngine : public Engine {
     reprise_token next(const std::atomic<bool>& cancel) override;
     bool ready() const override;
     uint32_t end() override;
+    void read_kv(const KvPiece& piece, uint8_t* rows) override;
+    void write_kv(const KvPiece& piece, const uint8_t* rows) override;
+    void write_logits(const float* logits) override;
+    void copy_from(Engine& other, uint32_t n, bool logits) override;
     void score(std::span<const int32_t> ids, uint32_t position, reprise_score_mode mode, float* logits,
                const std::atomic<bool>& cancel) override;
     void statistics(reprise_statistics& statistics) const override;
@@ -55,6 +60,7 @@ class CudaEngine : public Engine {
     SessionBuffers buffers_;
     Forward forward_;
     DecodeGraph graph_;
+    KvTransfer kv_;
     PinnedBuffer ids_, logits_, counts_;  // staging: [context_length], [n_vocab], [n_vocab]
     Event ids_free_, counts_free_;
     std::string failure_;

@@ -14,6 +14,7 @@
 #include "cuda/linear.h"
 #include "cuda/rope.h"
 #include "cuda/sampler.h"
+#include "gguf/fingerprint.h"
 
 namespace reprise {
 
@@ -49,7 +50,7 @@ SessionShape session_shape(const EngineOptions& options, bool exact) {
             exact, !exact && !options.unfused};
 }
 
-CudaModel::CudaModel(std::unique_ptr<Plan> plan, const LoadOptions& options)
+CudaModel::CudaModel(const GgufFile& file, std::unique_ptr<Plan> plan, const LoadOptions& options)
     : device_(options.device_index),
       exact_(options.exact),
       limit_(options.device_memory_limit),
@@ -82,6 +83,7 @@ CudaModel::CudaModel(std::unique_ptr<Plan> plan, const LoadOptions& options)
     weights_ = std::make_unique<DeviceWeights>(*plan_, exact_);
     used_ = needed;
     weights_->upload(*plan_, options.progress, options.progress_user);
+    fingerprint_ = reprise::fingerprint(file);  // of which all has just been read; it may be closed after this
 }
 
 CudaModel::~CudaModel() = default;
@@ -170,11 +172,11 @@ reprise_token CudaModel::sample(std::span<const float> logits, const int32_t* co
 
 }  // namespace cuda
 
-std::shared_ptr<DeviceModel> load_cuda(std::shared_ptr<const GgufFile>, std::unique_ptr<Plan> plan,
+std::shared_ptr<DeviceModel> load_cuda(std::shared_ptr<const GgufFile> file, std::unique_ptr<Plan> plan,
                                        const LoadOptions& options) {
     const std::string reason = cuda_unavailable_reason(options.device_index);
     if (!reason.empty()) fail(REPRISE_DEVICE_UNAVAILABLE, "%s", reason.c_str());
-    return std::make_shared<cuda::CudaModel>(std::move(plan), options);
+    return std::make_shared<cuda::CudaModel>(*file, std::move(plan), options);
 }
 
 reprise_memory memory_cuda(const Plan& plan, const LoadOptions& options, const EngineOptions& engine) {

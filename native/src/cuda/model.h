@@ -16,17 +16,18 @@ SessionShape session_shape(const EngineOptions& options, bool exact);
 class CudaModel : public DeviceModel {
   public:
     /// Checks the memory, then uploads.
-    CudaModel(std::unique_ptr<Plan> plan, const LoadOptions& options);
+    CudaModel(const GgufFile& file, std::unique_ptr<Plan> plan, const LoadOptions& options);
     ~CudaModel() override;
 
     const Plan& plan() const override { return *plan_; }
+    bool exact() const override { return exact_; }
+    uint64_t fingerprint() override { return fingerprint_; }
     std::unique_ptr<Engine> open(const EngineOptions& options) override;
     void describe(reprise_model_info& info) const override;
     reprise_token sample(std::span<const float> logits, const int32_t* counts, const reprise_sampling& sampling,
                          uint32_t position) override;
 
     int device() const { return device_; }
-    bool exact() const { return exact_; }
     const DeviceWeights& weights() const { return *weights_; }
 
     /// Bytes of this model's account for as long as it lives. Throws REPRISE_OUT_OF_DEVICE_MEMORY if they are not
@@ -50,6 +51,7 @@ class CudaModel : public DeviceModel {
     const uint64_t limit_;  // bytes; 0: what is free
     std::unique_ptr<Plan> plan_;
     std::unique_ptr<DeviceWeights> weights_;
+    uint64_t fingerprint_ = 0;
     std::mutex account_mutex_;
     uint64_t used_ = 0;  // bytes
     std::mutex drawing_mutex_;

@@ -7,17 +7,11 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <system_error>
 #include <utility>
 
 #include "core/error.h"
 
 namespace reprise {
-
-[[noreturn]] static void fail_io(const char* what, const std::string& path, int code) {
-    fail(REPRISE_IO, "cannot %s '%s': %s (errno %d)", what, path.c_str(), std::generic_category().message(code).c_str(),
-         code);
-}
 
 FileImage::FileImage(FileImage&& other) noexcept
     : path_(std::move(other.path_)),

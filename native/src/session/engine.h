@@ -28,6 +28,16 @@ struct GenerationStart {
     std::span<const int32_t> end_ids;  // a token after which the engine need not go on
 };
 
+/// Keys or values of a layer at n consecutive positions, as they are moved out of and into a KV cache: rows of head_dim
+/// values in the cache's type as GGUF has it, [n][n_kv_heads].
+struct KvPiece {
+    uint32_t layer;
+    bool values;        // or the keys
+    uint32_t position;  // a multiple of KV_PIECE
+    uint32_t n;         // at most KV_PIECE
+};
+constexpr uint32_t KV_PIECE = 256;
+
 class Engine {
   public:
     virtual ~Engine() = default;
@@ -38,7 +48,8 @@ class Engine {
     /// Logits after the last evaluated token, [n_vocab].
     virtual void read_logits(float* logits) = 0;
 
-    /// Arms the sampler. The logits of the last token of start.history are the ones the last prefill() or decode left.
+    /// Arms the sampler. The logits of the last token of start.history are the ones the last prefill() left, or
+    /// write_logits() or copy_from().
     virtual void begin(const GenerationStart& start) = 0;
     /// Waits for and returns the next token: sampled from the current logits; NO_TOKEN (sampler.h) if none can be drawn
     /// from them, after which the generation is to be ended. When the following call comes, the token has been or will
@@ -48,8 +59,19 @@ class Engine {
     virtual bool ready() const { return false; }
     /// Ends the generation. n_evaluated tokens of the history stay valid in the KV cache; steps launched ahead are
     /// discarded, so that read_logits() is only defined if the session evaluates again. Returns how many tokens of the
-    /// history (prompt and the delivered ones) are in the KV cache: at least all but the last delivered one.
+    /// history (prompt and the delivered ones) are in the KV cache: all but the last delivered one, however far the
+    /// engine ran ahead, so that what follows is the same to the last bit.
     virtual uint32_t end() = 0;
+
+    // ---- copies of the state; legal during a generation for what end() would say is in the KV cache ----
+
+    virtual void read_kv(const KvPiece& piece, uint8_t* rows) = 0;
+    virtual void write_kv(const KvPiece& piece, const uint8_t* rows) = 0;
+    /// What read_logits() gives from now on, [n_vocab].
+    virtual void write_logits(const float* logits) = 0;
+    /// Takes the first n positions of the KV cache and, if asked to, the logits over from another engine that the same
+    /// model opened with the same options. The caller holds both.
+    virtual void copy_from(Engine& other, uint32_t n, bool logits) = 0;
 
     /// Logits after each of ids, fed as mode says; null: those of steps are dropped once they are on the host. For
     /// reprise-eval and reprise-bench.
@@ -64,6 +86,10 @@ class DeviceModel : public std::enable_shared_from_this<DeviceModel> {
   public:
     virtual ~DeviceModel() = default;
     virtual const Plan& plan() const = 0;
+    /// Whether it computes by the reference arithmetic, with KV caches in F32.
+    virtual bool exact() const = 0;
+    /// That of the model's file: gguf/fingerprint.h.
+    virtual uint64_t fingerprint() = 0;
     virtual std::unique_ptr<Engine> open(const EngineOptions& options) = 0;
     virtual void describe(reprise_model_info& info) const = 0;
     /// Draws a token from given logits on this device, as next() does. counts may be null.

@@ -6,15 +6,26 @@
 #include <memory>
 #include <mutex>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "session/engine.h"
+#include "session/state_file.h"
 
 namespace reprise {
+
+/// Throws REPRISE_SESSION_MISMATCH unless the file was saved with a model of the same fingerprint and arithmetic.
+void check_saved(const StateReader& file, DeviceModel& model);
 
 class Session {
   public:
     Session(std::shared_ptr<DeviceModel> model, const EngineOptions& options);
+    /// A copy of what parent would be after end_generation() and a rewind to position, with enter()'s lock of parent
+    /// held. Both go on independently; parent's generation goes on too.
+    Session(Session& parent, uint32_t position);
+    /// What save() wrote: model is the one that wrote it, as check_saved() says, options.kv_type and
+    /// options.context_length fit. Throws REPRISE_SESSION_FORMAT if the rest of the file is damaged.
+    Session(std::shared_ptr<DeviceModel> model, const EngineOptions& options, StateReader& file);
 
     /// The lock that every call but cancel() and close() holds. Throws REPRISE_BUSY if another thread is in the
     /// session, REPRISE_INVALID_HANDLE once it is closed.
@@ -36,9 +47,20 @@ class Session {
     void end_generation();
     void score(std::span<const int32_t> ids, reprise_score_mode mode, float* logits);
     reprise_statistics statistics() const;
+    /// Writes what a fork at position would be. A generation in progress goes on.
+    void save(uint32_t position, const std::string& path);
 
   private:
     void check_ids(std::span<const int32_t> ids) const;
+    /// What a copy of the first position tokens has: how many of them the KV cache holds, and whether there are logits.
+    struct Extent {
+        uint32_t n_evaluated;
+        bool has_logits;
+    };
+    Extent extent(uint32_t position) const;
+    /// body(piece, room for its rows) for all of the KV cache at the first n positions.
+    template <class Body>
+    void for_each_kv_piece(uint32_t n, Body body) const;
     /// Before work that polls cancel_: an earlier cancel() was for earlier work.
     void start_work();
     /// Forgets the history from n on, and with it what the engine computed there.

@@ -71,11 +71,29 @@ reprise_sampling greedy() {
     return sampling;
 }
 
-OpenSession::OpenSession(reprise_handle model, const reprise_session_options& options) {
+namespace {
+
+size_t n_vocab_of(reprise_handle model) {
     reprise_model_info info;
     ok(reprise_model_get_info(model, &info));
-    n_vocab_ = static_cast<size_t>(info.n_vocab);
+    return static_cast<size_t>(info.n_vocab);
+}
+
+}  // namespace
+
+OpenSession::OpenSession(reprise_handle model, const reprise_session_options& options) : n_vocab_(n_vocab_of(model)) {
     ok(reprise_session_open(model, &options, &handle_));
+}
+
+OpenSession::OpenSession(reprise_handle model, const std::string& path, const reprise_session_options& options)
+    : n_vocab_(n_vocab_of(model)) {
+    ok(reprise_session_restore(model, path.c_str(), &options, &handle_));
+}
+
+OpenSession OpenSession::fork(int32_t position) const {
+    reprise_handle handle = 0;
+    ok(reprise_session_fork(handle_, position, &handle));
+    return {handle, n_vocab_};
 }
 
 OpenSession::~OpenSession() {

@@ -41,9 +41,16 @@ struct Generated {
 class OpenSession {
   public:
     OpenSession(reprise_handle model, const reprise_session_options& options);
+    /// What save() wrote.
+    OpenSession(reprise_handle model, const std::string& path, const reprise_session_options& options);
     OpenSession(OpenSession&& other) noexcept : handle_(other.handle_), n_vocab_(other.n_vocab_) { other.handle_ = 0; }
     ~OpenSession();
     reprise_handle handle() const { return handle_; }
+
+    OpenSession fork(int32_t position = -1) const;
+    void save(const std::string& path, int32_t position = -1) const {
+        ok(reprise_session_save(handle_, position, path.c_str()));
+    }
 
     int32_t position() const;
     Ids history() const;
@@ -62,6 +69,7 @@ class OpenSession {
     reprise_statistics statistics() const;
 
   private:
+    OpenSession(reprise_handle session, size_t n_vocab) : handle_(session), n_vocab_(n_vocab) {}
     reprise_handle handle_ = 0;
     size_t n_vocab_ = 0;
 };
@@ -75,6 +83,9 @@ class LoadedModel {
 
     reprise_model_info info() const;
     OpenSession open(const reprise_session_options& options = session_options()) const { return {handle_, options}; }
+    OpenSession restore(const std::string& path, const reprise_session_options& options = session_options()) const {
+        return {handle_, path, options};
+    }
 
   private:
     reprise_handle handle_ = 0;

@@ -2,6 +2,7 @@
 
 #include <cstdlib>
 #include <fstream>
+#include <iterator>
 #include <stdexcept>
 
 namespace reprise::test {
@@ -22,6 +23,12 @@ std::string TempDir::write(const std::string& name, std::span<const uint8_t> byt
     out.write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
     if (!out.flush()) throw std::runtime_error("cannot write " + file(name));
     return file(name);
+}
+
+std::vector<uint8_t> TempDir::read(const std::string& name) const {
+    std::ifstream in(file(name), std::ios::binary);
+    if (!in) throw std::runtime_error("cannot read " + file(name));
+    return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
 }
 
 }  // namespace reprise::test

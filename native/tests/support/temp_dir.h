@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <span>
 #include <string>
+#include <vector>
 
 namespace reprise::test {
 
@@ -19,6 +20,7 @@ class TempDir {
     std::string file(const std::string& name) const { return (path_ / name).string(); }
     /// Writes a file and returns its path.
     std::string write(const std::string& name, std::span<const uint8_t> bytes) const;
+    std::vector<uint8_t> read(const std::string& name) const;
 
   private:
     std::filesystem::path path_;
