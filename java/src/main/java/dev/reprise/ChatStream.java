@@ -91,12 +91,11 @@ public final class ChatStream implements Iterable<ChatPart>, AutoCloseable {
         boolean mayReason = parser.inReasoning()
                 || format.supportsReasoning() && options.reasoning() != ReasoningMode.OFF;
         phase = limit == null ? Phase.FREE : mayReason ? Phase.REASONING : Phase.LIMITED;
-        PromptTokens.Continuation continuation = prompt.behind(session.history());
-        session.rewind(continuation.kept());
-        evaluatedTokens = continuation.newIds().length;
-        promptTokens = continuation.kept() + evaluatedTokens;
+        int[] ids = session.continuation(prompt);
+        evaluatedTokens = ids.length;
+        promptTokens = session.position() + ids.length;
         answerStart = promptTokens;
-        generate(continuation.newIds());
+        generate(ids);
         if (parser.inReasoning() && budgetIsSpent()) {
             endReasoning();
         }

@@ -2,6 +2,7 @@ package dev.reprise;
 
 import dev.reprise.chat.AnswerFormat;
 import dev.reprise.json.Json;
+import java.lang.ref.Cleaner;
 import java.time.LocalDate;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
@@ -13,6 +14,7 @@ import java.util.Set;
 /** A chat template as one model uses it: with its vocabulary's special tokens, and how answers to it look. */
 final class CompiledTemplate implements AutoCloseable {
     private final long handle;
+    private final Cleaner.Cleanable cleanable;
     private final Tokenizer tokenizer;
     /** What may not be recognised in the text of messages. */
     private final String[] specialTexts;
@@ -23,14 +25,22 @@ final class CompiledTemplate implements AutoCloseable {
         this.tokenizer = tokenizer;
         specialTexts = tokenizer.specialTexts(template.source());
         handle = Native.openTemplate(template.source(), specialTexts);
+        cleanable = Cleanup.register(this, new Closer(handle));
         constant("bos_token", tokenizer.bosToken());
         constant("eos_token", tokenizer.eosToken());
         format = AnswerFormat.derive(variables -> render(variables, null).toString(), template.source(), constants);
     }
 
+    private record Closer(long handle) implements Runnable {
+        @Override
+        public void run() {
+            Native.closeTemplate(handle);
+        }
+    }
+
     @Override
     public void close() {
-        Native.closeTemplate(handle);
+        cleanable.clean();
     }
 
     private void constant(String name, OptionalInt token) {

@@ -37,7 +37,7 @@ final class ModelTemplates {
 
     /** Null if it is not there; of another type it is of no use. */
     private static String text(Metadata metadata, String key) {
-        return metadata.contains(key) && metadata.get(key) instanceof String text ? text : null;
+        return metadata.value(key).orElse(null) instanceof String text ? text : null;
     }
 
     static List<String> names(Metadata metadata) {

@@ -6,6 +6,7 @@ import java.util.Arrays;
 import java.util.Objects;
 import java.util.OptionalInt;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.Executor;
 import java.util.concurrent.ThreadLocalRandom;
 import java.util.concurrent.locks.ReentrantLock;
 
@@ -67,105 +68,98 @@ public final class Session implements AutoCloseable {
         }
     }
 
-    /** Text or ids; the other one is null. */
-    private record Prompt(String text, int[] ids) {
-        static Prompt of(String text) {
-            return new Prompt(Objects.requireNonNull(text, "prompt"), null);
-        }
-
-        static Prompt of(int[] ids) {
-            return new Prompt(null, ids.clone());
-        }
-    }
-
     // ---- generating ------------------------------------------------------------------------------------------------
 
-    /** Generates with {@link GenerationOptions#defaults}; see {@link #generate(String, GenerationOptions)}. */
+    /** Continues text with {@link GenerationOptions#defaults}; see {@link #generate(Prompt, GenerationOptions)}. */
     public TokenStream generate(String prompt) {
+        return generate(Prompt.text(prompt));
+    }
+
+    /** Continues text; see {@link #generate(Prompt, GenerationOptions)}. */
+    public TokenStream generate(String prompt, GenerationOptions options) {
+        return generate(textOf(prompt, options), options);
+    }
+
+    /** Generates with {@link GenerationOptions#defaults}; see {@link #generate(Prompt, GenerationOptions)}. */
+    public TokenStream generate(Prompt prompt) {
         return generate(prompt, GenerationOptions.defaults());
     }
 
     /**
-     * Appends a prompt, evaluates it and starts a generation, whose tokens are decoded as they are taken.
+     * Evaluates a prompt and starts a generation, whose tokens are decoded as they are taken. Text and ids are appended to
+     * the history; text may be empty if the history is not.
      *
-     * @param prompt text to continue; may be empty if the history is not. The begin-of-text token is put before it if the
-     *     history is empty and the tokenizer adds one.
      * @throws ContextOverflowException if the prompt does not fit behind the history
      * @throws CancelledException if it is cancelled or interrupted before the first token; the history is as before
-     * @throws IllegalArgumentException if prompt and history are empty
+     * @throws TemplateException if the prompt is a conversation and the model has no template, or the template fails
+     * @throws IllegalArgumentException if prompt and history are empty, or an id is not in the vocabulary
      * @throws IllegalStateException if the session is closed or another thread is inside
      */
-    public TokenStream generate(String prompt, GenerationOptions options) {
+    public TokenStream generate(Prompt prompt, GenerationOptions options) {
         TokenStream stream = newStream(options);
-        start(stream, Prompt.of(prompt));
+        start(stream, Objects.requireNonNull(prompt, "prompt"));
         return stream;
     }
 
-    /**
-     * As {@link #generate(String, GenerationOptions)}, with a prompt of ids, to which nothing is added.
-     *
-     * @throws IllegalArgumentException if an id is not in the vocabulary, or prompt and history are empty
-     */
-    public TokenStream generate(int[] prompt, GenerationOptions options) {
-        TokenStream stream = newStream(options);
-        start(stream, Prompt.of(prompt));
-        return stream;
-    }
-
-    /** Generates with {@link GenerationOptions#defaults} and waits for the end. */
+    /** Continues text with {@link GenerationOptions#defaults} and waits for the end. */
     public Generation complete(String prompt) {
-        return complete(prompt, GenerationOptions.defaults());
+        return complete(Prompt.text(prompt), GenerationOptions.defaults());
+    }
+
+    /** Continues text and waits for the end; see {@link #complete(Prompt, GenerationOptions)}. */
+    public Generation complete(String prompt, GenerationOptions options) {
+        return complete(textOf(prompt, options), options);
     }
 
     /**
-     * Generates as {@link #generate(String, GenerationOptions)} does and waits for the end. No other thread can get in
+     * Generates as {@link #generate(Prompt, GenerationOptions)} does and waits for the end. No other thread can get in
      * between.
      */
-    public Generation complete(String prompt, GenerationOptions options) {
-        return complete(newStream(options), Prompt.of(prompt));
+    public Generation complete(Prompt prompt, GenerationOptions options) {
+        return complete(newStream(options), Objects.requireNonNull(prompt, "prompt"));
     }
 
-    /** As {@link #complete(String, GenerationOptions)}, with a prompt of ids, to which nothing is added. */
-    public Generation complete(int[] prompt, GenerationOptions options) {
-        return complete(newStream(options), Prompt.of(prompt));
-    }
-
-    /** Generates with {@link GenerationOptions#defaults} in the background. */
-    public CompletableFuture<Generation> completeAsync(String prompt) {
-        return completeAsync(prompt, GenerationOptions.defaults());
+    /** Continues text in the background; see {@link #completeAsync(Prompt, GenerationOptions)}. */
+    public CompletableFuture<Generation> completeAsync(String prompt, GenerationOptions options) {
+        return completeAsync(textOf(prompt, options), options);
     }
 
     /**
-     * Generates as {@link #complete(String, GenerationOptions)} does, in a daemon thread of its own. Whatever ends the
-     * future early cancels the generation: {@code cancel}, {@code orTimeout}, {@code completeExceptionally}.
+     * Generates as {@link #complete(Prompt, GenerationOptions)} does, in a daemon thread of its own. Whatever ends the future
+     * early cancels the generation: {@code cancel}, {@code orTimeout}, {@code completeExceptionally}.
      */
-    public CompletableFuture<Generation> completeAsync(String prompt, GenerationOptions options) {
-        return completeAsync(newStream(options), Prompt.of(prompt));
+    public CompletableFuture<Generation> completeAsync(Prompt prompt, GenerationOptions options) {
+        return completeAsync(prompt, options, task -> {
+            Thread thread = new Thread(task, "reprise-complete");
+            thread.setDaemon(true);
+            thread.start();
+        });
     }
 
-    /** As {@link #completeAsync(String, GenerationOptions)}, with a prompt of ids, to which nothing is added. */
-    public CompletableFuture<Generation> completeAsync(int[] prompt, GenerationOptions options) {
-        return completeAsync(newStream(options), Prompt.of(prompt));
+    /** As {@link #completeAsync(Prompt, GenerationOptions)}, where an executor runs it. */
+    public CompletableFuture<Generation> completeAsync(Prompt prompt, GenerationOptions options, Executor executor) {
+        return completeAsync(newStream(options), Objects.requireNonNull(prompt, "prompt"), executor);
     }
 
-    private CompletableFuture<Generation> completeAsync(TokenStream stream, Prompt prompt) {
+    private static Prompt textOf(String prompt, GenerationOptions options) {
+        Prompt text = Prompt.text(prompt);
+        return options.parseSpecialTokens() ? text.parseSpecialTokens() : text;
+    }
+
+    private CompletableFuture<Generation> completeAsync(TokenStream stream, Prompt prompt, Executor executor) {
         CompletableFuture<Generation> future = new CompletableFuture<>();
         future.whenComplete((generation, failure) -> {
             if (failure != null) {
                 stream.cancel();
             }
         });
-        Thread thread = new Thread(
-                () -> {
-                    try {
-                        future.complete(complete(stream, prompt));
-                    } catch (RuntimeException | Error e) {
-                        future.completeExceptionally(e);
-                    }
-                },
-                "reprise-complete");
-        thread.setDaemon(true);
-        thread.start();
+        executor.execute(() -> {
+            try {
+                future.complete(complete(stream, prompt));
+            } catch (RuntimeException | Error e) {
+                future.completeExceptionally(e);
+            }
+        });
         return future;
     }
 
@@ -193,10 +187,7 @@ public final class Session implements AutoCloseable {
         enter();
         try {
             endCurrent();
-            int[] ids = prompt.ids;
-            if (ids == null) {
-                ids = idsOf(prompt.text, stream.options().parseSpecialTokens());
-            }
+            int[] ids = idsOf(prompt);
             synchronized (gate) {
                 current = stream;
             }
@@ -234,6 +225,28 @@ public final class Session implements AutoCloseable {
         }
     }
 
+    /** What is to be appended to the history. A conversation leaves of it what it begins with. */
+    private int[] idsOf(Prompt prompt) {
+        if (prompt.ids() != null) {
+            return prompt.ids();
+        } else if (prompt.text() != null) {
+            return idsOf(prompt.text(), prompt.parsesSpecialTokens());
+        }
+        return continuation(model.compiledTemplate(prompt.options()).prompt(prompt.messages(), prompt.options()));
+    }
+
+    /** Rewinds to what the history has in common with a conversation, and returns the rest of that. */
+    int[] continuation(PromptTokens conversation) {
+        PromptTokens.Continuation continuation = conversation.behind(history());
+        int tokens = continuation.kept() + continuation.newIds().length;
+        if (tokens > contextLength) {
+            throw new ContextOverflowException("the conversation has " + tokens + " tokens and the context "
+                    + contextLength + ": leave messages out, or open the session with a longer context");
+        }
+        rewind(continuation.kept());
+        return continuation.newIds();
+    }
+
     /** With the begin-of-text token where it belongs. */
     private int[] idsOf(String prompt, boolean parseSpecial) {
         Tokenizer tokenizer = model.tokenizer();
@@ -252,24 +265,29 @@ public final class Session implements AutoCloseable {
     // ---- history ---------------------------------------------------------------------------------------------------
 
     /**
-     * Appends text to the history and evaluates it, without generating: what follows it can then start at once.
+     * Evaluates a prompt without generating: what follows it can then start at once.
      *
-     * @param parseSpecial whether the text of a control token becomes that token
      * @throws ContextOverflowException if it does not fit behind the history
      * @throws CancelledException if it is cancelled or interrupted; the history is as before
      */
-    public void evaluate(String text, boolean parseSpecial) {
-        Objects.requireNonNull(text, "text");
+    public void evaluate(Prompt prompt) {
+        Objects.requireNonNull(prompt, "prompt");
         enter();
         try {
             endCurrent();
-            evaluate(idsOf(text, parseSpecial));
+            evaluate(idsOf(prompt));
         } finally {
             leave();
         }
     }
 
-    /** As {@link #evaluate(String, boolean)}, with ids, to which nothing is added. */
+    /** Evaluates text; see {@link #evaluate(Prompt)}. */
+    public void evaluate(String text, boolean parseSpecial) {
+        Prompt prompt = Prompt.text(text);
+        evaluate(parseSpecial ? prompt.parseSpecialTokens() : prompt);
+    }
+
+    /** Evaluates ids; see {@link #evaluate(Prompt)}. */
     public void evaluate(int[] ids) {
         Objects.requireNonNull(ids, "ids");
         enter();
@@ -380,8 +398,12 @@ public final class Session implements AutoCloseable {
         }
     }
 
+    boolean tryEnter() {
+        return resources.lock.tryLock();
+    }
+
     void enterEvenClosed() {
-        if (!resources.lock.tryLock()) {
+        if (!tryEnter()) {
             throw new IllegalStateException(
                     "the session is in use by another thread: it serves one caller at a time, open one per thread");
         }
