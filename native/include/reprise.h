@@ -416,6 +416,67 @@ REPRISE_API reprise_status reprise_rendering_text(reprise_handle rendering, cons
 REPRISE_API reprise_status reprise_rendering_origins(reprise_handle rendering, const uint64_t** ranges,
                                                      uint64_t* n_ranges);
 
+/* ---- constraints ---------------------------------------------------------------------------------------------- */
+
+/** A flag of a token: it stands for no text. Its bytes are its name, by which a grammar can ask for it. */
+#define REPRISE_TOKEN_SPECIAL 1
+
+/**
+ * Sets up a model's tokens for constraints, once for all of them (half a second for 150,000 tokens). Token i of n_vocab
+ * is the bytes from offsets[i] to offsets[i + 1]: those of the text that it stands for, so that the text of a sequence
+ * is its tokens' bytes one after the other; for a token with the flag REPRISE_TOKEN_SPECIAL its name. A token without
+ * bytes is never allowed but by its id. end_ids, at least one, end a text. REPRISE_UNSUPPORTED in a library built
+ * without native/text.
+ */
+REPRISE_API reprise_status reprise_vocabulary_open(const uint8_t* bytes, const uint64_t* offsets, const uint8_t* flags,
+                                                   int32_t n_vocab, const int32_t* end_ids, size_t n_end_ids,
+                                                   reprise_handle* vocabulary);
+/** Constraints opened with it are not affected. */
+REPRISE_API reprise_status reprise_vocabulary_close(reprise_handle vocabulary);
+
+/** What the source of a constraint is. UTF-8, at most 1 MiB. */
+typedef enum reprise_constraint_kind {
+    REPRISE_CONSTRAINT_JSON_SCHEMA = 0, /* a JSON schema (2020-12 or as $schema says), of which every keyword is
+                                         * enforced, or refused by name with REPRISE_UNSUPPORTED; properties come in the
+                                         * order of the schema */
+    REPRISE_CONSTRAINT_REGEX = 1,       /* a regular expression that the whole text matches, in the syntax of Rust's
+                                         * crate regex */
+    REPRISE_CONSTRAINT_LARK = 2,        /* a grammar in the Lark-like syntax of llguidance */
+    REPRISE_CONSTRAINT_GBNF = 3         /* a grammar in the GBNF of llama.cpp */
+} reprise_constraint_kind;
+
+typedef struct reprise_constraint_options {
+    int32_t
+        json_whitespace; /* of a JSON schema: 1 allows white space between tokens of JSON; 0, the default: compact */
+} reprise_constraint_options;
+
+REPRISE_API void reprise_constraint_options_default(reprise_constraint_options* options);
+/**
+ * Compiles a constraint and checks it: nothing that is not supported, malformed or too large is found out later.
+ * options may be null. May be used by any number of generations at once.
+ */
+REPRISE_API reprise_status reprise_constraint_open(reprise_handle vocabulary, int32_t kind, const uint8_t* source,
+                                                   size_t n, const reprise_constraint_options* options,
+                                                   reprise_handle* constraint);
+/** Generations that it constrains go on. */
+REPRISE_API reprise_status reprise_constraint_close(reprise_handle constraint);
+
+/** How far a sequence of tokens brings a constraint. */
+typedef enum reprise_constraint_state {
+    REPRISE_CONSTRAINT_INCOMPLETE = 0, /* more must follow */
+    REPRISE_CONSTRAINT_COMPLETE = 1,   /* an end token may follow, or more text */
+    REPRISE_CONSTRAINT_ENDED = 2       /* an end token was taken, or nothing else may follow */
+} reprise_constraint_state;
+
+/**
+ * Walks n tokens from the start: *n_allowed is how many of them, from the first, the constraint allows, and *state (a
+ * reprise_constraint_state) where they lead. mask may be null; else it gets which tokens may come after them: bit i %
+ * 32 of mask[i / 32] is token i, and n_words is (n_vocab + 31) / 32. For validators and tests; generation does not need
+ * it.
+ */
+REPRISE_API reprise_status reprise_constraint_check(reprise_handle constraint, const int32_t* ids, size_t n,
+                                                    size_t* n_allowed, int32_t* state, uint32_t* mask, size_t n_words);
+
 #ifdef __cplusplus
 }
 #endif

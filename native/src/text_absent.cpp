@@ -1,6 +1,7 @@
 // Stands in for text/ in a library built without the Rust crate in native/text.
 #include "core/error.h"
 #include "text/chat_template.h"
+#include "text/constraint.h"
 
 namespace reprise::text {
 
@@ -15,5 +16,6 @@ namespace {
 }  // namespace
 
 std::shared_ptr<ChatTemplate> ChatTemplate::open(std::span<const uint8_t>, const Texts&) { absent(); }
+std::shared_ptr<Vocabulary> Vocabulary::open(const Tokens&) { absent(); }
 
 }  // namespace reprise::text

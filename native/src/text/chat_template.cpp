@@ -23,10 +23,7 @@ class RustTemplate : public ChatTemplate {
     explicit RustTemplate(std::span<const uint8_t> source) {
         run_on_big_stack(STACK_BYTES, [&] { call(text_template_open, bytes_of(source), &template_); });
     }
-    ~RustTemplate() override {
-        text_failure failure{};
-        if (text_template_close(template_, &failure) != REPRISE_OK) text_free_buffer(failure.message);
-    }
+    ~RustTemplate() override { close(text_template_close, template_); }
     std::shared_ptr<Rendering> render(std::span<const uint8_t> variables, int64_t now) const override {
         auto rendering = std::make_shared<RustRendering>();
         run_on_big_stack(STACK_BYTES, [&] {

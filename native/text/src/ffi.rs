@@ -67,8 +67,6 @@ pub struct Buffer {
 }
 
 impl Buffer {
-    pub const EMPTY: Buffer = Buffer { data: std::ptr::null_mut(), len: 0, capacity: 0 };
-
     pub fn of(bytes: Vec<u8>) -> Self {
         let mut bytes = std::mem::ManuallyDrop::new(bytes);
         Buffer { data: bytes.as_mut_ptr(), len: bytes.len(), capacity: bytes.capacity() }

@@ -1,0 +1,218 @@
+//! A compiled constraint and the state of one generation under it.
+
+use std::sync::{Arc, Mutex};
+
+use llguidance::api::{GrammarWithLexer, StopReason, TopLevelGrammar};
+use llguidance::TokenParser;
+use serde_json::{json, Value};
+
+use super::vocabulary::Vocabulary;
+use crate::ffi::{Failure, Outcome, Status};
+
+const MOST_SOURCE_BYTES: usize = 1 << 20;
+
+/// The values of `reprise_constraint_kind`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    JsonSchema,
+    Regex,
+    Lark,
+    Gbnf,
+}
+
+impl Kind {
+    pub fn of(number: i32) -> Outcome<Self> {
+        match number {
+            0 => Ok(Kind::JsonSchema),
+            1 => Ok(Kind::Regex),
+            2 => Ok(Kind::Lark),
+            3 => Ok(Kind::Gbnf),
+            _ => Err(Failure::new(Status::InvalidArgument, format!("constraint kind {number} is none of 0 to 3"))),
+        }
+    }
+}
+
+/// A constraint that was compiled and checked; matchers are made from it.
+pub struct Compiled {
+    vocabulary: Arc<Vocabulary>,
+    start: Mutex<TokenParser>,
+}
+
+impl Compiled {
+    pub fn open(vocabulary: Arc<Vocabulary>, kind: Kind, source: &[u8], json_whitespace: bool) -> Outcome<Self> {
+        if source.len() > MOST_SOURCE_BYTES {
+            let message = format!("the constraint has {} bytes; at most {MOST_SOURCE_BYTES} are read", source.len());
+            return Err(Failure::new(Status::InvalidArgument, message));
+        }
+        let source = std::str::from_utf8(source).map_err(|error| {
+            let message = format!("the constraint is not UTF-8 at byte {}", error.valid_up_to());
+            Failure::new(Status::InvalidArgument, message)
+        })?;
+        let grammar = match kind {
+            Kind::JsonSchema => GrammarWithLexer::from_json_schema(schema(source, json_whitespace)?),
+            Kind::Regex => GrammarWithLexer::from_regex(source),
+            Kind::Lark => GrammarWithLexer::from_lark(source.to_owned()),
+            Kind::Gbnf => return Err(Failure::new(Status::Unsupported, "GBNF is not supported yet")),
+        };
+        let mut parser = vocabulary.factory().create_parser(TopLevelGrammar::from_grammar(grammar)).map_err(refused)?;
+        parser.start_without_prompt();
+        let start = Mutex::new(parser);
+        Ok(Compiled { vocabulary, start })
+    }
+
+    /// A matcher in its start state. It shares nothing that changes with others.
+    pub fn matcher(&self) -> Outcome<Matcher> {
+        let start = self.start.lock().map_err(|_| Failure::new(Status::Internal, "an earlier call panicked"))?;
+        Ok(Matcher { vocabulary: Arc::clone(&self.vocabulary), parser: start.deep_clone(), failed: None, busy: false })
+    }
+}
+
+/// The schema with how white space is treated; JSON is compact unless it is asked for.
+fn schema(source: &str, whitespace: bool) -> Outcome<Value> {
+    const OPTIONS: &str = "x-guidance";
+    let mut schema: Value = serde_json::from_str(source).map_err(|error| {
+        Failure::new(Status::InvalidArgument, format!("the JSON schema is not JSON: {error}")).at(error.line())
+    })?;
+    if schema.get(OPTIONS).is_some() {
+        return Err(Failure::new(Status::Unsupported, format!("the keyword {OPTIONS} is not supported")));
+    }
+    let options = json!({ "whitespace_flexible": whitespace });
+    match &mut schema {
+        Value::Object(members) => {
+            members.insert(OPTIONS.to_owned(), options);
+        }
+        Value::Bool(true) => schema = json!({ OPTIONS: options }),
+        Value::Bool(false) => return Err(Failure::new(Status::InvalidArgument, "the schema false allows nothing")),
+        _ => return Err(Failure::new(Status::InvalidArgument, "a JSON schema is an object or a boolean")),
+    }
+    Ok(schema)
+}
+
+/// What llguidance says of a constraint that it does not take.
+fn refused(error: impl std::fmt::Display) -> Failure {
+    Failure::new(Status::InvalidArgument, format!("the constraint is refused: {error}"))
+}
+
+/// Which tokens may come next in one generation.
+pub struct Matcher {
+    vocabulary: Arc<Vocabulary>,
+    parser: TokenParser,
+    failed: Option<String>,
+    /// A call is going on, or one panicked.
+    busy: bool,
+}
+
+impl Clone for Matcher {
+    fn clone(&self) -> Self {
+        Matcher {
+            vocabulary: Arc::clone(&self.vocabulary),
+            parser: self.parser.clone(),
+            failed: self.failed.clone(),
+            busy: self.busy,
+        }
+    }
+}
+
+impl Matcher {
+    /// Fills in one bit per token, see `Constraint::mask()` in `native/src/session/constraint.h`.
+    pub fn mask(&mut self, mask: &mut [u32]) -> Outcome<()> {
+        self.begin()?;
+        let outcome = self.fill(mask);
+        self.busy = false;
+        outcome
+    }
+
+    fn fill(&mut self, mask: &mut [u32]) -> Outcome<()> {
+        let n_vocab = self.vocabulary.n_vocab();
+        if mask.len() != n_vocab.div_ceil(32) {
+            let message = format!("a mask of {} words: {n_vocab} tokens need {}", mask.len(), n_vocab.div_ceil(32));
+            return Err(Failure::new(Status::InvalidArgument, message));
+        }
+        let allowed = if self.parser.stopped() {
+            self.vocabulary.factory().tok_env().tok_trie().eos_token_set()
+        } else {
+            match self.parser.compute_mask() {
+                Ok(allowed) => allowed,
+                Err(error) => return Err(self.fail(&error)),
+            }
+        };
+        mask.fill(0);
+        for (word, bits) in mask.iter_mut().zip(allowed.as_slice()) {
+            *word = *bits;
+        }
+        if n_vocab % 32 != 0 {
+            if let Some(last) = mask.last_mut() {
+                *last &= (1 << (n_vocab % 32)) - 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes a token if it is allowed; says whether it was. The state stays as it was if not.
+    pub fn accept(&mut self, token: i32) -> Outcome<bool> {
+        self.begin()?;
+        let outcome = self.try_accept(token);
+        self.busy = false;
+        outcome
+    }
+
+    fn try_accept(&mut self, token: i32) -> Outcome<bool> {
+        let Some(id) = u32::try_from(token).ok().filter(|&id| (id as usize) < self.vocabulary.n_vocab()) else {
+            let message = format!("token {token}: the vocabulary has {} tokens", self.vocabulary.n_vocab());
+            return Err(Failure::new(Status::InvalidArgument, message));
+        };
+        if self.parser.stopped() {
+            return Ok(self.is_end(id));
+        }
+        let taken = self.take(id);
+        taken.map_err(|error| self.fail(&error))
+    }
+
+    fn take(&mut self, id: u32) -> anyhow::Result<bool> {
+        if !self.parser.validate_token(id)? {
+            return Ok(false);
+        }
+        self.parser.consume_token(id)?;
+        self.parser.check_stop()?;
+        Ok(true)
+    }
+
+    /// Whether the text so far is complete.
+    pub fn complete(&mut self) -> bool {
+        !self.busy && self.failed.is_none() && self.parser.is_accepting()
+    }
+
+    /// Whether nothing but an end token may follow.
+    pub fn ended(&self) -> bool {
+        self.parser.stopped()
+    }
+
+    fn is_end(&self, id: u32) -> bool {
+        self.vocabulary.factory().tok_env().tok_trie().eos_tokens().contains(&id)
+    }
+
+    fn begin(&mut self) -> Outcome<()> {
+        if std::mem::replace(&mut self.busy, true) {
+            return Err(Failure::new(Status::Internal, "an earlier call on this constraint panicked"));
+        }
+        match &self.failed {
+            None => Ok(()),
+            Some(message) => {
+                self.busy = false;
+                Err(Failure::new(Status::Unsupported, message.clone()))
+            }
+        }
+    }
+
+    /// The parser cannot go on: from here on every call says why.
+    fn fail(&mut self, error: &anyhow::Error) -> Failure {
+        let message = match self.parser.stop_reason() {
+            StopReason::LexerTooComplex | StopReason::ParserTooComplex => {
+                format!("the constraint is too complex to go on: {error}")
+            }
+            _ => format!("the constraint cannot go on: {error}"),
+        };
+        self.failed = Some(message.clone());
+        Failure::new(Status::Unsupported, message)
+    }
+}
