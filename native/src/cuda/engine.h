@@ -21,6 +21,7 @@ class CudaEngine : public Engine {
     void read_logits(float* logits) override;
     void begin(const GenerationStart& start) override;
     reprise_token next(const std::atomic<bool>& cancel) override;
+    void top(std::span<reprise_token> top) override;
     bool ready() const override;
     uint32_t end() override;
     void score(std::span<const int32_t> ids, uint32_t position, reprise_score_mode mode, float* logits,

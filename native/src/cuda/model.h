@@ -22,8 +22,8 @@ class CudaModel : public DeviceModel {
     const Plan& plan() const override { return *plan_; }
     std::unique_ptr<Engine> open(const EngineOptions& options) override;
     void describe(reprise_model_info& info) const override;
-    reprise_token sample(std::span<const float> logits, const int32_t* counts, const reprise_sampling& sampling,
-                         uint32_t position) override;
+    reprise_token sample(std::span<const float> logits, const int32_t* counts, const HostInput& host,
+                         const reprise_sampling& sampling, uint32_t position, std::span<reprise_token> top) override;
 
     int device() const { return device_; }
     bool exact() const { return exact_; }
