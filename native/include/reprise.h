@@ -30,7 +30,7 @@ extern "C" {
 #endif
 
 /** Number of this interface; reprise_abi_version() returns the number the library was built with. */
-#define REPRISE_ABI_VERSION 1
+#define REPRISE_ABI_VERSION 2
 
 typedef uint64_t reprise_handle;
 
@@ -212,11 +212,37 @@ typedef struct reprise_session_options {
     int32_t unfused;        /* 1: decode on CUDA with the kernels that the fused ones are tested against; slower */
 } reprise_session_options;
 
+/** What is added to the logit of a token. */
+typedef struct reprise_logit_bias {
+    int32_t id;
+    float bias; /* finite, or -INFINITY: the token is never drawn */
+} reprise_logit_bias;
+
+/** The most alternatives that a token can have. */
+#define REPRISE_MAX_TOP_LOGPROBS 20
+
 /**
- * How the next token is drawn from logits l. In order: penalties over the tokens of the session's whole history
- * (l = l > 0 ? l / repeat_penalty : l * repeat_penalty; l -= count * frequency_penalty + presence_penalty), then
- * top_k, top_p and min_p on softmax(l), then a draw from softmax(l / temperature) over what is left. The random
- * number is Philox4x32-10 of (seed, position), so that every backend draws the same from the same logits.
+ * How the next token is drawn from logits l. In order:
+ *
+ *  1. constraint: l = -infinity for every token that it does not allow next. It is in its start state when the
+ *     generation starts and sees the generated tokens alone.
+ *  2. logit_bias: l += bias.
+ *  3. Penalties over the tokens of the session's whole history: l = l > 0 ? l / repeat_penalty : l * repeat_penalty;
+ *     l -= count * frequency_penalty + presence_penalty.
+ *  4. DRY, "don't repeat yourself" (p-e-w, text-generation-webui, pull request 5677). Let n be the length of the
+ *     longest run of tokens that ends the history, has no breaker in it, and stands somewhere before with this token
+ *     behind it, all within the last dry_last_n tokens. If n >= dry_allowed_length and the token is no breaker:
+ *     l -= min(dry_multiplier * dry_base ^ (n - dry_allowed_length), 1e30).
+ *  5. top_k, top_p and min_p on softmax(l).
+ *  6. XTC, "exclude top choices" (p-e-w, text-generation-webui, pull request 6335). With probability
+ *     xtc_probability, of the tokens that are left and have a probability of at least xtc_threshold under softmax(l)
+ *     over those that are left, all but the least likely are dropped (the highest id among equals stays).
+ *  7. A draw from softmax(l / temperature) over what is left.
+ *
+ * Temperature 0 takes the largest l after 4 and has no use for 5 and 6. The random numbers are words of Philox4x32-10
+ * of (seed, position), so that every backend draws the same from the same logits. What the pointers point to is read
+ * before the call returns. The tokens that DRY and constraints look at are known on the host alone: a session that uses
+ * one of them delivers one token per call.
  */
 typedef struct reprise_sampling {
     float temperature;       /* 0: greedy, the largest logit, the lowest id among equals */
@@ -228,6 +254,19 @@ typedef struct reprise_sampling {
     float frequency_penalty; /* 0: off */
     int32_t logprobs;        /* 1: tokens carry their log-probability under softmax of the unmodified logits */
     uint64_t seed;
+    int32_t n_top_logprobs; /* 0 to REPRISE_MAX_TOP_LOGPROBS: alternatives of every token, which reprise_session_top()
+                             * gives; more than 0 implies logprobs */
+    float xtc_probability;  /* in [0, 1]; 0: off */
+    float xtc_threshold;    /* in (0, 1]; above 0.5 no two tokens reach it */
+    float dry_multiplier;   /* in [0, 1000]; 0: off */
+    float dry_base;         /* in [1, 1000] */
+    int32_t dry_allowed_length;  /* at least 1: shorter repetitions are free */
+    int32_t dry_last_n;          /* tokens at the end of the history that are looked at; -1: all; 0: off */
+    const int32_t* dry_breakers; /* [n_dry_breakers]: ids that end a run; may be null if there are none */
+    size_t n_dry_breakers;
+    const reprise_logit_bias* logit_bias; /* [n_logit_bias], an id at most once; may be null if there are none */
+    size_t n_logit_bias;
+    reprise_handle constraint; /* 0: none */
 } reprise_sampling;
 
 /** Why a generation ended. */
@@ -307,9 +346,25 @@ REPRISE_API reprise_status reprise_session_generate(reprise_handle session, cons
  * Waits for the next token and delivers it and those already decoded behind it, at most capacity. Delivered tokens
  * are part of the history. *finish other than REPRISE_FINISH_NONE says that no further token follows these.
  * REPRISE_MODEL_FORMAT where every logit is NaN or -infinity: no token can be drawn, and the generation is over.
+ * REPRISE_INVALID_ARGUMENT where no token of the vocabulary continues what the constraint demands, or logit_bias bans
+ * all that do: the generation is over too, with the tokens before delivered. With a constraint one token comes per
+ * call.
  */
 REPRISE_API reprise_status reprise_session_next(reprise_handle session, reprise_token* tokens, size_t capacity,
                                                 size_t* count, int32_t* finish);
+/**
+ * The alternatives of the tokens that the last reprise_session_next() delivered: for each of them the n_top_logprobs
+ * likeliest tokens under softmax of the unmodified logits, the likeliest first, the lowest id among equals. Copies them
+ * row by row, at most capacity of all; *count is how many there are. Where there are fewer tokens whose logit is more
+ * than -infinity, a row ends with ids of -1.
+ */
+REPRISE_API reprise_status reprise_session_top(reprise_handle session, reprise_token* top, size_t capacity,
+                                               size_t* count);
+/**
+ * *complete is 0 if the text of the generation that was started last is not yet all that its constraint demands,
+ * because it goes on or was cut (by max_tokens, a full context, a cancel); else 1, as without a constraint.
+ */
+REPRISE_API reprise_status reprise_session_complete(reprise_handle session, int32_t* complete);
 /** Ends the generation in progress, if any: steps launched ahead are discarded, delivered tokens stay. */
 REPRISE_API reprise_status reprise_session_end(reprise_handle session);
 REPRISE_API reprise_status reprise_session_statistics(reprise_handle session, reprise_statistics* statistics);
@@ -367,13 +422,16 @@ REPRISE_API reprise_status reprise_session_score(reprise_handle session, const i
                                                  float* logits);
 
 /**
- * Draws from given logits exactly as a session does: logits has n_vocab values, counts the number of times each token
- * stands in the history (may be null without penalties), position that of the token to draw. model decides the
- * device that draws. REPRISE_INVALID_ARGUMENT where every logit is NaN or -infinity.
+ * Draws from given logits exactly as a session does whose history is history: logits has n_vocab values, position is
+ * that of the token to draw, and model decides the device that draws. mask has (n_vocab + 31) / 32 words, of which bit
+ * i % 32 of word i / 32 is set where token i may be drawn; where it is null sampling's constraint takes its place, in
+ * its start state. top has n_top_logprobs elements, may be null, and gets the alternatives. REPRISE_INVALID_ARGUMENT
+ * where every logit is NaN or -infinity.
  */
-REPRISE_API reprise_status reprise_sample(reprise_handle model, const float* logits, const int32_t* counts,
-                                          size_t n_vocab, const reprise_sampling* sampling, int32_t position,
-                                          reprise_token* token);
+REPRISE_API reprise_status reprise_sample(reprise_handle model, const float* logits, size_t n_vocab,
+                                          const int32_t* history, size_t n_history, const uint32_t* mask,
+                                          const reprise_sampling* sampling, int32_t position, reprise_token* token,
+                                          reprise_token* top);
 
 /** What a session of this model would need, without opening it. options may be null. */
 REPRISE_API reprise_status reprise_gguf_memory(reprise_handle gguf, const reprise_model_options* model_options,

@@ -60,7 +60,9 @@ std::vector<Call> calls(const std::string& saved) {
              return status;
          }},
         {"sample", MODEL,
-         [](reprise_handle h) { return reprise_sample(h, logits, nullptr, 512, &sampling, 0, &token); }},
+         [](reprise_handle h) {
+             return reprise_sample(h, logits, 512, nullptr, 0, nullptr, &sampling, 0, &token, nullptr);
+         }},
         {"session_position", SESSION, [](reprise_handle h) { return reprise_session_position(h, &number); }},
         {"session_context_length", SESSION,
          [](reprise_handle h) { return reprise_session_context_length(h, &number); }},
@@ -72,6 +74,8 @@ std::vector<Call> calls(const std::string& saved) {
         {"session_generate", SESSION,
          [](reprise_handle h) { return reprise_session_generate(h, ids, 2, nullptr, 0, ids, 2); }},
         {"session_next", SESSION, [](reprise_handle h) { return reprise_session_next(h, &token, 1, &count, &number); }},
+        {"session_top", SESSION, [](reprise_handle h) { return reprise_session_top(h, &token, 1, &count); }},
+        {"session_complete", SESSION, [](reprise_handle h) { return reprise_session_complete(h, &number); }},
         {"session_end", SESSION, [](reprise_handle h) { return reprise_session_end(h); }},
         {"session_statistics", SESSION, [](reprise_handle h) { return reprise_session_statistics(h, &statistics); }},
         {"session_cancel", SESSION, [](reprise_handle h) { return reprise_session_cancel(h); }},
@@ -195,11 +199,10 @@ TEST_F(Handles, NullPointersAreInvalidArguments) {
     expect_null("path", reprise_session_restore(model, nullptr, nullptr, &out));
     EXPECT_EQ(0u, out);
     expect_null("session", reprise_session_restore(model, dir_.file("session").c_str(), nullptr, nullptr));
-    expect_null("logits", reprise_sample(model, nullptr, nullptr, 512, &sampling, 0, &token));
-    expect_null("sampling", reprise_sample(model, logits, nullptr, 512, nullptr, 0, &token));
-    expect_null("token", reprise_sample(model, logits, nullptr, 512, &sampling, 0, nullptr));
-    sampling.presence_penalty = 1;
-    expect_null("counts", reprise_sample(model, logits, nullptr, 512, &sampling, 0, &token));
+    expect_null("logits", reprise_sample(model, nullptr, 512, nullptr, 0, nullptr, &sampling, 0, &token, nullptr));
+    expect_null("sampling", reprise_sample(model, logits, 512, nullptr, 0, nullptr, nullptr, 0, &token, nullptr));
+    expect_null("token", reprise_sample(model, logits, 512, nullptr, 0, nullptr, &sampling, 0, nullptr, nullptr));
+    expect_null("history", reprise_sample(model, logits, 512, nullptr, 1, nullptr, &sampling, 0, &token, nullptr));
     expect_null("position", reprise_session_position(session, nullptr));
     expect_null("context_length", reprise_session_context_length(session, nullptr));
     expect_null("count", reprise_session_history(session, nullptr, 0, nullptr));
@@ -214,6 +217,8 @@ TEST_F(Handles, NullPointersAreInvalidArguments) {
     expect_null("finish", reprise_session_next(session, &token, 1, &count, nullptr));
     expect_null("fork", reprise_session_fork(session, -1, nullptr));
     expect_null("path", reprise_session_save(session, -1, nullptr));
+    expect_null("count", reprise_session_top(session, &token, 1, nullptr));
+    expect_null("complete", reprise_session_complete(session, nullptr));
     expect_null("statistics", reprise_session_statistics(session, nullptr));
     reprise_model_options_default(nullptr);
     reprise_session_options_default(nullptr);
@@ -230,9 +235,11 @@ TEST_F(Handles, ArgumentsOutsideTheirRangeAreNamed) {
     std::vector<float> logits(513);
     reprise_token token;
     const reprise_sampling sampling = greedy();
-    expect_status(REPRISE_INVALID_ARGUMENT, reprise_sample(model, logits.data(), nullptr, 513, &sampling, 0, &token),
+    expect_status(REPRISE_INVALID_ARGUMENT,
+                  reprise_sample(model, logits.data(), 513, nullptr, 0, nullptr, &sampling, 0, &token, nullptr),
                   {"513", "512"});
-    expect_status(REPRISE_INVALID_ARGUMENT, reprise_sample(model, logits.data(), nullptr, 512, &sampling, -1, &token),
+    expect_status(REPRISE_INVALID_ARGUMENT,
+                  reprise_sample(model, logits.data(), 512, nullptr, 0, nullptr, &sampling, -1, &token, nullptr),
                   {"position"});
     const int32_t id = 1;
     ok(reprise_session_evaluate(session, &id, 1));

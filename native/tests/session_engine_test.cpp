@@ -40,6 +40,7 @@ struct FakeEngine : Engine {
         if (calls_++ == control_.no_token_at) return {NO_TOKEN, 0};
         return {++last_, 0};
     }
+    void top(std::span<reprise_token>) override {}
     bool ready() const override { return control_.n_ready > 0 && control_.n_ready-- > 0; }
     uint32_t end() override { return n_evaluated_ + static_cast<uint32_t>(calls_) - (calls_ > 0 ? 1 : 0); }
     void score(std::span<const int32_t>, uint32_t, reprise_score_mode, float*, const std::atomic<bool>&) override {
@@ -64,7 +65,8 @@ struct FakeModel : DeviceModel {
     uint64_t fingerprint() override { return 0; }
     std::unique_ptr<Engine> open(const EngineOptions&) override { return std::make_unique<FakeEngine>(control_); }
     void describe(reprise_model_info&) const override {}
-    reprise_token sample(std::span<const float>, const int32_t*, const reprise_sampling&, uint32_t) override {
+    reprise_token sample(std::span<const float>, const int32_t*, const HostInput&, const reprise_sampling&, uint32_t,
+                         std::span<reprise_token>) override {
         return {};
     }
 

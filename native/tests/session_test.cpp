@@ -195,11 +195,9 @@ TEST_P(SessionGeneration, DrawsWhatTheSamplerDrawsFromTheLogits) {
     check.evaluate(history);
     std::vector<float> logits = check.logits();
     for (size_t i = 0; i < generated.ids.size(); ++i) {
-        std::vector<int32_t> counts(512);
-        for (const int32_t id : history) ++counts[static_cast<size_t>(id)];
         reprise_token token;
-        ok(reprise_sample(model.handle(), logits.data(), counts.data(), counts.size(), &sampling,
-                          static_cast<int32_t>(history.size()), &token));
+        ok(reprise_sample(model.handle(), logits.data(), logits.size(), history.data(), history.size(), nullptr,
+                          &sampling, static_cast<int32_t>(history.size()), &token, nullptr));
         ASSERT_EQ(token.id, generated.ids[i]) << "token " << i;
         ASSERT_NEAR(token.logprob, generated.logprobs[i], 1e-5) << "token " << i;
         double sum = 0;
@@ -368,7 +366,9 @@ TEST_P(SessionGeneration, SaysSoWhereNoTokenCanBeDrawn) {
     reprise_token token;
     const reprise_sampling sampling = greedy();
     expect_status(REPRISE_INVALID_ARGUMENT,
-                  reprise_sample(model.handle(), logits.data(), nullptr, logits.size(), &sampling, 0, &token), {"NaN"});
+                  reprise_sample(model.handle(), logits.data(), logits.size(), nullptr, 0, nullptr, &sampling, 0,
+                                 &token, nullptr),
+                  {"NaN"});
 }
 
 // ---- limits ----

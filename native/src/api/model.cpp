@@ -4,6 +4,7 @@
 #include "api/options.h"
 #include "api/session_object.h"
 #include "core/log.h"
+#include "session/constraint.h"
 #include "session/sampler.h"
 
 using namespace reprise;
@@ -150,11 +151,12 @@ reprise_status reprise_session_generate(reprise_handle handle, const int32_t* id
         reprise_sampling chosen;
         reprise_sampling_default(&chosen);
         if (sampling != nullptr) chosen = *sampling;
+        auto constraint = chosen.constraint != 0 ? make_constraint(chosen.constraint) : nullptr;
         if (max_tokens < 0)
             fail(REPRISE_INVALID_ARGUMENT, "max_tokens is %d: it must be positive, or 0 for what the context holds",
                  max_tokens);
         s.generate(ids_of(ids, n, "ids"), chosen, static_cast<uint32_t>(max_tokens),
-                   ids_of(end_ids, n_end_ids, "end_ids"));
+                   ids_of(end_ids, n_end_ids, "end_ids"), std::move(constraint));
     });
 }
 
@@ -168,6 +170,17 @@ reprise_status reprise_session_next(reprise_handle handle, reprise_token* tokens
         *count = s.next({tokens, capacity}, why);
         *finish = why;
     });
+}
+
+reprise_status reprise_session_top(reprise_handle handle, reprise_token* top, size_t capacity, size_t* count) {
+    return in_session(handle, [&](Session& s) {
+        checked(count, "count") = s.top().size();
+        if (capacity > 0) std::copy_n(s.top().begin(), std::min(capacity, s.top().size()), &checked(top, "top"));
+    });
+}
+
+reprise_status reprise_session_complete(reprise_handle handle, int32_t* complete) {
+    return in_session(handle, [&](Session& s) { checked(complete, "complete") = s.complete() ? 1 : 0; });
 }
 
 reprise_status reprise_session_end(reprise_handle handle) {
@@ -186,8 +199,30 @@ reprise_status reprise_session_score(reprise_handle handle, const int32_t* ids, 
     });
 }
 
-reprise_status reprise_sample(reprise_handle handle, const float* logits, const int32_t* counts, size_t n_vocab,
-                              const reprise_sampling* sampling, int32_t position, reprise_token* token) {
+namespace {
+
+/// The mask that a caller gives, for one drawing.
+class GivenMask : public Constraint {
+  public:
+    GivenMask(const uint32_t* mask, size_t n_vocab) : mask_(mask), n_vocab_(n_vocab) {}
+    void mask(std::span<uint32_t> mask) override {
+        std::copy_n(mask_, mask.size(), mask.begin());
+        if (n_vocab_ % 32 != 0) mask.back() &= (1u << n_vocab_ % 32) - 1;
+    }
+    void accept(int32_t) override {}
+    bool complete() const override { return false; }
+    std::unique_ptr<Constraint> clone() const override { return std::make_unique<GivenMask>(mask_, n_vocab_); }
+
+  private:
+    const uint32_t* mask_;
+    const size_t n_vocab_;
+};
+
+}  // namespace
+
+reprise_status reprise_sample(reprise_handle handle, const float* logits, size_t n_vocab, const int32_t* history,
+                              size_t n_history, const uint32_t* mask, const reprise_sampling* sampling,
+                              int32_t position, reprise_token* token, reprise_token* top) {
     return guarded([&] {
         const auto model = model_of(handle);
         const size_t expected = model->device->plan().hparams.n_vocab;
@@ -195,12 +230,28 @@ reprise_status reprise_sample(reprise_handle handle, const float* logits, const 
             fail(REPRISE_INVALID_ARGUMENT, "%zu logits were given, the vocabulary has %zu tokens", n_vocab, expected);
         if (position < 0) fail(REPRISE_INVALID_ARGUMENT, "position %d: positions start at 0", position);
         checked(logits, "logits");
-        check_sampling(checked(sampling, "sampling"));
-        if (uses_counts(*sampling)) checked(counts, "counts");
-        const reprise_token drawn =
-            model->device->sample({logits, n_vocab}, counts, *sampling, static_cast<uint32_t>(position));
+        checked(token, "token");
+        check_sampling(checked(sampling, "sampling"), n_vocab);
+        const std::span<const int32_t> ids = ids_of(history, n_history, "history");
+        std::vector<int32_t> counts(n_vocab);
+        for (const int32_t id : ids) {
+            if (id < 0 || static_cast<size_t>(id) >= n_vocab)
+                fail(REPRISE_INVALID_ARGUMENT, "history has id %d, which is outside the vocabulary of %zu tokens", id,
+                     n_vocab);
+            ++counts[static_cast<size_t>(id)];
+        }
+        std::unique_ptr<Constraint> constraint;
+        if (mask != nullptr) {
+            constraint = std::make_unique<GivenMask>(mask, n_vocab);
+        } else if (sampling->constraint != 0) {
+            constraint = make_constraint(sampling->constraint);
+        }
+        HostPart host_part(*sampling, std::move(constraint), ids, {}, n_vocab);
+        const size_t n_top = top != nullptr ? static_cast<size_t>(sampling->n_top_logprobs) : 0;
+        const reprise_token drawn = model->device->sample({logits, n_vocab}, counts.data(), host_part.input(),
+                                                          *sampling, static_cast<uint32_t>(position), {top, n_top});
         if (drawn.id == NO_TOKEN)
             fail(REPRISE_INVALID_ARGUMENT, "logits: all are NaN or -infinity, no token can be drawn");
-        checked(token, "token") = drawn;
+        *token = drawn;
     });
 }

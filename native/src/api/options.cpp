@@ -87,5 +87,12 @@ void reprise_session_options_default(reprise_session_options* options) {
 }
 
 void reprise_sampling_default(reprise_sampling* sampling) {
-    if (sampling != nullptr) *sampling = {0.0f, 0, 1.0f, 0.0f, 1.0f, 0.0f, 0.0f, 0, 0};
+    if (sampling == nullptr) return;
+    *sampling = {};
+    sampling->top_p = 1;
+    sampling->repeat_penalty = 1;
+    sampling->xtc_threshold = 0.1f;
+    sampling->dry_base = 1.75f;
+    sampling->dry_allowed_length = 2;
+    sampling->dry_last_n = -1;
 }

@@ -64,9 +64,11 @@ class CpuModel : public DeviceModel {
         info.threads = static_cast<int32_t>(pool_.size());
         info.memory_bytes = plan_->weight_bytes();
     }
-    reprise_token sample(std::span<const float> logits, const int32_t* counts, const reprise_sampling& sampling,
-                         uint32_t position) override {
-        return CpuSampler(logits.size()).sample(logits, counts, sampling, position);
+    reprise_token sample(std::span<const float> logits, const int32_t* counts, const HostInput& host,
+                         const reprise_sampling& sampling, uint32_t position, std::span<reprise_token> top) override {
+        CpuSampler sampler(logits.size());
+        if (!top.empty()) sampler.top(logits, top);
+        return sampler.sample(logits, counts, host, sampling, position);
     }
 
     const cpu::Kernels& kernels() const { return kernels_; }
@@ -115,6 +117,7 @@ class CpuEngine : public Engine {
 
     void begin(const GenerationStart& start) override {
         sampling_ = start.sampling;
+        host_part_ = start.host_part;
         position_ = static_cast<uint32_t>(start.history.size());
         pending_ = -1;
         counts_.assign(model_->plan().hparams.n_vocab, 0);
@@ -130,14 +133,17 @@ class CpuEngine : public Engine {
             statistics_.submit_ns += nanoseconds() - start;
             ++statistics_.eager_steps;
         }
-        const std::span<const float> logits(executor_.logits(), model_->plan().hparams.n_vocab);
-        const reprise_token token = sampler_.sample(logits, counts_.data(), sampling_, position_);
+        const HostInput host = host_part_ != nullptr ? host_part_->input() : HostInput{};
+        const reprise_token token = sampler_.sample(logits(), counts_.data(), host, sampling_, position_);
         if (token.id == NO_TOKEN) return token;
+        if (host_part_ != nullptr) host_part_->accept(token.id);
         pending_ = token.id;
         ++counts_[static_cast<size_t>(token.id)];
         ++position_;
         return token;
     }
+
+    void top(std::span<reprise_token> top) override { sampler_.top(logits(), top); }
 
     uint32_t end() override { return pending_ < 0 ? position_ : position_ - 1; }
 
@@ -198,6 +204,7 @@ class CpuEngine : public Engine {
         }
     }
 
+    std::span<const float> logits() const { return {executor_.logits(), model_->plan().hparams.n_vocab}; }
     void evaluate(std::span<const int32_t> ids, uint32_t position, float* logits, const std::atomic<bool>& cancel) {
         if (!executor_.evaluate(ids, position, logits, cancel)) fail(REPRISE_CANCELLED, "cancelled");
     }
@@ -206,6 +213,7 @@ class CpuEngine : public Engine {
     Executor executor_;
     CpuSampler sampler_;
     reprise_sampling sampling_{};
+    HostPart* host_part_ = nullptr;
     uint32_t position_ = 0;  // of the next token to sample
     int32_t pending_ = -1;   // sampled but not evaluated
     std::vector<int32_t> counts_;

@@ -128,6 +128,9 @@ void CudaEngine::set_counts(std::span<const int32_t> history) {
 }
 
 void CudaEngine::begin(const GenerationStart& start) {
+    if (start.host_part != nullptr || start.sampling.n_logit_bias > 0 || start.sampling.xtc_probability > 0 ||
+        start.sampling.n_top_logprobs > 0)
+        fail(REPRISE_INVALID_ARGUMENT, "constraints, DRY, XTC, logit_bias and n_top_logprobs need the CPU backend");
     guarded([&] {
         bind_device();
         n_history_ = static_cast<uint32_t>(start.history.size());
@@ -205,6 +208,8 @@ reprise_token CudaEngine::next(const std::atomic<bool>& cancel) {
         return token;
     });
 }
+
+void CudaEngine::top(std::span<reprise_token>) {}
 
 bool CudaEngine::ready() const {
     return failure_.empty() && n_delivered_ <= n_steps_ && is_there(first_number_ + n_delivered_);

@@ -22,6 +22,7 @@ class CudaEngine : public Engine {
     void read_logits(float* logits) override;
     void begin(const GenerationStart& start) override;
     reprise_token next(const std::atomic<bool>& cancel) override;
+    void top(std::span<reprise_token> top) override;
     bool ready() const override;
     uint32_t end() override;
     void read_kv(const KvPiece& piece, uint8_t* rows) override;

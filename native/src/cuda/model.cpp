@@ -139,8 +139,11 @@ struct CudaModel::Drawing {
     uint32_t n_drawn = 0;
 };
 
-reprise_token CudaModel::sample(std::span<const float> logits, const int32_t* counts, const reprise_sampling& sampling,
-                                uint32_t position) {
+reprise_token CudaModel::sample(std::span<const float> logits, const int32_t* counts, const HostInput& host,
+                                const reprise_sampling& sampling, uint32_t position, std::span<reprise_token> top) {
+    if (!host.mask.empty() || !host.penalties.empty() || !top.empty() || sampling.n_logit_bias > 0 ||
+        sampling.xtc_probability > 0)
+        fail(REPRISE_INVALID_ARGUMENT, "constraints, DRY, XTC, logit_bias and n_top_logprobs need the CPU backend");
     use_device(device_);
     const uint32_t n_vocab = plan_->hparams.n_vocab;
     std::lock_guard<std::mutex> lock(drawing_mutex_);

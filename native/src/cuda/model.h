@@ -24,8 +24,8 @@ class CudaModel : public DeviceModel {
     uint64_t fingerprint() override { return fingerprint_; }
     std::unique_ptr<Engine> open(const EngineOptions& options) override;
     void describe(reprise_model_info& info) const override;
-    reprise_token sample(std::span<const float> logits, const int32_t* counts, const reprise_sampling& sampling,
-                         uint32_t position) override;
+    reprise_token sample(std::span<const float> logits, const int32_t* counts, const HostInput& host,
+                         const reprise_sampling& sampling, uint32_t position, std::span<reprise_token> top) override;
 
     int device() const { return device_; }
     const DeviceWeights& weights() const { return *weights_; }

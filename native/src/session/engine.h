@@ -9,6 +9,7 @@
 
 #include "model/plan.h"
 #include "reprise.h"
+#include "session/host_part.h"
 
 namespace reprise {
 
@@ -23,9 +24,10 @@ struct EngineOptions {
 /// Which tokens the session's history holds: the engine reads it when a sampler with penalties is armed.
 struct GenerationStart {
     std::span<const int32_t> history;  // all ids up to and including the last evaluated one
-    reprise_sampling sampling;
+    reprise_sampling sampling;         // its arrays stay until end()
     uint32_t max_tokens;               // at least 1; history.size() + max_tokens <= context_length
     std::span<const int32_t> end_ids;  // a token after which the engine need not go on
+    HostPart* host_part;  // stays until end(); null: drawings need none, so that nothing waits for the host
 };
 
 /// Keys or values of a layer at n consecutive positions, as they are moved out of and into a KV cache: rows of head_dim
@@ -53,9 +55,13 @@ class Engine {
     virtual void begin(const GenerationStart& start) = 0;
     /// Waits for and returns the next token: sampled from the current logits; NO_TOKEN (sampler.h) if none can be drawn
     /// from them, after which the generation is to be ended. When the following call comes, the token has been or will
-    /// be evaluated at the next position. At most max_tokens calls per begin(). May run ahead.
+    /// be evaluated at the next position. At most max_tokens calls per begin(). May run ahead; the host part takes a
+    /// token in the call that returns it.
     virtual reprise_token next(const std::atomic<bool>& cancel) = 0;
-    /// Further tokens that are ready without waiting.
+    /// Alternatives of the token that next() returned last, the likeliest first: as many as top has room for, at most
+    /// the n_top_logprobs of the sampling.
+    virtual void top(std::span<reprise_token> top) = 0;
+    /// Further tokens that are ready without waiting. Never with a host part.
     virtual bool ready() const { return false; }
     /// Ends the generation. n_evaluated tokens of the history stay valid in the KV cache; steps launched ahead are
     /// discarded, so that read_logits() is only defined if the session evaluates again. Returns how many tokens of the
@@ -92,9 +98,10 @@ class DeviceModel : public std::enable_shared_from_this<DeviceModel> {
     virtual uint64_t fingerprint() = 0;
     virtual std::unique_ptr<Engine> open(const EngineOptions& options) = 0;
     virtual void describe(reprise_model_info& info) const = 0;
-    /// Draws a token from given logits on this device, as next() does. counts may be null.
-    virtual reprise_token sample(std::span<const float> logits, const int32_t* counts, const reprise_sampling& sampling,
-                                 uint32_t position) = 0;
+    /// Draws a token from given logits on this device, as next() does, and fills top with its alternatives. counts may
+    /// be null.
+    virtual reprise_token sample(std::span<const float> logits, const int32_t* counts, const HostInput& host,
+                                 const reprise_sampling& sampling, uint32_t position, std::span<reprise_token> top) = 0;
 };
 
 struct LoadOptions {

@@ -105,9 +105,12 @@ REPRISE_HD uint64_t mul_high(uint64_t a, uint64_t b) {
 #endif
 }
 
-/// Philox4x32-10, first two words: Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
+/// Philox4x32-10: Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
 /// Key: the seed. Counter: (position, 0, 0, 0).
-REPRISE_HD uint64_t philox(uint64_t seed, uint32_t position) {
+struct PhiloxWords {
+    uint32_t w[4];
+};
+REPRISE_HD PhiloxWords philox_words(uint64_t seed, uint32_t position) {
     uint32_t c0 = position, c1 = 0, c2 = 0, c3 = 0;
     uint32_t k0 = static_cast<uint32_t>(seed), k1 = static_cast<uint32_t>(seed >> 32);
     for (int round = 0; round < 10; ++round) {
@@ -122,7 +125,17 @@ REPRISE_HD uint64_t philox(uint64_t seed, uint32_t position) {
         k0 += 0x9E3779B9u;
         k1 += 0xBB67AE85u;
     }
-    return (static_cast<uint64_t>(c1) << 32) | c0;
+    return {{c0, c1, c2, c3}};
+}
+/// The number that a token is drawn with.
+REPRISE_HD uint64_t philox(uint64_t seed, uint32_t position) {
+    const PhiloxWords words = philox_words(seed, position);
+    return (static_cast<uint64_t>(words.w[1]) << 32) | words.w[0];
+}
+/// Whether XTC drops something at this position.
+REPRISE_HD bool xtc_applies(float probability, uint64_t seed, uint32_t position) {
+    // Exact: a power of two. At most 2^32, which is above every word.
+    return philox_words(seed, position).w[2] < static_cast<uint64_t>(mul(probability, 4294967296.0f));
 }
 
 /// ceil(fraction * total) for a fraction in [0, 1], taken to 32 bits so that every backend gets the same integer: at

@@ -126,9 +126,9 @@ void Session::rewind(uint32_t position) {
 }
 
 void Session::generate(std::span<const int32_t> ids, const reprise_sampling& sampling, uint32_t max_tokens,
-                       std::span<const int32_t> end_ids) {
+                       std::span<const int32_t> end_ids, std::unique_ptr<Constraint> constraint) {
     end_generation();
-    check_sampling(sampling);
+    check_sampling(sampling, n_vocab());
     check_ids(ids);
     if (ids.empty() && history_.empty())
         fail(REPRISE_INVALID_ARGUMENT, "nothing to continue: the prompt is empty and so is the session");
@@ -141,13 +141,21 @@ void Session::generate(std::span<const int32_t> ids, const reprise_sampling& sam
     n_left_ = context_limits ? room : max_tokens;
     limit_reason_ = context_limits ? REPRISE_FINISH_CONTEXT_FULL : REPRISE_FINISH_MAX_TOKENS;
     end_ids_.assign(end_ids.begin(), end_ids.end());
-    if (n_left_ > 0) {
-        try {
-            engine_->begin({history_, sampling, n_left_, end_ids_});
-        } catch (...) {
-            truncate(before);
-            throw;
-        }
+    sampling_ = sampling;
+    if (sampling_.n_top_logprobs > 0) sampling_.logprobs = 1;
+    logit_bias_.assign(sampling.logit_bias, sampling.logit_bias + sampling.n_logit_bias);
+    sampling_.logit_bias = logit_bias_.data();
+    top_.clear();
+    try {
+        if (HostPart::is_needed(sampling, constraint.get()))
+            host_part_ = std::make_unique<HostPart>(sampling, std::move(constraint), history_, end_ids_, n_vocab());
+        complete_ = host_part_ == nullptr || host_part_->complete();
+        if (host_part_ != nullptr && n_left_ > 0) host_part_->input();  // which may say that nothing can be drawn
+        if (n_left_ > 0) engine_->begin({history_, sampling_, n_left_, end_ids_, host_part_.get()});
+    } catch (...) {
+        host_part_.reset();
+        truncate(before);
+        throw;
     }
     armed_ = n_left_ > 0;
     generating_ = true;
@@ -157,6 +165,7 @@ size_t Session::next(std::span<reprise_token> tokens, reprise_finish& finish) {
     if (!generating_) fail(REPRISE_INVALID_ARGUMENT, "no generation is in progress: it has ended or was not started");
     if (tokens.empty()) fail(REPRISE_INVALID_ARGUMENT, "no room for a token was given");
     finish = n_left_ == 0 ? limit_reason_ : REPRISE_FINISH_NONE;
+    top_.clear();
     size_t n = 0;
     {
         Stopwatch stopwatch(decode_ns_);
@@ -171,6 +180,7 @@ size_t Session::next(std::span<reprise_token> tokens, reprise_finish& finish) {
             } catch (const Error& error) {
                 end_generation();
                 if (error.status() != REPRISE_CANCELLED) {
+                    top_.clear();
                     truncate(history_.size() - n);  // tokens that are not delivered
                     generated_tokens_ -= n;
                     throw;
@@ -183,6 +193,8 @@ size_t Session::next(std::span<reprise_token> tokens, reprise_finish& finish) {
                 break;
             }
             const int32_t id = tokens[n++].id;
+            if (sampling_.n_top_logprobs > 0) append_top();
+            if (host_part_ != nullptr) complete_ = host_part_->complete();
             history_.push_back(id);
             ++generated_tokens_;
             --n_left_;
@@ -205,13 +217,21 @@ size_t Session::next(std::span<reprise_token> tokens, reprise_finish& finish) {
     return n;
 }
 
+void Session::append_top() {
+    const auto n = static_cast<size_t>(sampling_.n_top_logprobs);
+    top_.resize(top_.size() + n);
+    engine_->top(std::span(top_).last(n));
+}
+
 void Session::end_generation() {
     if (!generating_) return;
     generating_ = nothing_to_draw_ = false;
-    if (!armed_) return;
-    armed_ = false;
-    n_evaluated_ = std::min<size_t>(engine_->end(), history_.size());
-    logits_after_ = 0;  // a backend that runs ahead has overwritten them
+    if (armed_) {
+        armed_ = false;
+        n_evaluated_ = std::min<size_t>(engine_->end(), history_.size());
+        logits_after_ = 0;  // a backend that runs ahead has overwritten them
+    }
+    host_part_.reset();  // the engine has let go of it
 }
 
 void Session::score(std::span<const int32_t> ids, reprise_score_mode mode, float* logits) {

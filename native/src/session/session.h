@@ -41,9 +41,14 @@ class Session {
     void rewind(uint32_t position);
     void evaluate(std::span<const int32_t> ids);
     void logits(float* out, size_t n);
+    /// constraint: in its start state, or null. sampling.constraint, which it comes from, is not looked at.
     void generate(std::span<const int32_t> ids, const reprise_sampling& sampling, uint32_t max_tokens,
-                  std::span<const int32_t> end_ids);
+                  std::span<const int32_t> end_ids, std::unique_ptr<Constraint> constraint = nullptr);
     size_t next(std::span<reprise_token> tokens, reprise_finish& finish);
+    /// Alternatives of the tokens that next() delivered last, row by row.
+    std::span<const reprise_token> top() const { return top_; }
+    /// Whether the text of the generation started last is all that its constraint demands.
+    bool complete() const { return complete_; }
     void end_generation();
     void score(std::span<const int32_t> ids, reprise_score_mode mode, float* logits);
     reprise_statistics statistics() const;
@@ -68,6 +73,8 @@ class Session {
     /// Appends ids and evaluates what is not evaluated; leaves the logits of the last token readable.
     void append(std::span<const int32_t> ids);
     void bring_logits_up_to_date();
+    /// Of the token that the engine gave last.
+    void append_top();
     size_t n_vocab() const { return model_->plan().hparams.n_vocab; }
 
     std::shared_ptr<DeviceModel> model_;  // null once closed: a closed session's handle holds no weights
@@ -87,6 +94,11 @@ class Session {
     reprise_finish limit_reason_ = REPRISE_FINISH_NONE;  // why the generation ends when n_left_ tokens are delivered
     uint32_t n_left_ = 0;
     std::vector<int32_t> end_ids_;
+    reprise_sampling sampling_{};
+    std::vector<reprise_logit_bias> logit_bias_;  // what sampling_ points to
+    std::unique_ptr<HostPart> host_part_;         // null where drawings need none
+    std::vector<reprise_token> top_;
+    bool complete_ = true;
 
     uint64_t prefill_tokens_ = 0, prefill_ns_ = 0, generated_tokens_ = 0, decode_ns_ = 0;
 };
