@@ -307,7 +307,7 @@ public final class ChatStream implements Iterable<ChatPart>, AutoCloseable {
     }
 
     private void continueWith(String marker) {
-        int[] ids = tokenizer.encode(marker, false, true);
+        int[] ids = tokenizer.encodeContinuation(marker, true);
         if (options.generation().maxTokens().isPresent() && tokens.size() >= options.generation().maxTokens().getAsInt()) {
             end(FinishReason.MAX_TOKENS);
             return;
@@ -325,7 +325,7 @@ public final class ChatStream implements Iterable<ChatPart>, AutoCloseable {
             } else if (part instanceof AnswerPart.CallStart start) {
                 ready.add(ChatPart.callStart(start.index(), start.name()));
             } else if (part instanceof AnswerPart.CallArguments arguments) {
-                ready.add(ChatPart.callArguments(arguments.index(), arguments.jsonFragment()));
+                ready.add(ChatPart.callArguments(arguments.index(), arguments.fragment()));
             } else if (part instanceof AnswerPart.CallEnd end) {
                 calls.add(end.call());
                 ready.add(ChatPart.call(end.index(), end.call()));

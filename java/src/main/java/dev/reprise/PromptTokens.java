@@ -4,6 +4,7 @@ import dev.reprise.tokenizer.IntList;
 import java.io.ByteArrayOutputStream;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.List;
 
 /**
  * A rendered conversation as tokens: control tokens of the template, and pieces of text between them. Made by {@link
@@ -14,9 +15,9 @@ final class PromptTokens {
     private final String generationPrompt;
     private final IntList ids = new IntList(256);
     /** Of every piece: where its ids begin; a piece is one special token or text. */
-    private final IntList starts = new IntList(64);
+    private final List<Integer> starts = new ArrayList<>();
     /** Of every piece: its text, or null for a control token. */
-    private final ArrayList<ByteArrayOutputStream> texts = new ArrayList<>();
+    private final List<ByteArrayOutputStream> texts = new ArrayList<>();
 
     PromptTokens(Tokenizer tokenizer, String generationPrompt) {
         this.tokenizer = tokenizer;
