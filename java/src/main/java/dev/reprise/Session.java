@@ -20,6 +20,10 @@ import java.util.concurrent.locks.ReentrantLock;
  *
  * <p>Interrupting a thread cancels its call: a prompt in evaluation throws {@link CancelledException} with the history as
  * before, a generation ends with {@link FinishReason#CANCELLED}. The interrupt status stays set.
+ *
+ * <p>Virtual threads are welcome: what takes long runs on a platform thread, and the virtual one waits for it without its
+ * carrier. There are as many such threads as calls in progress; each ends after a second without work. Handing over costs
+ * some ten microseconds per fetch of tokens, which a platform thread does not pay.
  */
 public final class Session implements AutoCloseable {
     private final Model model;
@@ -247,13 +251,16 @@ public final class Session implements AutoCloseable {
         return continuation.newIds();
     }
 
-    /** With the begin-of-text token where it belongs. */
+    /** With the begin-of-text token, and the space that some tokenizers put before a text, where they belong. */
     private int[] idsOf(String prompt, boolean parseSpecial) {
         Tokenizer tokenizer = model.tokenizer();
+        if (Native.position(handle) > 0) {
+            return tokenizer.encodeContinuation(prompt, parseSpecial);
+        }
         int[] ids = tokenizer.encode(prompt, false, parseSpecial);
         OptionalInt bos = tokenizer.bosToken();
         boolean there = ids.length > 0 && bos.isPresent() && ids[0] == bos.getAsInt();
-        if (!tokenizer.addsBos() || there || Native.position(handle) > 0) {
+        if (!tokenizer.addsBos() || there) {
             return ids;
         }
         int[] withBos = new int[ids.length + 1];

@@ -11,8 +11,10 @@ import java.nio.file.Path;
 import java.util.Locale;
 import java.util.Map;
 import java.util.OptionalInt;
+import java.util.OptionalLong;
 import java.util.TreeMap;
 import java.util.concurrent.Callable;
+import java.util.function.Supplier;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Parameters;
@@ -44,30 +46,64 @@ final class InfoCommand implements Callable<Integer> {
     public Integer call() {
         try (ModelFile model = ModelFile.open(file)) {
             Metadata metadata = model.metadata();
-            String architecture = metadata.string("general.architecture", "");
-            line("File", "%s (GGUF version %d, %s)", file, model.version(),
-                    model.fileCount() == 1 ? "1 file" : model.fileCount() + " files");
-            line("Name", "%s", metadata.string("general.name", "not given"));
-            line("Architecture", "%s", architecture);
-            line("Parameters", "%,d", model.parameterCount());
-            line("Types", "%s", types(model));
-            line("Size", "%s", size(model.fileBytes()));
-            line("Context", "%,d tokens", metadata.integer(architecture + ".context_length", 0));
-            line("Tokenizer", "%s", tokenizer(metadata));
-            line("Memory", "%s", memory(model));
-            String template = metadata.string("tokenizer.chat_template", "");
-            line("Chat template", "%s", template.isEmpty() ? "none" : template.length() + " characters:");
-            if (!template.isEmpty()) {
-                out.append(template.stripTrailing().indent(2));
-            }
+            line("File", String.format(Locale.ROOT, "%s (GGUF version %d, %s)", file, model.version(),
+                    model.fileCount() == 1 ? "1 file" : model.fileCount() + " files"));
+            line("Name", () -> metadata.string("general.name", "not given"));
+            line("Architecture", () -> metadata.string("general.architecture", "not given"));
+            line("Parameters", String.format(Locale.ROOT, "%,d", model.parameterCount()));
+            line("Types", types(model));
+            line("Size", size(model.fileBytes()));
+            line("Context", () -> context(metadata));
+            line("Tokenizer", () -> tokenizer(metadata));
+            line("Memory", () -> memory(model));
+            odd(metadata);
+            line("Chat template", () -> template(metadata));
         }
         terminal.print(visible(out.toString()));
         return ExitCode.OK;
     }
 
-    private void line(String name, String format, Object... values) {
-        out.append(String.format(Locale.ROOT, "%-14s ", name + ":"));
-        out.append(String.format(Locale.ROOT, format, values)).append('\n');
+    private void line(String name, String text) {
+        out.append(String.format(Locale.ROOT, "%-14s ", name + ":")).append(text).append('\n');
+    }
+
+    /** What cannot be told, because a key is odd or unsupported, is replaced by the reason. */
+    private void line(String name, Supplier<String> text) {
+        String shown;
+        try {
+            shown = text.get();
+        } catch (UnsupportedModelException | ModelFormatException e) {
+            shown = "cannot be told: " + e.getMessage();
+        }
+        line(name, shown);
+    }
+
+    private static String context(Metadata metadata) {
+        String key = metadata.string("general.architecture", "") + ".context_length";
+        OptionalLong length = metadata.integer(key);
+        return length.isPresent()
+                ? String.format(Locale.ROOT, "%,d tokens", length.getAsLong())
+                : "not given (" + key + ")";
+    }
+
+    private static String template(Metadata metadata) {
+        String template = metadata.string("tokenizer.chat_template", "");
+        return template.isEmpty()
+                ? "none"
+                : template.length() + " characters:\n" + template.stripTrailing().indent(2).stripTrailing();
+    }
+
+    /** Keys and texts that no file should have. They stop nothing. */
+    private void odd(Metadata metadata) {
+        for (String key : metadata.keys()) {
+            if (key.codePoints().anyMatch(c -> Character.isISOControl(c) || c == 0xFFFD)) {
+                line("Odd", "the name of the key '" + key.replace("\n", "\\x0A").replace("\t", "\\x09")
+                        + "' is no printable UTF-8");
+            } else if (metadata.type(key).orElseThrow() == Metadata.Type.STRING
+                    && metadata.string(key, "").indexOf(0xFFFD) >= 0) {
+                line("Odd", "the value of " + key + " is no UTF-8");
+            }
+        }
     }
 
     /** Parameters by tensor type, the most first. */
@@ -91,16 +127,12 @@ final class InfoCommand implements Callable<Integer> {
         if (model.isEmpty()) {
             return "none";
         }
-        try {
-            Tokenizer tokenizer = Tokenizer.of(metadata);
-            String pre = metadata.string("tokenizer.ggml.pre", "");
-            return String.format(
-                    Locale.ROOT, "%s%s, %,d tokens, begin %s%s, end %s", model, pre.isEmpty() ? "" : " (" + pre + ")",
-                    tokenizer.vocabularySize(), token(tokenizer, tokenizer.bosToken()),
-                    tokenizer.addsBos() ? "" : " (not added)", token(tokenizer, tokenizer.eosToken()));
-        } catch (UnsupportedModelException | ModelFormatException e) {
-            return e.getMessage();
-        }
+        Tokenizer tokenizer = Tokenizer.of(metadata);
+        String pre = model.equals("gpt2") ? metadata.string("tokenizer.ggml.pre", "") : "";
+        return String.format(
+                Locale.ROOT, "%s%s, %,d tokens, begin %s%s, end %s", model, pre.isEmpty() ? "" : " (" + pre + ")",
+                tokenizer.vocabularySize(), token(tokenizer, tokenizer.bosToken()),
+                tokenizer.addsBos() ? "" : " (not added)", token(tokenizer, tokenizer.eosToken()));
     }
 
     private static String token(Tokenizer tokenizer, OptionalInt id) {
