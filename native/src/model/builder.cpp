@@ -132,6 +132,7 @@ void PlanBuilder::read_rope(RopeStyle style) {
         fail(REPRISE_MODEL_FORMAT, "metadata key %s is %u, which is odd", key("rope.dimension_count").c_str(),
              rope.n_rot);
     const double base = float_or("rope.freq_base", 10000.0f, 1.0f, 1e12f);
+    rope.magnitude = float_or("rope.scaling.attn_factor", 1.0f, 1e-6f, 1e6f);
 
     const auto scaling = file_.get_string(key("rope.scaling.type"));
     double factor = 1;

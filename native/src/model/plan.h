@@ -58,6 +58,7 @@ struct Rope {
 struct EmbedStep {
     const Weight* table;  // [n_vocab, n_embd]
 };
+    float magnitude = 1;          // on cosines and sines, and so on the turned dimensions of q and of k
 /// q, k, v = W rms_norm(x) + b; then rms_norm of every q and k head where q_norm is there; RoPE on q and k;
 /// k and v go to the KV cache of the layer at the token's position.
 struct QkvStep {
