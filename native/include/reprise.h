@@ -196,7 +196,8 @@ typedef enum reprise_graph_mode {
 } reprise_graph_mode;
 
 typedef struct reprise_session_options {
-    int32_t context_length; /* tokens; 0: the smaller of the model's and 4096 */
+    int32_t context_length; /* tokens, at most the model's and, if that is shorter, its sliding window; 0: as many, up
+                             * to 4096 */
     int32_t kv_type;        /* reprise_kv_type */
     int32_t graph_mode;     /* reprise_graph_mode */
     int32_t prefill_chunk;  /* tokens evaluated at once; 0: the backend's choice */

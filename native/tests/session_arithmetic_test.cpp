@@ -31,6 +31,11 @@ std::vector<Case> cases() {
           {"rope.scaling.type", EncodedValue::string("linear")},
           {"rope.scaling.factor", real(4)}},
          [](auto& r) { r.n_rot /= 2, r.rope_magnitude = 0.7f, r.rope_divisor = 4; }},
+        {"scale of attention", "llama", {{"attention.scale", real(0.3f)}}, [](auto& r) { r.attention_scale = 0.3f; }},
+        {"scale of attention, magnitude",
+         "qwen3",
+         {{"attention.scale", real(0.02f)}, {"rope.scaling.attn_factor", real(2)}},
+         [](auto& r) { r.attention_scale = 0.02f, r.rope_magnitude = 2; }},
     };
 }
 
