@@ -214,7 +214,7 @@ typedef struct reprise_sampling {
     float temperature;       /* 0: greedy, the largest logit, the lowest id among equals */
     int32_t top_k;           /* 0: off */
     float top_p;             /* in (0, 1]; 1: off */
-    float min_p;             /* in [0, 1); 0: off; relative to the likeliest token */
+    float min_p;             /* in [0, 1], relative to the likeliest token; 0: off; 1: that one alone, as greedy */
     float repeat_penalty;    /* 1: off; > 0 */
     float presence_penalty;  /* 0: off */
     float frequency_penalty; /* 0: off */

@@ -319,7 +319,7 @@ TEST_P(SessionGeneration, RefusesSamplingOptionsByName) {
         expect_refused("temperature", &reprise_sampling::temperature, bad);
     expect_refused("top_k", &reprise_sampling::top_k, -1);
     for (const float bad : {0.0f, -1.0f, 1.01f, nan}) expect_refused("top_p", &reprise_sampling::top_p, bad);
-    for (const float bad : {1.0f, -0.1f, nan}) expect_refused("min_p", &reprise_sampling::min_p, bad);
+    for (const float bad : {1.01f, -0.1f, nan}) expect_refused("min_p", &reprise_sampling::min_p, bad);
     for (const float bad : {0.0f, -1.0f, INFINITY, nan})
         expect_refused("repeat_penalty", &reprise_sampling::repeat_penalty, bad);
     for (const float bad : {INFINITY, nan}) {

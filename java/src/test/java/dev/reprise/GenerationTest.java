@@ -328,6 +328,16 @@ class GenerationTest {
     }
 
     @Test
+    void aMinPOfOneTakesTheLikeliestTokenAtAnyTemperature() {
+        Sampling likeliest = Sampling.builder().temperature(100).topK(0).topP(1).minP(1).build();
+        GenerationOptions options = GREEDY.toBuilder().sampling(likeliest).build();
+        Generation expected = session.complete("Once upon a time", GREEDY);
+        session.reset();
+
+        assertEquals(expected.text(), session.complete("Once upon a time", options).text());
+    }
+
+    @Test
     void logitsThatAreNoNumbersEndAGeneration(@TempDir Path directory) {
         byte[] bytes = TinyModel.bytes(TinyModel.byteVocabulary());
         Arrays.fill(bytes, bytes.length - 4 * TinyModel.EMBEDDING, bytes.length, (byte) 0xff); // output_norm.weight: NaN
