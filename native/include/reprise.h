@@ -42,14 +42,16 @@ typedef enum reprise_status {
     REPRISE_BUSY = 3,               /* the session is in another thread's hands */
     REPRISE_CANCELLED = 4,          /* reprise_session_cancel(), a progress callback, or a close from another thread */
     REPRISE_IO = 5,                 /* the file cannot be opened or read */
-    REPRISE_MODEL_FORMAT = 6,       /* not GGUF, truncated, inconsistent; or its logits are no numbers */
+    REPRISE_MODEL_FORMAT = 6,       /* not GGUF, truncated, inconsistent */
     REPRISE_UNSUPPORTED_MODEL = 7,  /* an architecture, tensor type or option of the model that is not supported */
     REPRISE_OUT_OF_MEMORY = 8,      /* host memory */
     REPRISE_DEVICE_UNAVAILABLE = 9, /* no driver, no device, device too old, library without CUDA */
     REPRISE_OUT_OF_DEVICE_MEMORY = 10,
     REPRISE_CONTEXT_OVERFLOW = 11, /* more tokens than the session's context holds */
     REPRISE_ENGINE_FAILED = 12,    /* the device reported an unrecoverable error; every later call says so */
-    REPRISE_INTERNAL = 13          /* a defect in Reprise */
+    REPRISE_INTERNAL = 13,         /* a defect in Reprise */
+    REPRISE_NAN_LOGITS = 14        /* every logit is NaN or -infinity: damaged weights, or values beyond the range of
+                                    * the arithmetic */
 } reprise_status;
 
 /* ---- library ------------------------------------------------------------------------------------------------- */
@@ -298,7 +300,7 @@ REPRISE_API reprise_status reprise_session_generate(reprise_handle session, cons
 /**
  * Waits for the next token and delivers it and those already decoded behind it, at most capacity. Delivered tokens
  * are part of the history. *finish other than REPRISE_FINISH_NONE says that no further token follows these.
- * REPRISE_MODEL_FORMAT where every logit is NaN or -infinity: no token can be drawn, and the generation is over.
+ * REPRISE_NAN_LOGITS where every logit is NaN or -infinity: no token can be drawn, and the generation is over.
  */
 REPRISE_API reprise_status reprise_session_next(reprise_handle session, reprise_token* tokens, size_t capacity,
                                                 size_t* count, int32_t* finish);

@@ -332,7 +332,8 @@ TEST(Library, DescribesItself) {
     }
     EXPECT_STREQ("OK", reprise_status_name(0));
     EXPECT_STREQ("INTERNAL", reprise_status_name(13));
-    EXPECT_STREQ("UNKNOWN", reprise_status_name(14));
+    EXPECT_STREQ("NAN_LOGITS", reprise_status_name(14));
+    EXPECT_STREQ("UNKNOWN", reprise_status_name(15));
     EXPECT_STREQ("Q4_K", reprise_tensor_type_name(12));
     EXPECT_EQ(nullptr, reprise_tensor_type_name(-1));
 }

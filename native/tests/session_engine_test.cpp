@@ -156,7 +156,7 @@ TEST_F(SessionOnAFailingEngine, DeliversTheTokensBeforeLogitsThatAreNoNumbers) {
             EXPECT_EQ(REPRISE_FINISH_NONE, finish_);
         }
         EXPECT_EQ((Ids{2, 3, 4}), delivered);
-        expect_error(REPRISE_MODEL_FORMAT, {"after 4 tokens", "damaged"}, [&] { next(room); });
+        expect_error(REPRISE_NAN_LOGITS, {"after 4 tokens", "damaged"}, [&] { next(room); });
         EXPECT_EQ((Ids{1, 2, 3, 4}), history());
         expect_error(REPRISE_INVALID_ARGUMENT, {"generation"}, [&] { next(); });
         control_ = {};

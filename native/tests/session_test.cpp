@@ -353,7 +353,7 @@ TEST_P(SessionGeneration, SaysSoWhereNoTokenCanBeDrawn) {
         reprise_token token;
         size_t count;
         int32_t finish;
-        expect_status(REPRISE_MODEL_FORMAT, reprise_session_next(session.handle(), &token, 1, &count, &finish),
+        expect_status(REPRISE_NAN_LOGITS, reprise_session_next(session.handle(), &token, 1, &count, &finish),
                       {"after 2 tokens", "damaged"});
         EXPECT_EQ((Ids{7, damaged}), session.history());
         expect_status(REPRISE_INVALID_ARGUMENT, reprise_session_next(session.handle(), &token, 1, &count, &finish),

@@ -94,6 +94,8 @@ const char* reprise_status_name(int32_t status) {
             return "ENGINE_FAILED";
         case REPRISE_INTERNAL:
             return "INTERNAL";
+        case REPRISE_NAN_LOGITS:
+            return "NAN_LOGITS";
         default:
             return "UNKNOWN";
     }

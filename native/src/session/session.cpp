@@ -195,10 +195,10 @@ size_t Session::next(std::span<reprise_token> tokens, reprise_finish& finish) {
     }
     if (nothing_to_draw_ && n == 0) {
         end_generation();
-        fail(REPRISE_MODEL_FORMAT,
+        fail(REPRISE_NAN_LOGITS,
              "the logits after %zu tokens are not numbers, so that no token can be drawn: the model's weights are "
-             "damaged, or its values "
-             "exceed what the device computes with; compare the file with its publisher's checksum",
+             "damaged, or its values exceed what the device computes with; compare the file with its publisher's "
+             "checksum",
              history_.size());
     }
     if (finish != REPRISE_FINISH_NONE) end_generation();

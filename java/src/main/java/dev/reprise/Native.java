@@ -131,6 +131,7 @@ final class Native {
             case REPRISE_OUT_OF_DEVICE_MEMORY -> new OutOfDeviceMemoryException(message);
             case REPRISE_CONTEXT_OVERFLOW -> new ContextOverflowException(message);
             case REPRISE_ENGINE_FAILED -> new EngineFailedException(message);
+            case REPRISE_NAN_LOGITS -> new NanLogitsException(message);
             default -> new InternalErrorException("status " + status + ": " + message);
         };
     }

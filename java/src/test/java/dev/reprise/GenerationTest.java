@@ -344,7 +344,8 @@ class GenerationTest {
         try (Model damaged = Model.load(TinyModel.write(directory, bytes));
                 Session ofDamaged = damaged.newSession()) {
             for (int round = 1; round <= 2; round++) {
-                ModelFormatException e = assertThrows(ModelFormatException.class, () -> ofDamaged.complete("abc", GREEDY));
+                NanLogitsException e = assertThrows(NanLogitsException.class, () -> ofDamaged.complete("abc", GREEDY));
+                assertEquals(ErrorCode.NAN_LOGITS, e.code());
                 assertTrue(e.getMessage().contains("after " + 3 * round + " tokens"), e.getMessage());
                 assertEquals(3 * round, ofDamaged.position());
             }
