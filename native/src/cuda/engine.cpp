@@ -210,7 +210,6 @@ bool CudaEngine::ready() const {
 }
 
 uint32_t CudaEngine::end() {
-    if (!failure_.empty()) return 0;
     return guarded([&] {
         discarded_steps_ += n_steps_ - std::min(n_steps_, n_delivered_ > 0 ? n_delivered_ - 1 : 0);
         const uint32_t n_evaluated = n_history_ + std::min(n_steps_, n_delivered_);

@@ -48,7 +48,8 @@ class Engine {
     virtual bool ready() const { return false; }
     /// Ends the generation. n_evaluated tokens of the history stay valid in the KV cache; steps launched ahead are
     /// discarded, so that read_logits() is only defined if the session evaluates again. Returns how many tokens of the
-    /// history (prompt and the delivered ones) are in the KV cache: at least all but the last delivered one.
+    /// history (prompt and the delivered ones) are in the KV cache: at least all but the last delivered one. Throws
+    /// where the engine has failed.
     virtual uint32_t end() = 0;
 
     /// Logits after each of ids, fed as mode says; null: those of steps are dropped once they are on the host. For

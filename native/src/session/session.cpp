@@ -4,6 +4,7 @@
 #include <chrono>
 
 #include "core/error.h"
+#include "core/log.h"
 #include "session/sampler.h"
 
 namespace reprise {
@@ -169,14 +170,12 @@ size_t Session::next(std::span<reprise_token> tokens, reprise_finish& finish) {
             try {
                 tokens[n] = engine_->next(cancel_);
             } catch (const Error& error) {
-                end_generation();
-                if (error.status() != REPRISE_CANCELLED) {
-                    truncate(history_.size() - n);  // tokens that are not delivered
-                    generated_tokens_ -= n;
-                    throw;
+                if (error.status() == REPRISE_CANCELLED) {
+                    finish = REPRISE_FINISH_CANCELLED;
+                    break;
                 }
-                finish = REPRISE_FINISH_CANCELLED;
-                break;
+                withdraw(n);
+                throw;
             }
             if (tokens[n].id == NO_TOKEN) {
                 nothing_to_draw_ = true;  // said when the tokens before it are delivered
@@ -201,8 +200,26 @@ size_t Session::next(std::span<reprise_token> tokens, reprise_finish& finish) {
              "checksum",
              history_.size());
     }
-    if (finish != REPRISE_FINISH_NONE) end_generation();
+    if (finish != REPRISE_FINISH_NONE) {
+        try {
+            end_generation();
+        } catch (const Error&) {
+            withdraw(n);
+            throw;
+        }
+    }
     return n;
+}
+
+void Session::withdraw(size_t n) {
+    try {
+        end_generation();
+    } catch (const Error& error) {
+        // The caller gets the error that led here.
+        log(REPRISE_LOG_WARN, "the generation could not be ended: %s", error.what());
+    }
+    truncate(history_.size() - n);
+    generated_tokens_ -= n;
 }
 
 void Session::end_generation() {
@@ -210,8 +227,9 @@ void Session::end_generation() {
     generating_ = nothing_to_draw_ = false;
     if (!armed_) return;
     armed_ = false;
-    n_evaluated_ = std::min<size_t>(engine_->end(), history_.size());
     logits_after_ = 0;  // a backend that runs ahead has overwritten them
+    n_evaluated_ = 0;   // should the engine fail, nothing that it holds is of use
+    n_evaluated_ = std::min<size_t>(engine_->end(), history_.size());
 }
 
 void Session::score(std::span<const int32_t> ids, reprise_score_mode mode, float* logits) {
