@@ -175,6 +175,7 @@ struct Layers {
                 .style = shape.style,
                 .n_rot = shape.head_dim,
                 .turns = memory.turns.data,
+                .magnitude = 1,
                 .k_cache = rows(layer, false),
                 .v_cache = rows(layer, true),
                 .kv_type = type,

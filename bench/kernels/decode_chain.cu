@@ -319,22 +319,9 @@ void time_model(const Shape& s, uint32_t context, double bandwidth, cudaStream_t
         AttentionArgs args = {q,       s.q + 2 * s.kv, keys,       keys + cache_values,
                               n_heads, n_kv_heads,     s.head_dim, context,
                               0.1f,    state,          att,        nullptr};
-        RopeKvArgs rope = {q,
-                           s.q + 2 * s.kv,
-                           nullptr,
-                           nullptr,
-                           0,
-                           n_heads,
-                           n_kv_heads,
-                           s.head_dim,
-                           RopeStyle::HALVES,
-                           s.head_dim,
-                           turns,
-                           keys,
-                           keys + cache_values,
-                           TensorType::F16,
-                           context,
-                           state};
+        RopeKvArgs rope = {q,          s.q + 2 * s.kv,      nullptr,           nullptr,    0,     n_heads,
+                           n_kv_heads, s.head_dim,          RopeStyle::HALVES, s.head_dim, turns, 1,
+                           keys,       keys + cache_values, TensorType::F16,   context,    state};
         attention_fused(args, rope, scratch, prefetch, slots.next(), stream);
     };
     const auto attention = [&](const Layer& l) { attention_prefetching(l, {}); };  // timed by itself

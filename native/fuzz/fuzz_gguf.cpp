@@ -26,6 +26,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
         }
         sink = sum;
         need(file->tensor_bytes() <= size && file->file_bytes() == size);
+        for (const auto& [key, value] : file->keys()) {
+            need(!value.to_string().empty() && value.to_string().size() < 512);
+            value.all_numbers([](double number) { return number == 0; });
+        }
         // Look-ups of every kind, under a key that is there as well as under those that the reader itself uses.
         for (const char* key :
              {"general.architecture", "general.alignment", "tokenizer.ggml.tokens", "llama.block_count"}) {

@@ -42,7 +42,7 @@ typedef enum reprise_status {
     REPRISE_BUSY = 3,               /* the session is in another thread's hands */
     REPRISE_CANCELLED = 4,          /* reprise_session_cancel(), a progress callback, or a close from another thread */
     REPRISE_IO = 5,                 /* the file cannot be opened or read */
-    REPRISE_MODEL_FORMAT = 6,       /* not GGUF, truncated, inconsistent; or its logits are no numbers */
+    REPRISE_MODEL_FORMAT = 6,       /* not GGUF, truncated, inconsistent */
     REPRISE_UNSUPPORTED_MODEL = 7,  /* an architecture, tensor type or option of the model that is not supported */
     REPRISE_OUT_OF_MEMORY = 8,      /* host memory */
     REPRISE_DEVICE_UNAVAILABLE = 9, /* no driver, no device, device too old, library without CUDA */
@@ -54,7 +54,9 @@ typedef enum reprise_status {
     REPRISE_UNSUPPORTED = 15,      /* a part that this library was built without, or a keyword of a constraint that is
                                     * not enforced */
     REPRISE_SESSION_FORMAT = 16,   /* no saved session, truncated, damaged, or saved by a newer version */
-    REPRISE_SESSION_MISMATCH = 17  /* a saved session of another model, or of the other arithmetic */
+    REPRISE_SESSION_MISMATCH = 17, /* a saved session of another model, or of the other arithmetic */
+    REPRISE_NAN_LOGITS = 18        /* every logit is NaN or -infinity: damaged weights, or values beyond the range of
+                                    * the arithmetic */
 } reprise_status;
 
 /* ---- library ------------------------------------------------------------------------------------------------- */
@@ -205,7 +207,8 @@ typedef enum reprise_graph_mode {
 } reprise_graph_mode;
 
 typedef struct reprise_session_options {
-    int32_t context_length; /* tokens; 0: the smaller of the model's and 4096; of a restored session, what it had */
+    int32_t context_length; /* tokens, at most the model's and, if that is shorter, its sliding window; 0: as many, up
+                             * to 4096; of a restored session, what it had */
     int32_t kv_type;        /* reprise_kv_type */
     int32_t graph_mode;     /* reprise_graph_mode */
     int32_t prefill_chunk;  /* tokens evaluated at once; 0: the backend's choice; of a restored session, what it had */
@@ -248,7 +251,7 @@ typedef struct reprise_sampling {
     float temperature;       /* 0: greedy, the largest logit, the lowest id among equals */
     int32_t top_k;           /* 0: off */
     float top_p;             /* in (0, 1]; 1: off */
-    float min_p;             /* in [0, 1); 0: off; relative to the likeliest token */
+    float min_p;             /* in [0, 1], relative to the likeliest token; 0: off; 1: that one alone, as greedy */
     float repeat_penalty;    /* 1: off; > 0 */
     float presence_penalty;  /* 0: off */
     float frequency_penalty; /* 0: off */
@@ -345,7 +348,7 @@ REPRISE_API reprise_status reprise_session_generate(reprise_handle session, cons
 /**
  * Waits for the next token and delivers it and those already decoded behind it, at most capacity. Delivered tokens
  * are part of the history. *finish other than REPRISE_FINISH_NONE says that no further token follows these.
- * REPRISE_MODEL_FORMAT where every logit is NaN or -infinity: no token can be drawn, and the generation is over.
+ * REPRISE_NAN_LOGITS where every logit is NaN or -infinity: no token can be drawn, and the generation is over.
  * REPRISE_INVALID_ARGUMENT where no token of the vocabulary continues what the constraint demands, or logit_bias bans
  * all that do: the generation is over too, with the tokens before delivered. With a constraint one token comes per
  * call.

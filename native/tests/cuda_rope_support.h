@@ -56,6 +56,7 @@ struct TestQkv {
         args.style = rope.style;
         args.n_rot = rope.n_rot;
         args.turns = turns.get();
+        args.magnitude = rope.magnitude;
         args.k_cache = k_cache;
         args.v_cache = v_cache;
         args.kv_type = kv_type;
@@ -94,6 +95,7 @@ struct TestQkv {
         Rope rope;
         rope.style = style;
         rope.n_rot = n_rot;
+        rope.magnitude = style == RopeStyle::ADJACENT ? 1.0f : 0.7f;
         for (uint32_t i = 0; i < n_rot / 2; ++i)
             rope.inv_freq.push_back(static_cast<float>(std::pow(10000.0, -2.0 * i / n_rot)));
         return rope;
@@ -109,8 +111,9 @@ struct TestQkv {
             const bool adjacent = rope.style == RopeStyle::ADJACENT;
             double &a = x[adjacent ? 2 * i : i], &b = x[adjacent ? 2 * i + 1 : i + rope.n_rot / 2];
             const double angle = static_cast<double>(position) * rope.inv_freq[i];
-            const double first = a * std::cos(angle) - b * std::sin(angle);
-            b = a * std::sin(angle) + b * std::cos(angle);
+            const double cos = rope.magnitude * std::cos(angle), sin = rope.magnitude * std::sin(angle);
+            const double first = a * cos - b * sin;
+            b = a * sin + b * cos;
             a = first;
         }
     }

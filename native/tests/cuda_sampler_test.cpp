@@ -106,7 +106,7 @@ reprise_sampling random_sampling(Random& random, uint32_t n) {
         s.top_k =
             static_cast<int32_t>(one_in(3) ? random.uniform(1, static_cast<float>(n) + 2) : random.uniform(1, 60));
     if (one_in(2)) s.top_p = one_in(5) ? 1e-12f : random.uniform(0.01f, 0.9999f);
-    if (one_in(2)) s.min_p = random.uniform(0, 0.5f);
+    if (one_in(2)) s.min_p = one_in(5) ? 1 : random.uniform(0, 0.5f);
     if (one_in(3)) s.repeat_penalty = random.uniform(0.5f, 2);
     if (one_in(3)) s.presence_penalty = random.uniform(-2, 2);
     if (one_in(3)) s.frequency_penalty = random.uniform(-1, 1);
@@ -171,8 +171,9 @@ TEST_F(CudaSampler, DrawsFromShortAndLongLists) {
     for (const uint32_t n_close : {1u, 40u, SAMPLER_SHORT_LIST, SAMPLER_SHORT_LIST + 1, 3000u}) {
         std::vector<float> logits(n_vocab, -1.f);
         for (uint32_t i = 0; i < n_close; ++i) logits[i * 1237 % n_vocab] = 5.f + 1e-6f * static_cast<float>(i % 17);
-        for (const Setting& setting : {Setting{40, 1, 0}, Setting{0, 0.9f, 0}, Setting{30, 0.5f, 0},
-                                       Setting{2000, 0.95f, 0}, Setting{0, 0.999f, 0.1f}}) {
+        for (const Setting& setting :
+             {Setting{40, 1, 0}, Setting{0, 0.9f, 0}, Setting{30, 0.5f, 0}, Setting{2000, 0.95f, 0},
+              Setting{0, 0.999f, 0.1f}, Setting{0, 1, 1}, Setting{40, 0.9f, 1}}) {
             for (const uint32_t position : {0u, 1u, 77u}) {
                 reprise_sampling sampling;
                 reprise_sampling_default(&sampling);

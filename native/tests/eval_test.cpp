@@ -1,8 +1,10 @@
 // The program reprise-eval: what it writes, prints and refuses.
 #include <sys/wait.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <cstring>
 #include <fstream>
 #include <iterator>
 
@@ -126,6 +128,67 @@ TEST_F(Eval, FeedsRandomIds) {
     const Outcome outcome = run(model_ + " --random 40 --perplexity 20 --device cpu");
     EXPECT_EQ(0, outcome.status) << outcome.output;
     EXPECT_NE(std::string::npos, outcome.output.find("over 38 tokens in 2 windows")) << outcome.output;
+}
+
+TEST_F(Eval, RefusesLogitsThatAreNoNumbers) {
+    // Of one token, which stands at two places of the ids: its embedding, or its row of the output.
+    constexpr int32_t damaged = 300;
+    Ids ids = ids_;
+    std::replace(ids.begin(), ids.end(), damaged, 0);
+    ids[20] = ids[50] = damaged;
+    const std::string tokens = write_ids("damaged.i32", ids);
+    ModelSpec spec = tiny_spec();
+    spec.tied_output = false;
+    const auto damaged_model = [&](const char* tensor, float value) {
+        std::vector<uint8_t> bytes = tiny_model_bytes(spec, uniform_types(TensorType::F32));
+        uint8_t* row =
+            bytes.data() + GgufFile::parse(bytes, "model")->find_tensor(tensor)->file_offset + damaged * 256 * 4;
+        for (int i = 0; i < 256; ++i) std::memcpy(row + i * 4, &value, 4);
+        return dir_.write("damaged.gguf", bytes) + " --device cpu --tokens " + tokens;
+    };
+    const std::string out = dir_.file("damaged.f32");
+    for (const std::string mode : {"batch", "step", "graph"}) {
+        for (const std::string exact : {"", " --exact"}) {
+            const std::string options = " --mode " + mode + exact;
+            const std::string of_nan = damaged_model("token_embd.weight", NAN) + options;
+            // The fast kernels weigh the values of later tokens of a batch by 0, which NaN survives.
+            const bool is_exact_place = mode != "batch" || exact != "";
+            const char* place = is_exact_place ? "position 20 (id 300)" : "position";
+            expect_refused(of_nan + " --logits " + out, {place, "id 0 is NaN", "512 of 512"});
+            expect_refused(of_nan + " --logits " + out + " --prefill 51", {"position 50 (id 300)", "NaN"});
+            expect_refused(of_nan + " --logits " + out + " --prefill 60", {"position 59", "NaN"});
+            expect_refused(of_nan + " --perplexity 16", {place, "NaN"});
+            expect_refused(of_nan + " --perplexity 21", {place, "NaN"});  // the last of its window
+            expect_refused(of_nan + " --greedy 5", {"position 69", "NaN"});
+        }
+    }
+    // One logit in every row, so that the likeliest token is another.
+    const std::string of_one_logit = damaged_model("output.weight", NAN);
+    for (const char* job : {" --logits /dev/null", " --perplexity 16", " --greedy 5"})
+        expect_refused(of_one_logit + job, {"id 300 is NaN", "1 of 512"});
+    EXPECT_EQ(0, run(model_ + " --device cpu --perplexity 16 --tokens " + tokens).status);
+}
+
+TEST_F(Eval, RefusesLogitsThatAreInfinite) {
+    // One dimension alone counts in the output, and there with weights whose product overflows.
+    ModelSpec spec = tiny_spec();
+    spec.tied_output = false;
+    std::vector<uint8_t> bytes = tiny_model_bytes(spec, uniform_types(TensorType::F32));
+    const auto file = GgufFile::parse(bytes, "model");
+    const auto fill = [&](const char* name, size_t first, size_t n, float value) {
+        for (size_t i = first; i < first + n; ++i)
+            std::memcpy(bytes.data() + file->find_tensor(name)->file_offset + i * 4, &value, 4);
+    };
+    for (const auto& [sign, word] : {std::pair{1.0f, "is infinity"}, {-1.0f, "is -infinity"}}) {
+        fill("output_norm.weight", 0, 256, 0);
+        fill("output_norm.weight", 0, 1, 1e20f);
+        for (size_t id = 0; id < 512; ++id) fill("token_embd.weight", id * 256, 1, 100);
+        fill("output.weight", 0, 512 * 256, 0);
+        fill("output.weight", 7 * 256, 1, sign * 1e30f);
+        const std::string model = dir_.write("infinite.gguf", bytes) + " --device cpu --tokens " + tokens_;
+        for (const char* job : {" --logits /dev/null", " --perplexity 16", " --greedy 5", " --greedy 5 --exact"})
+            expect_refused(model + job, {"id 7 ", word, "1 of 512"});
+    }
 }
 
 TEST_F(Eval, RefusesWhatItCannotDo) {

@@ -109,6 +109,46 @@ TEST_P(GgufValues, ArraysOfNumbers) {
     expect_error(REPRISE_MODEL_FORMAT, {"'floats'", "3", "at most 2"}, [&] { file->get_numbers("floats", 2); });
 }
 
+TEST_P(GgufValues, AreShownInMessages) {
+    const auto numbers = [](std::initializer_list<float> v) { return EncodedValue::float32s(std::vector<float>(v)); };
+    const std::pair<EncodedValue, std::string> values[] = {
+        {EncodedValue::float32(0.22f), "0.22"},
+        {EncodedValue::float64(1.0 / 3), "0.3333333333333333"},
+        {EncodedValue::float32(NAN), "nan"},
+        {EncodedValue::uint32(4294967295u), "4294967295"},
+        {EncodedValue::int8(-3), "-3"},
+        {EncodedValue::boolean(true), "true"},
+        {EncodedValue::string("a\nb"), "'a\\x0ab'"},
+        {EncodedValue::string(""), "''"},
+        {numbers({}), "[]"},
+        {numbers({1, 0.5f}), "[1, 0.5]"},
+        {numbers({1, 2, 3, 4, 5}), "[1, 2, 3, 4, ...] (5 elements)"},
+        {EncodedValue::strings(std::vector<std::string>{"a", "b"}), "an array of 2 elements of type string"},
+    };
+    for (const auto& [value, shown] : values) {
+        writer_.set("key", value);
+        EXPECT_EQ(shown, parse()->find("key")->to_string());
+    }
+}
+
+TEST_P(GgufValues, AreTestedAsNumbers) {
+    const auto is_one = [&](const EncodedValue& value) {
+        writer_.set("key", value);
+        return parse()->find("key")->all_numbers([](double number) { return number == 1; });
+    };
+    EXPECT_TRUE(is_one(EncodedValue::uint8(1)));
+    EXPECT_TRUE(is_one(EncodedValue::float64(1)));
+    EXPECT_TRUE(is_one(EncodedValue::boolean(true)));
+    EXPECT_TRUE(is_one(EncodedValue::int32s(std::vector<int32_t>{1, 1, 1})));
+    EXPECT_TRUE(is_one(EncodedValue::strings({})));
+    EXPECT_TRUE(is_one(EncodedValue::string("")));
+    EXPECT_FALSE(is_one(EncodedValue::boolean(false)));
+    EXPECT_FALSE(is_one(EncodedValue::int32s(std::vector<int32_t>{1, 1, 2})));
+    EXPECT_FALSE(is_one(EncodedValue::float32(NAN)));
+    EXPECT_FALSE(is_one(EncodedValue::string("1")));
+    EXPECT_FALSE(is_one(EncodedValue::strings(std::vector<std::string>{"1"})));
+}
+
 TEST_P(GgufValues, NestedArraysKeepTheirEncoding) {
     const EncodedValue inner = EncodedValue::strings(std::vector<std::string>{"a", "bc"});
     const EncodedValue empty = EncodedValue::int32s({});

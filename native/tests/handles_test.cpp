@@ -362,7 +362,8 @@ TEST(Library, DescribesItself) {
     EXPECT_STREQ("INTERNAL", reprise_status_name(13));
     EXPECT_STREQ("SESSION_FORMAT", reprise_status_name(REPRISE_SESSION_FORMAT));
     EXPECT_STREQ("SESSION_MISMATCH", reprise_status_name(REPRISE_SESSION_MISMATCH));
-    EXPECT_STREQ("UNKNOWN", reprise_status_name(16));
+    EXPECT_STREQ("NAN_LOGITS", reprise_status_name(REPRISE_NAN_LOGITS));
+    EXPECT_STREQ("UNKNOWN", reprise_status_name(REPRISE_NAN_LOGITS + 1));
     EXPECT_STREQ("Q4_K", reprise_tensor_type_name(12));
     EXPECT_EQ(nullptr, reprise_tensor_type_name(-1));
 }

@@ -1,38 +1,14 @@
 // Plans: what an architecture reads from a file, and what is refused by name because nothing computes it.
-#include "model/plan.h"
-
-#include <gtest/gtest.h>
-
 #include <cmath>
 #include <cstring>
 
 #include "model/builder.h"
-#include "support/expect_error.h"
-#include "support/tiny_model.h"
+#include "plan_support.h"
 
 namespace reprise {
 namespace {
 
 using namespace test;
-
-using Change = std::pair<std::string, EncodedValue>;
-
-std::vector<uint8_t> model_with(const std::vector<Change>& changes, const ModelSpec& spec = tiny_spec(),
-                                TensorType type = TensorType::F32) {
-    GgufWriter writer = random_model(spec, uniform_types(type), 1);
-    for (const auto& [key, value] : changes) writer.set(key, value);
-    return writer.bytes();
-}
-
-std::unique_ptr<Plan> plan_of(const std::vector<uint8_t>& bytes) {
-    return build_plan(*GgufFile::parse(bytes, "tiny.gguf"));
-}
-
-void expect_refused(reprise_status status, std::initializer_list<const char*> parts,
-                    const std::vector<uint8_t>& bytes) {
-    SCOPED_TRACE(*parts.begin());
-    expect_error(status, parts, [&] { plan_of(bytes); });
-}
 
 /// Where the entry of a tensor has its number of dimensions, behind its name.
 size_t after_name(const std::vector<uint8_t>& bytes, const std::string& name) {
@@ -63,10 +39,6 @@ std::vector<uint8_t> retyped_vector(std::vector<uint8_t> bytes, const std::strin
     std::memcpy(&bytes[after_name(bytes, name) + 4 + 8], &type, 4);
     return bytes;
 }
-
-EncodedValue uint(uint32_t v) { return EncodedValue::uint32(v); }
-EncodedValue real(float v) { return EncodedValue::float32(v); }
-EncodedValue text(const char* v) { return EncodedValue::string(v); }
 
 TEST(Plan, HasTheStepsOfATransformerInOrder) {
     for (const char* architecture : {"llama", "qwen2", "qwen3"}) {
@@ -160,10 +132,8 @@ TEST(Plan, RefusesArithmeticThatIsNotThere) {
     };
     expect_unsupported("llama.expert_count", uint(8), "experts");
     expect_unsupported("llama.attention.causal", EncodedValue::boolean(false), "causal");
-    expect_unsupported("llama.attention.sliding_window", uint(4096), "4096");
     expect_unsupported("llama.attention.clamp_kqv", real(8), "8");
     expect_unsupported("llama.attention.max_alibi_bias", real(8), "8");
-    expect_unsupported("llama.attention.scale", real(1), "1");
     expect_unsupported("llama.attn_logit_softcapping", real(50), "50");
     expect_unsupported("llama.final_logit_softcapping", real(30), "30");
     expect_unsupported("llama.logit_scale", real(0.0625f), "0.0625");
@@ -254,8 +224,12 @@ TEST(Plan, RefusesAbsurdHyperParameters) {
     expect_format("llama.rope.dimension_count", uint(0));
     expect_format("llama.rope.dimension_count", uint(63));
     expect_format("llama.rope.dimension_count", uint(66));
-    expect_refused(REPRISE_MODEL_FORMAT, {"llama.rope.scaling.factor"},
-                   model_with({{"llama.rope.scaling.type", text("linear")}, {"llama.rope.scaling.factor", real(0)}}));
+    for (const float value : {-1.0f, 1e-6f, INFINITY, NAN}) expect_format("llama.rope.scaling.factor", real(value));
+    for (const char* key : {"llama.rope.scaling.attn_factor", "llama.attention.scale"}) {
+        for (const float value : {-1.0f, INFINITY, NAN}) expect_format(key, real(value));
+        expect_format(key, text("much"));
+    }
+    expect_format("llama.rope.scaling.attn_factor", real(0));
     expect_refused(REPRISE_MODEL_FORMAT, {"4 attention heads", "3 KV heads"},
                    model_with({{"llama.attention.head_count_kv", uint(3)}}));
     expect_refused(REPRISE_UNSUPPORTED_MODEL, {"head size 60"}, model_with({{"llama.attention.key_length", uint(60)}}));

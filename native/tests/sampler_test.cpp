@@ -417,6 +417,23 @@ TEST(CpuSampler, KeepsTheLikeliestTokenWhateverTheLimits) {
     }
 }
 
+TEST(CpuSampler, MinPOfOneKeepsTheLikeliestTokenAlone) {
+    reprise_sampling sampling = defaults();
+    sampling.min_p = 1;
+    for (const float temperature : {1.0f, 1000.0f}) {
+        sampling.temperature = temperature;
+        for (uint32_t position = 0; position < 100; ++position) {
+            EXPECT_EQ(2, draw({0, 1, 1.1f, 1}, sampling, position));
+            EXPECT_EQ(1, draw({0, 1, 1, 1}, sampling, position));  // the lowest id among equals, as greedy
+            // So close that its weight is that of the largest.
+            EXPECT_EQ(1, draw({1e-9f, 2e-9f, -1, 0}, sampling, position));
+            EXPECT_EQ(3, draw({kNan, -kInf, 1, kInf}, sampling, position));
+        }
+    }
+    sampling.presence_penalty = 1;
+    EXPECT_EQ(3, draw({0, 1, 1.1f, 1}, sampling, 7, {0, 1, 1, 0}));
+}
+
 TEST(CpuSampler, PenaltiesCountTheHistory) {
     reprise_sampling sampling = defaults();
     const std::vector<float> logits = {3.0f, 2.5f, -1.0f, 2.0f};

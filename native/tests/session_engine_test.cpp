@@ -1,6 +1,8 @@
 // The session's rules on top of an engine that fails on demand: a computing engine rarely does.
 #include <gtest/gtest.h>
 
+#include <functional>
+
 #include "session/sampler.h"
 #include "session/session.h"
 #include "support/expect_error.h"
@@ -17,7 +19,8 @@ struct FakeEngine : Engine {
         bool fail_prefill = false, fail_begin = false;
         int fail_next_at = -1;  // the failing call of next() after begin()
         int no_token_at = -1;   // the call that finds none to draw
-        size_t n_ready = 0;     // tokens that are there without waiting
+        bool fail_end = false;
+        size_t n_ready = 0;  // tokens that are there without waiting
         std::vector<std::pair<uint32_t, Ids>> prefills;
     };
     explicit FakeEngine(Control& control) : control_(control) {}
@@ -42,7 +45,10 @@ struct FakeEngine : Engine {
     }
     void top(std::span<reprise_token>) override {}
     bool ready() const override { return control_.n_ready > 0 && control_.n_ready-- > 0; }
-    uint32_t end() override { return n_evaluated_ + static_cast<uint32_t>(calls_) - (calls_ > 0 ? 1 : 0); }
+    uint32_t end() override {
+        if (control_.fail_end) fail(REPRISE_ENGINE_FAILED, "end failed");
+        return n_evaluated_ + static_cast<uint32_t>(calls_) - (calls_ > 0 ? 1 : 0);
+    }
     void score(std::span<const int32_t>, uint32_t, reprise_score_mode, float*, const std::atomic<bool>&) override {
         fail(REPRISE_ENGINE_FAILED, "score failed");
     }
@@ -151,6 +157,47 @@ TEST_F(SessionOnAFailingEngine, ForgetsTokensThatAFailureKeptFromDelivery) {
     EXPECT_EQ((Ids{7}), control_.prefills.back().second);
 }
 
+TEST_F(SessionOnAFailingEngine, SaysSoWhereAGenerationCannotBeEnded) {
+    const auto start = [&](uint32_t max_tokens) {
+        control_.fail_end = false;
+        session_.rewind(0);
+        generate({1}, max_tokens);
+        EXPECT_EQ(Ids{2}, next());
+        control_.fail_end = true;
+    };
+    const std::pair<const char*, std::function<void()>> calls[] = {
+        {"end", [&] { session_.end_generation(); }},
+        {"rewind", [&] { session_.rewind(1); }},
+        {"evaluate", [&] { session_.evaluate(Ids{5}); }},
+        {"generate", [&] { generate({5}); }},
+    };
+    for (const auto& [name, call] : calls) {
+        SCOPED_TRACE(name);
+        start(10);
+        expect_error(REPRISE_ENGINE_FAILED, {"end failed"}, call);
+        EXPECT_EQ((Ids{1, 2}), history());
+        expect_error(REPRISE_INVALID_ARGUMENT, {"generation"}, [&] { next(); });
+    }
+    // Its last token is not delivered, so it is not part of the history.
+    start(2);
+    expect_error(REPRISE_ENGINE_FAILED, {"end failed"}, [&] { next(); });
+    EXPECT_EQ((Ids{1, 2}), history());
+    // What the engine holds is of no use any more.
+    control_ = {};
+    session_.evaluate(Ids{7});
+    const std::pair<uint32_t, Ids> expected = {0, {1, 2, 7}};
+    EXPECT_EQ(expected, control_.prefills.back());
+}
+
+TEST_F(SessionOnAFailingEngine, KeepsTheErrorThatEndedAGeneration) {
+    generate({1});
+    EXPECT_EQ(Ids{2}, next());
+    control_.fail_next_at = 1;
+    control_.fail_end = true;
+    expect_error(REPRISE_ENGINE_FAILED, {"next failed"}, [&] { next(); });
+    EXPECT_EQ((Ids{1, 2}), history());
+}
+
 TEST_F(SessionOnAFailingEngine, DeliversTheTokensBeforeLogitsThatAreNoNumbers) {
     for (const size_t room : {1, 8}) {
         control_ = {};
@@ -164,7 +211,7 @@ TEST_F(SessionOnAFailingEngine, DeliversTheTokensBeforeLogitsThatAreNoNumbers) {
             EXPECT_EQ(REPRISE_FINISH_NONE, finish_);
         }
         EXPECT_EQ((Ids{2, 3, 4}), delivered);
-        expect_error(REPRISE_MODEL_FORMAT, {"after 4 tokens", "damaged"}, [&] { next(room); });
+        expect_error(REPRISE_NAN_LOGITS, {"after 4 tokens", "damaged"}, [&] { next(room); });
         EXPECT_EQ((Ids{1, 2, 3, 4}), history());
         expect_error(REPRISE_INVALID_ARGUMENT, {"generation"}, [&] { next(); });
         control_ = {};

@@ -317,7 +317,7 @@ TEST_P(SessionGeneration, RefusesSamplingOptionsByName) {
         expect_refused("temperature", &reprise_sampling::temperature, bad);
     expect_refused("top_k", &reprise_sampling::top_k, -1);
     for (const float bad : {0.0f, -1.0f, 1.01f, nan}) expect_refused("top_p", &reprise_sampling::top_p, bad);
-    for (const float bad : {1.0f, -0.1f, nan}) expect_refused("min_p", &reprise_sampling::min_p, bad);
+    for (const float bad : {1.01f, -0.1f, nan}) expect_refused("min_p", &reprise_sampling::min_p, bad);
     for (const float bad : {0.0f, -1.0f, INFINITY, nan})
         expect_refused("repeat_penalty", &reprise_sampling::repeat_penalty, bad);
     for (const float bad : {INFINITY, nan}) {
@@ -351,7 +351,7 @@ TEST_P(SessionGeneration, SaysSoWhereNoTokenCanBeDrawn) {
         reprise_token token;
         size_t count;
         int32_t finish;
-        expect_status(REPRISE_MODEL_FORMAT, reprise_session_next(session.handle(), &token, 1, &count, &finish),
+        expect_status(REPRISE_NAN_LOGITS, reprise_session_next(session.handle(), &token, 1, &count, &finish),
                       {"after 2 tokens", "damaged"});
         EXPECT_EQ((Ids{7, damaged}), session.history());
         expect_status(REPRISE_INVALID_ARGUMENT, reprise_session_next(session.handle(), &token, 1, &count, &finish),
@@ -457,6 +457,56 @@ TEST_P(SessionLimits, ContextComesFromTheModelOrTheOptions) {
     expect_refused("kv_type", &reprise_session_options::kv_type, -1);
     expect_refused("graph_mode", &reprise_session_options::graph_mode, 3);
     expect_refused("prefill_chunk", &reprise_session_options::prefill_chunk, -1);
+}
+
+TEST_P(SessionLimits, ContextIsAtMostTheSlidingWindow) {
+    const auto file_with = [&](uint32_t window) {
+        ModelSpec spec = tiny_spec();
+        spec.context_length = 8192;
+        GgufWriter writer = random_model(spec, uniform_types(TensorType::F32), 1);
+        writer.set("llama.attention.sliding_window", EncodedValue::uint32(window));
+        const std::string path = dir_.file(std::to_string(window) + ".gguf");
+        writer.write(path);
+        return path;
+    };
+    const auto load_with = [&](uint32_t window) {
+        return LoadedModel(file_with(window), model_options(GetParam().device));
+    };
+    const auto context_of = [](const OpenSession& session) {
+        int32_t length = 0;
+        ok(reprise_session_context_length(session.handle(), &length));
+        return length;
+    };
+    static std::string logged;
+    logged.clear();
+    ok(reprise_set_log_callback([](void*, int32_t, const char* message) { logged += message; }, nullptr));
+    EXPECT_EQ(4096, context_of(load_with(5000).open()));
+    EXPECT_EQ(std::string::npos, logged.find("window")) << logged;
+    const LoadedModel narrow = load_with(300);
+    EXPECT_EQ(300, context_of(narrow.open()));
+    ok(reprise_set_log_callback(nullptr, nullptr));
+    EXPECT_NE(std::string::npos, logged.find("sliding window of 300 tokens")) << logged;
+
+    // A window that the context does not exceed makes no difference.
+    EXPECT_EQ(8192, context_of(open(load_with(100000), 8192)));
+    EXPECT_EQ(load_with(0).open(session_options(40)).score(some_ids(40), REPRISE_SCORE_BATCH),
+              load_with(40).open().score(some_ids(40), REPRISE_SCORE_BATCH));
+    const reprise_session_options longer = session_options(301);
+    reprise_handle session = 1;
+    expect_status(REPRISE_INVALID_ARGUMENT, reprise_session_open(narrow.handle(), &longer, &session),
+                  {"context_length is 301", "window of 300", "at most 300"});
+    EXPECT_EQ(0u, session);
+
+    reprise_handle gguf;
+    ok(reprise_gguf_open(file_with(300).c_str(), 1, &gguf));
+    const reprise_model_options device = model_options(GetParam().device);
+    const reprise_session_options whole_window = session_options(300);
+    reprise_memory usual, limited;
+    ok(reprise_gguf_memory(gguf, &device, nullptr, &usual));
+    ok(reprise_gguf_memory(gguf, &device, &whole_window, &limited));
+    EXPECT_EQ(limited.kv_cache, usual.kv_cache);
+    expect_status(REPRISE_INVALID_ARGUMENT, reprise_gguf_memory(gguf, &device, &longer, &usual), {"at most 300"});
+    ok(reprise_gguf_close(gguf));
 }
 
 }  // namespace

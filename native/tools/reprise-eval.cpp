@@ -27,6 +27,7 @@ constexpr char USAGE[] =
     "per position; or prints the perplexity of the ids in consecutive windows, each from an empty context, the last\n"
     "partial window dropped and the first token of each window not scored; or continues them with the likeliest "
     "tokens.\n"
+    "Logits with a NaN or an infinity among them are an error that names the token they follow.\n"
     "\n"
     "  --tokens FILE        the ids\n"
     "  --random N           the N ids that reprise-bench feeds\n"
@@ -145,6 +146,21 @@ std::vector<int32_t> read_ids(const std::string& path) {
     return ids;
 }
 
+/// Exits naming the first of the logits that is not finite. position: of the token they follow, among the ids and what
+/// continues them.
+void require_finite(const float* logits, size_t n_vocab, size_t position, int32_t id) {
+    const auto is_bad = [](float logit) { return !std::isfinite(logit); };
+    const float* bad = std::find_if(logits, logits + n_vocab, is_bad);
+    if (bad == logits + n_vocab) return;
+    die("the logits after the token at position %zu (id %d) are no numbers: that of id %td is %s, as %td of %zu are "
+        "NaN or infinite; the model's weights are damaged, or its values exceed what the device computes with",
+        position, id, bad - logits,
+        std::isnan(*bad) ? "NaN"
+        : *bad > 0       ? "infinity"
+                         : "-infinity",
+        std::count_if(bad, logits + n_vocab, is_bad), n_vocab);
+}
+
 /// -log p(target) under softmax(logits), in double.
 double negative_log_likelihood(const float* logits, size_t n_vocab, int32_t target) {
     const double max = *std::max_element(logits, logits + n_vocab);
@@ -172,11 +188,22 @@ class Evaluation {
         session_options_.context_length = static_cast<int32_t>(context_length);
         check(reprise_session_open(model_, &session_options_, &session_));
     }
-    void restart() { check(reprise_session_rewind(session_, 0)); }
-    void prefill(const int32_t* ids, size_t n) { check(reprise_session_evaluate(session_, ids, n)); }
-    void read_logits(std::vector<float>& row) { check(reprise_session_logits(session_, row.data(), row.size())); }
+    /// From an empty context on; the next token to be fed counts as the one at position.
+    void restart(size_t position) {
+        check(reprise_session_rewind(session_, 0));
+        position_ = position;
+    }
+    /// The logits after the last of ids.
+    std::vector<float> prefill(const int32_t* ids, size_t n) {
+        check(reprise_session_evaluate(session_, ids, n));
+        position_ += n;
+        std::vector<float> row(n_vocab_);
+        check(reprise_session_logits(session_, row.data(), row.size()));
+        require_finite(row.data(), n_vocab_, position_ - 1, ids[n - 1]);
+        return row;
+    }
 
-    /// Feeds ids and gives sink(index, row) the logits after each.
+    /// Feeds ids and gives sink(index, row) the logits after each, all of them numbers.
     template <class Sink>
     void feed(const int32_t* ids, size_t n, Sink sink) {
         constexpr size_t PIECE = 512;
@@ -184,7 +211,11 @@ class Evaluation {
         for (size_t done = 0; done < n; done += PIECE) {
             const size_t piece = std::min(PIECE, n - done);
             check(reprise_session_score(session_, ids + done, piece, mode_, rows_.data()));
-            for (size_t i = 0; i < piece; ++i) sink(done + i, rows_.data() + i * n_vocab_);
+            for (size_t i = done; i < done + piece; ++i) {
+                const float* row = rows_.data() + (i - done) * n_vocab_;
+                require_finite(row, n_vocab_, position_++, ids[i]);
+                sink(i, row);
+            }
         }
     }
 
@@ -193,6 +224,7 @@ class Evaluation {
     reprise_session_options session_options_;
     reprise_handle model_ = 0, session_ = 0;
     size_t n_vocab_ = 0;
+    size_t position_ = 0;  // of the next token
     std::vector<float> rows_;
 };
 
@@ -212,9 +244,7 @@ void write_logits(const Arguments& arguments, Evaluation& evaluation, const std:
 void print_greedy(const Arguments& arguments, Evaluation& evaluation, const std::vector<int32_t>& ids) {
     const auto n = static_cast<size_t>(arguments.n_greedy);
     evaluation.open(ids.size() + n);
-    evaluation.prefill(ids.data(), ids.size());
-    std::vector<float> logits(evaluation.n_vocab());
-    evaluation.read_logits(logits);
+    std::vector<float> logits = evaluation.prefill(ids.data(), ids.size());
     tool::TokenHash hash;
     for (size_t i = 0; i < n; ++i) {
         const auto token = static_cast<int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
@@ -233,15 +263,19 @@ void print_perplexity(const Arguments& arguments, Evaluation& evaluation, const 
     double total = 0;
     size_t n_scored = 0;
     for (size_t start = 0; start + window <= ids.size(); start += window) {
-        evaluation.restart();
+        evaluation.restart(start);
         evaluation.feed(ids.data() + start, window, [&](size_t i, const float* row) {
             if (i + 1 == window) return;
             total += negative_log_likelihood(row, evaluation.n_vocab(), ids[start + i + 1]);
             ++n_scored;
         });
     }
-    std::printf("perplexity %.4f over %zu tokens in %zu windows of %zu\n",
-                std::exp(total / static_cast<double>(n_scored)), n_scored, ids.size() / window, window);
+    const double perplexity = std::exp(total / static_cast<double>(n_scored));
+    if (!std::isfinite(perplexity))
+        die("the perplexity exceeds what a number can hold: -log p is %g in the mean over %zu tokens",
+            total / static_cast<double>(n_scored), n_scored);
+    std::printf("perplexity %.4f over %zu tokens in %zu windows of %zu\n", perplexity, n_scored, ids.size() / window,
+                window);
 }
 
 }  // namespace

@@ -106,6 +106,8 @@ const char* reprise_status_name(int32_t status) {
             return "SESSION_FORMAT";
         case REPRISE_SESSION_MISMATCH:
             return "SESSION_MISMATCH";
+        case REPRISE_NAN_LOGITS:
+            return "NAN_LOGITS";
         default:
             return "UNKNOWN";
     }

@@ -1,14 +1,12 @@
 #include "api/options.h"
 
-#include <algorithm>
-
 #include "core/error.h"
+#include "core/log.h"
 
 namespace reprise {
 
 namespace {
 
-constexpr uint32_t DEFAULT_CONTEXT_LENGTH = 4096;
 constexpr int32_t MAX_THREADS = 1024;
 
 void check_range(const char* option, int64_t value, int64_t min, int64_t max) {
@@ -16,6 +14,24 @@ void check_range(const char* option, int64_t value, int64_t min, int64_t max) {
         fail(REPRISE_INVALID_ARGUMENT, "option %s is %lld: it must be in %lld to %lld", option,
              static_cast<long long>(value), static_cast<long long>(min), static_cast<long long>(max));
     }
+}
+
+uint32_t context_length_of(int32_t option, const HyperParams& hparams) {
+    check_range("context_length", option, 0, hparams.context_length);
+    const uint32_t window = hparams.sliding_window, most = hparams.max_session_context();
+    const auto wanted = static_cast<uint32_t>(option);
+    if (wanted > most) {
+        fail(REPRISE_INVALID_ARGUMENT,
+             "option context_length is %u, but the model's attention sees a sliding window of %u tokens, which is only "
+             "supported where the window holds the whole context: open the session with a context of at most %u",
+             wanted, window, most);
+    }
+    if (wanted != 0) return wanted;
+    const uint32_t usual = hparams.default_session_context();
+    if (most < hparams.context_length && usual == most) {
+        log(REPRISE_LOG_INFO, "the session's context is limited to the model's sliding window of %u tokens", window);
+    }
+    return usual;
 }
 
 TensorType kv_type_of(int32_t option, const HyperParams& hparams) {
@@ -61,14 +77,12 @@ EngineOptions engine_options(const reprise_session_options* given, const HyperPa
     reprise_session_options o;
     reprise_session_options_default(&o);
     if (given != nullptr) o = *given;
-    check_range("context_length", o.context_length, 0, hparams.context_length);
     check_range("kv_type", o.kv_type, REPRISE_KV_DEFAULT, REPRISE_KV_Q8_0);
     check_range("graph_mode", o.graph_mode, REPRISE_GRAPH_AUTO, REPRISE_GRAPH_ALWAYS);
     check_range("prefill_chunk", o.prefill_chunk, 0, 1 << 20);
     check_range("unfused", o.unfused, 0, 1);
     EngineOptions engine{};
-    engine.context_length = o.context_length != 0 ? static_cast<uint32_t>(o.context_length)
-                                                  : std::min(hparams.context_length, DEFAULT_CONTEXT_LENGTH);
+    engine.context_length = context_length_of(o.context_length, hparams);
     engine.kv_type = kv_type_of(o.kv_type, hparams);
     engine.graph_mode = static_cast<reprise_graph_mode>(o.graph_mode);
     engine.prefill_chunk = static_cast<uint32_t>(o.prefill_chunk);

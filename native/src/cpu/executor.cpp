@@ -194,8 +194,8 @@ void Executor::run(const EmbedStep& step, const Batch& batch, size_t thread) {
         for (uint32_t i = 0; i < half; ++i) {
             // In double: at position 100,000 a float angle would be off by 0.004 radians.
             const double angle = static_cast<double>(batch.position + c) * plan_.rope.inv_freq[i];
-            cos_sin[i] = static_cast<float>(std::cos(angle));
-            cos_sin[half + i] = static_cast<float>(std::sin(angle));
+            cos_sin[i] = static_cast<float>(plan_.rope.magnitude * std::cos(angle));
+            cos_sin[half + i] = static_cast<float>(plan_.rope.magnitude * std::sin(angle));
         }
     }
     pool_.barrier();

@@ -109,6 +109,7 @@ RopeKvArgs Forward::rope_args(const QkvStep& step) const {
     args.style = plan_.rope.style;
     args.n_rot = plan_.rope.n_rot;
     args.turns = weights_.rope_turns();
+    args.magnitude = plan_.rope.magnitude;
     args.k_cache = buffers_.keys(step.layer);
     args.v_cache = buffers_.values(step.layer);
     args.kv_type = shape_.kv_type;

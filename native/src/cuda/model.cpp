@@ -24,7 +24,6 @@ namespace {
 
 constexpr uint32_t DEFAULT_CHUNK = 1024;
 constexpr uint32_t MAX_CHUNK = 16384;  // blocks in a launch's second dimension, with room to spare
-constexpr uint32_t DEFAULT_CONTEXT = 4096;
 
 std::string gib(uint64_t bytes) { return format("%.2f GiB", static_cast<double>(bytes) / (uint64_t{1} << 30)); }
 
@@ -70,7 +69,7 @@ CudaModel::CudaModel(const GgufFile& file, std::unique_ptr<Plan> plan, const Loa
     const Room room = room_left(device_, limit_, 0);
     if (needed > room.bytes) {
         EngineOptions usual = {};
-        usual.context_length = std::min(plan_->hparams.context_length, DEFAULT_CONTEXT);
+        usual.context_length = plan_->hparams.default_session_context();
         usual.kv_type = TensorType::F16;
         const auto session = SessionBuffers::sizes(*plan_, session_shape(usual, exact_));
         fail(REPRISE_OUT_OF_DEVICE_MEMORY,

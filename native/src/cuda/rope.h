@@ -21,6 +21,7 @@ struct RopeKvArgs {
     RopeStyle style;
     uint32_t n_rot;
     const double* turns;       // [n_rot / 2]: turns (angle / 2 pi) per position
+    float magnitude;           // on cosines and sines
     void *k_cache, *v_cache;   // of the layer: kv_layout.h
     TensorType kv_type;        // F16, F32 or Q8_0
     uint32_t capacity;         // positions; nothing is written at or beyond it

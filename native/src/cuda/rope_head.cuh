@@ -59,13 +59,13 @@ struct TurnedHead {
     }
 };
 
-/// Cosine and sine of pair p at a position.
-__device__ __forceinline__ float2 cos_sin_of(const double* turns, uint32_t p, uint32_t position) {
+/// Cosine and sine of pair p at a position, times the magnitude.
+__device__ __forceinline__ float2 cos_sin_of(const RopeKvArgs& args, uint32_t p, uint32_t position) {
     // In double: at position 100,000 a float angle is off by 0.004 radians.
-    const double turned = static_cast<double>(position) * turns[p];
+    const double turned = static_cast<double>(position) * args.turns[p];
     float sin, cos;
     sincospif(2.f * static_cast<float>(turned - rint(turned)), &sin, &cos);
-    return make_float2(cos, sin);
+    return make_float2(args.magnitude * cos, args.magnitude * sin);
 }
 
 /// The values of a head as the products left them.
@@ -118,7 +118,7 @@ struct HeadAngles {
         for (uint32_t i = 0; i < PAIRS; ++i) {
             const uint32_t p = threadIdx.x % 32 + i * 32;
             if (p >= args.n_rot / 2) break;
-            cos_sin[i] = cos_sin_of(args.turns, p, position);
+            cos_sin[i] = cos_sin_of(args, p, position);
         }
     }
 };

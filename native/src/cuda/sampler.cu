@@ -492,7 +492,7 @@ bool has(uint32_t kind, SamplingKind bit) { return (kind & static_cast<uint32_t>
 }  // namespace
 
 uint32_t sampling_kind(const reprise_sampling& s, uint32_t n_vocab) {
-    if (s.temperature == 0) return static_cast<uint32_t>(SamplingKind::GREEDY);
+    if (is_greedy(s)) return static_cast<uint32_t>(SamplingKind::GREEDY);
     uint32_t kind = static_cast<uint32_t>(SamplingKind::TEMPERATURE);
     if (s.top_k > 0 && static_cast<uint32_t>(s.top_k) < n_vocab) kind |= static_cast<uint32_t>(SamplingKind::TOP_K);
     if (s.top_p < 1) kind |= static_cast<uint32_t>(SamplingKind::TOP_P);

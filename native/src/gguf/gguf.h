@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -36,6 +37,12 @@ struct Value {
     ValueType element_type;         // of an ARRAY
     uint64_t count;                 // elements of an ARRAY, bytes of a STRING, else 1
     std::span<const uint8_t> data;  // the encoded value (a STRING's bytes, an ARRAY's encoded elements)
+
+    /// Whether test holds for a number or truth value (0 or 1), or for every element of an array of such. True for an
+    /// empty array or text, false for other text and for arrays of it.
+    bool all_numbers(const std::function<bool(double)>& test) const;
+    /// For a message: numbers as digits, text quoted, of an array the first elements.
+    std::string to_string() const;
 };
 
 struct Tensor {
@@ -73,6 +80,11 @@ class GgufFile {
     const std::vector<Tensor>& tensors() const { return tensors_; }
     const Tensor* find_tensor(std::string_view name) const;
 
+    struct KeyValue {
+        std::string_view key;
+        Value value;
+    };
+    std::span<const KeyValue> keys() const { return keys_; }  // of the first file, sorted by key
     const Value* find(std::string_view key) const;
     bool has(std::string_view key) const { return find(key) != nullptr; }
     /// Typed look-ups: nullopt if the key is absent, REPRISE_MODEL_FORMAT if it has another kind of value.
@@ -84,12 +96,6 @@ class GgufFile {
     /// Elements of an array of numbers, or a single number as an array of one.
     std::optional<std::vector<double>> get_numbers(std::string_view key, size_t max_count) const;
     std::optional<uint64_t> array_length(std::string_view key) const;
-
-    // The rest is the reader's: see reader.cpp.
-    struct KeyValue {
-        std::string_view key;
-        Value value;
-    };
 
   private:
     friend class GgufReader;

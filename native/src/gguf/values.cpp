@@ -1,5 +1,6 @@
 // Look-ups of metadata and tensors by name.
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 #include <iterator>
 #include <type_traits>
@@ -62,6 +63,55 @@ static void with_number(ValueType type, const uint8_t* data, Use use) {
 [[noreturn]] static void fail_kind(const GgufFile& file, std::string_view key, const Value& value, const char* wanted) {
     fail(REPRISE_MODEL_FORMAT, "'%s': %s is of type %s where %s is needed", file.path().c_str(),
          quoted(std::string(key)).c_str(), type_name(value.type), wanted);
+}
+
+/// Element i of a number or truth value, or of an array of such.
+static double element(const Value& value, uint64_t i) {
+    const uint8_t* data = value.data.data() + i * (value.data.size() / value.count);
+    if (value.element_type == ValueType::BOOL) return *data;
+    double result = 0;
+    with_number(value.element_type, data, [&](auto number) { result = static_cast<double>(number); });
+    return result;
+}
+
+/// As few digits as tell the number from others of its type.
+static std::string digits(double number, ValueType type) {
+    const auto is_same = [&](double other) {
+        return type == ValueType::FLOAT32 ? static_cast<float>(other) == static_cast<float>(number) : other == number;
+    };
+    std::string text;
+    for (int n = 6; n <= 17; ++n) {
+        text = format("%.*g", n, number);
+        if (is_same(std::strtod(text.c_str(), nullptr))) break;
+    }
+    return text;
+}
+
+bool Value::all_numbers(const std::function<bool(double)>& test) const {
+    if (count == 0) return true;
+    if (!is_number(element_type) && element_type != ValueType::BOOL) return false;
+    uint64_t i = 0;
+    while (i < count && test(element(*this, i))) ++i;
+    return i == count;
+}
+
+std::string Value::to_string() const {
+    constexpr uint64_t SHOWN = 4;
+    if (type == ValueType::STRING) return quoted({reinterpret_cast<const char*>(data.data()), data.size()});
+    const bool is_truth = element_type == ValueType::BOOL;
+    if (!is_number(element_type) && !is_truth) {
+        return format("an array of %llu elements of type %s", static_cast<unsigned long long>(count),
+                      type_name(element_type));
+    }
+    std::string text;
+    for (uint64_t i = 0; i < std::min(count, SHOWN); ++i) {
+        const double number = element(*this, i);
+        text += i == 0 ? "" : ", ";
+        text += !is_truth ? digits(number, element_type) : number != 0 ? "true" : "false";
+    }
+    if (type != ValueType::ARRAY) return text;
+    return "[" + text +
+           (count > SHOWN ? format(", ...] (%llu elements)", static_cast<unsigned long long>(count)) : "]");
 }
 
 const Value* GgufFile::find(std::string_view key) const {

@@ -1,6 +1,7 @@
 #include "model/builder.h"
 
 #include <cmath>
+#include <limits>
 
 #include "core/error.h"
 
@@ -16,136 +17,78 @@ const char* type_name(int32_t number) {
     return t != nullptr ? t->name : "unknown";
 }
 
+/// The factor on attention scores: 1 / sqrt(head_dim) unless the file names another; 0 is written for none.
+float attention_scale(ModelKeys& keys, uint32_t head_dim) {
+    const float usual = 1.0f / std::sqrt(static_cast<float>(head_dim));
+    const float named = keys.nonzero_or("attention.scale", usual, 1e-6f, 1e6f);
+    // The same number after another rounding.
+    return std::fabs(named - usual) <= 4 * std::numeric_limits<float>::epsilon() * usual ? usual : named;
+}
+
 }  // namespace
 
-PlanBuilder::PlanBuilder(const GgufFile& file) : file_(file), plan_(std::make_unique<Plan>()) {
-    const auto architecture = file.get_string("general.architecture");
-    if (!architecture) {
-        fail(REPRISE_MODEL_FORMAT, "%s: metadata key general.architecture is missing: this GGUF file holds no model",
-             file.path().c_str());
-    }
-    hparams().architecture = std::string(*architecture);
-    hparams_prefix_ = hparams().architecture + ".";
-}
-
-uint32_t PlanBuilder::need_uint(const char* suffix, uint32_t min, uint32_t max) {
-    const auto value = file_.get_uint(key(suffix));
-    if (!value) fail(REPRISE_MODEL_FORMAT, "metadata key %s is missing", key(suffix).c_str());
-    if (*value < min || *value > max) {
-        fail(REPRISE_MODEL_FORMAT, "metadata key %s is %llu, outside %u to %u", key(suffix).c_str(),
-             static_cast<unsigned long long>(*value), min, max);
-    }
-    return static_cast<uint32_t>(*value);
-}
-
-uint32_t PlanBuilder::uint_or(const char* suffix, uint32_t fallback, uint32_t min, uint32_t max) {
-    return file_.has(key(suffix)) ? need_uint(suffix, min, max) : fallback;
-}
-
-float PlanBuilder::need_float(const char* suffix, float min, float max) {
-    const auto value = file_.get_float(key(suffix));
-    if (!value) fail(REPRISE_MODEL_FORMAT, "metadata key %s is missing", key(suffix).c_str());
-    if (!(*value >= min && *value <= max)) {
-        fail(REPRISE_MODEL_FORMAT, "metadata key %s is %g, outside %g to %g", key(suffix).c_str(), *value, min, max);
-    }
-    return static_cast<float>(*value);
-}
-
-float PlanBuilder::float_or(const char* suffix, float fallback, float min, float max) {
-    return file_.has(key(suffix)) ? need_float(suffix, min, max) : fallback;
-}
-
-void PlanBuilder::refuse_unless(const char* suffix, double neutral) {
-    const auto value = file_.get_float(key(suffix));
-    if (value && *value != neutral) {
-        fail(REPRISE_UNSUPPORTED_MODEL, "metadata key %s is %g: Reprise does not implement it for architecture %s",
-             key(suffix).c_str(), *value, hparams().architecture.c_str());
-    }
+PlanBuilder::PlanBuilder(const GgufFile& file) : file_(file), keys_(file), plan_(std::make_unique<Plan>()) {
+    hparams().architecture = keys_.architecture();
 }
 
 void PlanBuilder::read_common() {
     HyperParams& h = hparams();
-    h.n_layers = need_uint("block_count", 1, 4096);
-    h.n_embd = need_uint("embedding_length", 1, MAX_DIM);
-    h.context_length = need_uint("context_length", 1, 1u << 30);
-    h.n_heads = need_uint("attention.head_count", 1, 65536);
-    h.n_kv_heads = uint_or("attention.head_count_kv", h.n_heads, 1, 65536);
+    h.n_layers = keys_.need_uint("block_count", 1, 4096);
+    keys_.set_layers(h.n_layers);
+    h.n_embd = keys_.need_uint("embedding_length", 1, MAX_DIM);
+    h.context_length = keys_.need_uint("context_length", 1, 1u << 30);
+    h.n_heads = keys_.need_uint("attention.head_count", 1, 65536);
+    h.n_kv_heads = keys_.uint_or("attention.head_count_kv", h.n_heads, 1, 65536);
     if (h.n_heads % h.n_kv_heads != 0) {
         fail(REPRISE_MODEL_FORMAT, "%u attention heads cannot share %u KV heads evenly", h.n_heads, h.n_kv_heads);
     }
-    if (!file_.has(key("attention.key_length")) && h.n_embd % h.n_heads != 0) {
+    if (!keys_.has("attention.key_length") && h.n_embd % h.n_heads != 0) {
         fail(REPRISE_MODEL_FORMAT, "an embedding of %u cannot be split over %u heads", h.n_embd, h.n_heads);
     }
-    h.head_dim = uint_or("attention.key_length", h.n_embd / h.n_heads, 1, 65536);
+    h.head_dim = keys_.uint_or("attention.key_length", h.n_embd / h.n_heads, 1, 65536);
     if (h.head_dim % 8 != 0 || h.head_dim > 256 || h.head_dim == 0) {
         fail(REPRISE_UNSUPPORTED_MODEL, "head size %u is not supported: multiples of 8 up to 256 are", h.head_dim);
     }
-    const uint32_t value_length = uint_or("attention.value_length", h.head_dim, 1, 65536);
+    const uint32_t value_length = keys_.uint_or("attention.value_length", h.head_dim, 1, 65536);
     if (value_length != h.head_dim) {
         fail(REPRISE_UNSUPPORTED_MODEL, "key heads of %u with value heads of %u are not supported: they must be equal",
              h.head_dim, value_length);
     }
-    h.n_ff = need_uint("feed_forward_length", 1, MAX_DIM);
-    h.rms_eps = need_float("attention.layer_norm_rms_epsilon", 0.0f, 1.0f);
+    keys_.refuse_unless("attention.key_length_swa", {double(h.head_dim)}, "layers with heads of another size");
+    keys_.refuse_unless("attention.value_length_swa", {double(h.head_dim)}, "layers with heads of another size");
+    h.attention_scale = attention_scale(keys_, h.head_dim);
+    h.sliding_window = keys_.uint_or("attention.sliding_window", 0, 0, UINT32_MAX);
+    h.n_ff = keys_.need_uint("feed_forward_length", 1, MAX_DIM);
+    h.rms_eps = keys_.need_float("attention.layer_norm_rms_epsilon", 0.0f, 1.0f);
     const Tensor* table = file_.find_tensor("token_embd.weight");
     if (table == nullptr) fail(REPRISE_MODEL_FORMAT, "tensor token_embd.weight is missing");
-    if (table->n_dims != 2 || table->dims[1] == 0 || table->dims[1] > MAX_DIM) {
+    if (table->dims[2] != 1 || table->dims[3] != 1 || table->dims[1] > MAX_DIM) {
         fail(REPRISE_MODEL_FORMAT, "tensor token_embd.weight must be [%u, vocabulary]", h.n_embd);
     }
     h.n_vocab = static_cast<uint32_t>(table->dims[1]);
-    const auto tokens = file_.array_length("tokenizer.ggml.tokens");
-    if (tokens && *tokens != h.n_vocab) {
+    const uint64_t n_tokens = file_.array_length("tokenizer.ggml.tokens").value_or(0);
+    if (n_tokens != 0 && n_tokens != h.n_vocab) {
         fail(REPRISE_MODEL_FORMAT, "the vocabulary has %llu tokens but token_embd.weight has %u rows",
-             static_cast<unsigned long long>(*tokens), h.n_vocab);
+             static_cast<unsigned long long>(n_tokens), h.n_vocab);
     }
-
-    if (file_.get_uint(key("expert_count")).value_or(0) != 0) {
-        fail(REPRISE_UNSUPPORTED_MODEL, "metadata key %s is %llu: mixtures of experts are not supported",
-             key("expert_count").c_str(), static_cast<unsigned long long>(*file_.get_uint(key("expert_count"))));
-    }
-    if (!file_.get_bool(key("attention.causal")).value_or(true)) {
-        fail(REPRISE_UNSUPPORTED_MODEL, "metadata key %s is false: only causal (text-generating) models are supported",
-             key("attention.causal").c_str());
-    }
-    refuse_unless("attention.sliding_window", 0);
-    refuse_unless("attention.clamp_kqv", 0);
-    refuse_unless("attention.max_alibi_bias", 0);
-    refuse_unless("attention.scale", 1.0 / std::sqrt(static_cast<double>(h.head_dim)));
-    refuse_unless("attn_logit_softcapping", 0);
-    refuse_unless("final_logit_softcapping", 0);
-    refuse_unless("logit_scale", 1);
-    refuse_unless("embedding_scale", 1);
-    refuse_unless("residual_scale", 1);
-    const auto parallel = file_.get_bool(key("use_parallel_residual"));
-    if (parallel.value_or(false)) {
-        fail(REPRISE_UNSUPPORTED_MODEL, "metadata key %s is true: parallel residuals are not supported",
-             key("use_parallel_residual").c_str());
-    }
+    // Experts have other tensors, so that without this a tensor would be said to be missing.
+    keys_.refuse_unless_default("expert_count");
 }
 
 void PlanBuilder::read_rope(RopeStyle style) {
     const HyperParams& h = hparams();
     Rope& rope = plan_->rope;
     rope.style = style;
-    rope.n_rot = uint_or("rope.dimension_count", h.head_dim, 2, h.head_dim);
-    if (rope.n_rot % 2 != 0)
-        fail(REPRISE_MODEL_FORMAT, "metadata key %s is %u, which is odd", key("rope.dimension_count").c_str(),
+    rope.n_rot = keys_.uint_or("rope.dimension_count", h.head_dim, 2, h.head_dim);
+    if (rope.n_rot % 2 != 0) {
+        fail(REPRISE_MODEL_FORMAT, "metadata key %s is %u, which is odd", keys_.name("rope.dimension_count").c_str(),
              rope.n_rot);
-    const double base = float_or("rope.freq_base", 10000.0f, 1.0f, 1e12f);
-
-    const auto scaling = file_.get_string(key("rope.scaling.type"));
-    double factor = 1;
-    if (scaling && *scaling == "linear") {
-        factor = need_float("rope.scaling.factor", 1e-3f, 1e6f);
-    } else if (scaling && *scaling != "none") {
-        fail(REPRISE_UNSUPPORTED_MODEL,
-             "rope scaling %s is not supported: none and linear are, and frequency factors (rope_freqs.weight)",
-             quoted(std::string(*scaling)).c_str());
-    } else if (!scaling) {
-        // Older files give the factor alone, under either name, and mean linear scaling.
-        factor = file_.has(key("rope.scale_linear")) ? need_float("rope.scale_linear", 1e-3f, 1e6f)
-                                                     : float_or("rope.scaling.factor", 1.0f, 1e-3f, 1e6f);
     }
+    const double base = keys_.float_or("rope.freq_base", 10000.0f, 1.0f, 1e12f);
+    keys_.refuse_unless("rope.freq_base_swa", {base}, "layers with another RoPE base");
+    keys_.refuse_unless("rope.dimension_count_swa", {double(rope.n_rot)}, "layers with another RoPE");
+    rope.magnitude = keys_.float_or("rope.scaling.attn_factor", 1.0f, 1e-6f, 1e6f);
+    const double factor = rope_scaling_factor();
 
     const Weight* factors = optional_vector("rope_freqs.weight", rope.n_rot / 2);
     rope.inv_freq.resize(rope.n_rot / 2);
@@ -164,15 +107,36 @@ void PlanBuilder::read_rope(RopeStyle style) {
     }
 }
 
-const Weight* PlanBuilder::claim(const std::string& name, uint64_t rows, uint64_t cols, uint32_t n_dims) {
+double PlanBuilder::rope_scaling_factor() {
+    const std::string type = keys_.text_or("rope.scaling.type", "linear");
+    if (type != "linear" && type != "none") {
+        fail(REPRISE_UNSUPPORTED_MODEL,
+             "rope scaling %s is not supported: none and linear are, and frequency factors (rope_freqs.weight)",
+             quoted(type).c_str());
+    }
+    const bool has_factor = keys_.has("rope.scaling.factor"), has_old_name = keys_.has("rope.scale_linear");
+    if (type == "none") return 1;
+    // Older files have the factor alone, under either name, and mean linear scaling; 0 is written for none.
+    const float factor = keys_.nonzero_or("rope.scaling.factor", 1.0f, 1e-3f, 1e6f);
+    const float scale_linear = keys_.nonzero_or("rope.scale_linear", 1.0f, 1e-3f, 1e6f);
+    if (!has_factor) return scale_linear;
+    if (has_old_name && factor != scale_linear) {
+        fail(REPRISE_MODEL_FORMAT, "metadata keys %s (%g) and %s (%g) contradict each other",
+             keys_.name("rope.scaling.factor").c_str(), factor, keys_.name("rope.scale_linear").c_str(), scale_linear);
+    }
+    return factor;
+}
+
+const Weight* PlanBuilder::claim(const std::string& name, uint64_t rows, uint64_t cols) {
     const auto known = claimed_.find(name);
     if (known != claimed_.end()) return known->second;
     const Tensor* tensor = file_.find_tensor(name);
     if (tensor == nullptr)
         fail(REPRISE_MODEL_FORMAT, "tensor %s is missing; architecture %s needs it", name.c_str(),
              hparams().architecture.c_str());
-    const bool fits = tensor->n_dims == n_dims && tensor->dims[0] == cols && tensor->dims[1] == rows &&
-                      tensor->dims[2] == 1 && tensor->dims[3] == 1;
+    // Dimensions of 1 at the end make no difference: the reader has them for those that are not written.
+    const bool fits =
+        tensor->dims[0] == cols && tensor->dims[1] == rows && tensor->dims[2] == 1 && tensor->dims[3] == 1;
     if (!fits) {
         fail(REPRISE_MODEL_FORMAT,
              "tensor %s is [%llu, %llu, %llu, %llu], but the hyper-parameters ask for [%llu, %llu]", name.c_str(),
@@ -199,11 +163,11 @@ const Weight* PlanBuilder::claim(const std::string& name, uint64_t rows, uint64_
 }
 
 const Weight* PlanBuilder::matrix(const std::string& name, uint64_t rows, uint64_t cols) {
-    return claim(name, rows, cols, 2);
+    return claim(name, rows, cols);
 }
 
 const Weight* PlanBuilder::vector(const std::string& name, uint64_t n) {
-    const Weight* weight = claim(name, 1, n, 1);
+    const Weight* weight = claim(name, 1, n);
     if (weight->type != TensorType::F32) {
         fail(REPRISE_UNSUPPORTED_MODEL, "tensor %s has type %s: norms, biases and frequency factors must be F32",
              name.c_str(), traits(weight->type).name);
@@ -244,7 +208,7 @@ void PlanBuilder::add_llama_layer(uint32_t layer, const LayerOptions& options) {
         qkv.k_norm = vector(blk + "attn_k_norm.weight", h.head_dim);
     }
     add(qkv);
-    add(AttentionStep{layer, 1.0f / std::sqrt(static_cast<float>(h.head_dim))});
+    add(AttentionStep{layer, h.attention_scale});
     add(ProjectResidualStep{ProjectInput::ATTENTION, matrix(blk + "attn_output.weight", h.n_embd, h.q_dim()),
                             options.optional_bias ? optional_vector(blk + "attn_output.bias", h.n_embd) : nullptr});
     add(GatedFeedForwardStep{vector(blk + "ffn_norm.weight", h.n_embd),
@@ -254,6 +218,7 @@ void PlanBuilder::add_llama_layer(uint32_t layer, const LayerOptions& options) {
 }
 
 std::unique_ptr<Plan> PlanBuilder::finish() {
+    keys_.refuse_unread();
     for (const Tensor& tensor : file_.tensors()) {
         if (claimed_.count(tensor.name) == 0) {
             fail(REPRISE_UNSUPPORTED_MODEL,

@@ -1,13 +1,12 @@
-// Helpers for arch/*.cpp: typed hyper-parameters and claimed, shape-checked tensors.
+// Helpers for arch/*.cpp: hyper-parameters and claimed, shape-checked tensors.
 #pragma once
 
-#include <initializer_list>
 #include <memory>
-#include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
 
+#include "model/model_keys.h"
 #include "model/plan.h"
 
 namespace reprise {
@@ -26,13 +25,8 @@ class PlanBuilder {
     Plan& plan() { return *plan_; }
     HyperParams& hparams() { return plan_->hparams; }
 
-    // ---- hyper-parameters: "block_count" reads "<architecture>.block_count" ----
-    uint32_t need_uint(const char* key, uint32_t min, uint32_t max);
-    uint32_t uint_or(const char* key, uint32_t fallback, uint32_t min, uint32_t max);
-    float need_float(const char* key, float min, float max);
-    float float_or(const char* key, float fallback, float min, float max);
-    /// Refuses the model if the key is there with a value other than neutral: its arithmetic is not implemented.
-    void refuse_unless(const char* key, double neutral);
+    /// The hyper-parameters. finish() refuses what may change the arithmetic and was not read.
+    ModelKeys& keys() { return keys_; }
 
     /// Reads what every transformer decoder in this project shares: sizes, heads, epsilon, context, vocabulary.
     void read_common();
@@ -61,14 +55,16 @@ class PlanBuilder {
     };
     void add_llama_layer(uint32_t layer, const LayerOptions& options);
 
-    /// Checks that every tensor of the file was claimed and hands the plan over.
+    /// Checks that everything in the file that says what to compute was used, keys and tensors, and hands the plan
+    /// over.
     std::unique_ptr<Plan> finish();
 
   private:
-    std::string key(const char* suffix) const { return hparams_prefix_ + suffix; }
-    const Weight* claim(const std::string& name, uint64_t rows, uint64_t cols, uint32_t n_dims);
+    const Weight* claim(const std::string& name, uint64_t rows, uint64_t cols);
+    /// What linear scaling divides the frequencies by.
+    double rope_scaling_factor();
     const GgufFile& file_;
-    std::string hparams_prefix_;
+    ModelKeys keys_;
     std::unique_ptr<Plan> plan_;
     std::unordered_map<std::string, const Weight*> claimed_;
 };

@@ -1,6 +1,7 @@
 // What a model computes for one token, as data. arch/<name>.cpp writes it, the backends execute it.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <memory>
@@ -35,9 +36,16 @@ struct HyperParams {
     uint32_t head_dim = 0;    // of q, k and v
     uint32_t n_ff = 0;
     uint32_t context_length = 0;  // trained for
+    uint32_t sliding_window = 0;  // latest tokens that attention sees, the own one included; 0: all
+    float attention_scale = 0;    // on q k
     float rms_eps = 0;
     uint32_t q_dim() const { return n_heads * head_dim; }
     uint32_t kv_dim() const { return n_kv_heads * head_dim; }
+    /// Of a session: attention sees all tokens, which is the model's own arithmetic as long as its window holds them.
+    uint32_t max_session_context() const {
+        return sliding_window != 0 ? std::min(sliding_window, context_length) : context_length;
+    }
+    uint32_t default_session_context() const { return std::min(max_session_context(), 4096u); }
 };
 
 /// Which two elements of a head RoPE turns together. Su et al., https://arxiv.org/abs/2104.09864
@@ -50,6 +58,7 @@ struct Rope {
     RopeStyle style = RopeStyle::ADJACENT;
     uint32_t n_rot = 0;           // leading dimensions of a head that are turned; even
     std::vector<float> inv_freq;  // [n_rot / 2] radians per position, scaling and frequency factors included
+    float magnitude = 1;          // on cosines and sines, and so on the turned dimensions of q and of k
 };
 
 // ---- steps, in the order in which they run. x is the residual stream [n_embd] ----

@@ -66,7 +66,7 @@ class Engine {
     /// Ends the generation. n_evaluated tokens of the history stay valid in the KV cache; steps launched ahead are
     /// discarded, so that read_logits() is only defined if the session evaluates again. Returns how many tokens of the
     /// history (prompt and the delivered ones) are in the KV cache: all but the last delivered one, however far the
-    /// engine ran ahead, so that what follows is the same to the last bit.
+    /// engine ran ahead, so that what follows is the same to the last bit. Throws where the engine has failed.
     virtual uint32_t end() = 0;
 
     // ---- copies of the state; legal during a generation for what end() would say is in the KV cache ----

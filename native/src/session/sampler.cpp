@@ -58,7 +58,7 @@ void check_sampling(const reprise_sampling& s, size_t n_vocab) {
     check(s.temperature == 0 || s.temperature >= 1e-4f, "temperature", s.temperature, "0 (greedy) or at least 0.0001");
     check(s.top_k >= 0, "top_k", s.top_k, "0 (off) or positive");
     check(s.top_p > 0 && s.top_p <= 1, "top_p", s.top_p, "in (0, 1]");
-    check(s.min_p >= 0 && s.min_p < 1, "min_p", s.min_p, "in [0, 1)");
+    check(s.min_p >= 0 && s.min_p <= 1, "min_p", s.min_p, "in [0, 1]");
     check(s.repeat_penalty > 0 && s.repeat_penalty <= 1000, "repeat_penalty", s.repeat_penalty, "in (0, 1000]");
     check(std::fabs(s.presence_penalty) <= 1000, "presence_penalty", s.presence_penalty, "in -1000 to 1000");
     check(std::fabs(s.frequency_penalty) <= 1000, "frequency_penalty", s.frequency_penalty, "in -1000 to 1000");
@@ -74,6 +74,8 @@ void check_sampling(const reprise_sampling& s, size_t n_vocab) {
     check_logit_bias(s, n_vocab);
 }
 static_assert(REPRISE_MAX_TOP_LOGPROBS == 20);
+
+bool is_greedy(const reprise_sampling& s) { return s.temperature == 0 || s.min_p == 1; }
 
 bool uses_counts(const reprise_sampling& s) {
     return s.repeat_penalty != 1 || s.presence_penalty != 0 || s.frequency_penalty != 0;
@@ -155,7 +157,7 @@ reprise_token CpuSampler::sample(std::span<const float> logits, const int32_t* c
     if (!is_drawable(best)) return {NO_TOKEN, std::numeric_limits<float>::quiet_NaN()};
     reprise_token token{static_cast<int32_t>(id_of(best)), std::numeric_limits<float>::quiet_NaN()};
     const float max = adjusted_[id_of(best)];
-    if (s.temperature > 0 && std::isfinite(max)) {
+    if (!is_greedy(s) && std::isfinite(max)) {
         float top = max;
         const auto below_top = [&](uint64_t key) { return add(adjusted_[id_of(key)], -top); };
         const auto mass = [&](uint64_t key) { return weight(below_top(key)); };

@@ -4,6 +4,7 @@
 #include <chrono>
 
 #include "core/error.h"
+#include "core/log.h"
 #include "session/sampler.h"
 
 namespace reprise {
@@ -178,15 +179,12 @@ size_t Session::next(std::span<reprise_token> tokens, reprise_finish& finish) {
             try {
                 tokens[n] = engine_->next(cancel_);
             } catch (const Error& error) {
-                end_generation();
-                if (error.status() != REPRISE_CANCELLED) {
-                    top_.clear();
-                    truncate(history_.size() - n);  // tokens that are not delivered
-                    generated_tokens_ -= n;
-                    throw;
+                if (error.status() == REPRISE_CANCELLED) {
+                    finish = REPRISE_FINISH_CANCELLED;
+                    break;
                 }
-                finish = REPRISE_FINISH_CANCELLED;
-                break;
+                withdraw(n);
+                throw;
             }
             if (tokens[n].id == NO_TOKEN) {
                 nothing_to_draw_ = true;  // said when the tokens before it are delivered
@@ -207,13 +205,20 @@ size_t Session::next(std::span<reprise_token> tokens, reprise_finish& finish) {
     }
     if (nothing_to_draw_ && n == 0) {
         end_generation();
-        fail(REPRISE_MODEL_FORMAT,
+        fail(REPRISE_NAN_LOGITS,
              "the logits after %zu tokens are not numbers, so that no token can be drawn: the model's weights are "
-             "damaged, or its values "
-             "exceed what the device computes with; compare the file with its publisher's checksum",
+             "damaged, or its values exceed what the device computes with; compare the file with its publisher's "
+             "checksum",
              history_.size());
     }
-    if (finish != REPRISE_FINISH_NONE) end_generation();
+    if (finish != REPRISE_FINISH_NONE) {
+        try {
+            end_generation();
+        } catch (const Error&) {
+            withdraw(n);
+            throw;
+        }
+    }
     return n;
 }
 
@@ -223,13 +228,27 @@ void Session::append_top() {
     engine_->top(std::span(top_).last(n));
 }
 
+void Session::withdraw(size_t n) {
+    try {
+        end_generation();
+    } catch (const Error& error) {
+        // The caller gets the error that led here.
+        log(REPRISE_LOG_WARN, "the generation could not be ended: %s", error.what());
+    }
+    top_.clear();
+    truncate(history_.size() - n);
+    generated_tokens_ -= n;
+}
+
 void Session::end_generation() {
     if (!generating_) return;
     generating_ = nothing_to_draw_ = false;
-    if (armed_) {
-        armed_ = false;
-        n_evaluated_ = std::min<size_t>(engine_->end(), history_.size());
+    const bool armed = armed_;
+    armed_ = false;
+    if (armed) {
         logits_after_ = 0;  // a backend that runs ahead has overwritten them
+        n_evaluated_ = 0;   // should the engine fail, nothing that it holds is of use
+        n_evaluated_ = std::min<size_t>(engine_->end(), history_.size());
     }
     host_part_.reset();  // the engine has let go of it
 }

@@ -70,6 +70,8 @@ class Session {
     void start_work();
     /// Forgets the history from n on, and with it what the engine computed there.
     void truncate(size_t n);
+    /// Ends the generation after an error and forgets its last n tokens, which are not delivered.
+    void withdraw(size_t n);
     /// Appends ids and evaluates what is not evaluated; leaves the logits of the last token readable.
     void append(std::span<const int32_t> ids);
     void bring_logits_up_to_date();

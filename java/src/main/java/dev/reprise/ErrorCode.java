@@ -21,5 +21,7 @@ public enum ErrorCode {
     /** The machine has too little memory for the model or session. */
     OUT_OF_HOST_MEMORY,
     /** A defect in Reprise. */
-    INTERNAL
+    INTERNAL,
+    /** The model's logits are no numbers, so that no token can be drawn. */
+    NAN_LOGITS
 }

@@ -133,6 +133,7 @@ final class Native {
             case REPRISE_ENGINE_FAILED -> new EngineFailedException(message);
             case REPRISE_TEMPLATE -> new TemplateException(message, reprise_last_error_line());
             case REPRISE_UNSUPPORTED -> new UnsupportedOperationException(message);
+            case REPRISE_NAN_LOGITS -> new NanLogitsException(message);
             default -> new InternalErrorException("status " + status + ": " + message);
         };
     }

@@ -157,9 +157,9 @@ public final class Sampling {
             return this;
         }
 
-        /** Only tokens at least this probable, relative to the likeliest, in [0, 1); 0: all. */
+        /** Only tokens at least this probable, relative to the likeliest, in [0, 1]; 0: all; 1: the likeliest alone. */
         public Builder minP(double minP) {
-            check(minP >= 0 && (float) minP < 1, "minP", minP, "at least 0 (off) and below 1");
+            check(minP >= 0 && minP <= 1, "minP", minP, "at least 0 (off) and at most 1");
             this.minP = (float) minP;
             return this;
         }

@@ -16,7 +16,7 @@ public final class SessionOptions {
         graphMode = builder.graphMode;
     }
 
-    /** A context of the model's length, at most 4096; a KV cache of type F16; {@link GraphMode#AUTO}. */
+    /** A context of the model's length or sliding window, at most 4096; a KV cache of type F16; {@link GraphMode#AUTO}. */
     public static SessionOptions defaults() {
         return DEFAULTS;
     }
@@ -26,7 +26,7 @@ public final class SessionOptions {
         return new Builder();
     }
 
-    /** Tokens that the session can hold; 0: the model's context length, at most 4096. */
+    /** Tokens that the session can hold; 0: the model's context length or sliding window, at most 4096. */
     public int contextLength() {
         return contextLength;
     }
@@ -66,8 +66,8 @@ public final class SessionOptions {
         private Builder() {}
 
         /**
-         * Tokens that the session can hold, prompts and generated ones together; at most what the model was trained for.
-         * 0: the model's context length, at most 4096.
+         * Tokens that the session can hold, prompts and generated ones together; at most what the model was trained for
+         * and, if its attention has a sliding window, what that holds. 0: as many, up to 4096.
          *
          * @throws IllegalArgumentException if it is negative
          */

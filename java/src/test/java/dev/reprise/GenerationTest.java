@@ -328,13 +328,24 @@ class GenerationTest {
     }
 
     @Test
+    void aMinPOfOneTakesTheLikeliestTokenAtAnyTemperature() {
+        Sampling likeliest = Sampling.builder().temperature(100).topK(0).topP(1).minP(1).build();
+        GenerationOptions options = GREEDY.toBuilder().sampling(likeliest).build();
+        Generation expected = session.complete("Once upon a time", GREEDY);
+        session.reset();
+
+        assertEquals(expected.text(), session.complete("Once upon a time", options).text());
+    }
+
+    @Test
     void logitsThatAreNoNumbersEndAGeneration(@TempDir Path directory) {
         byte[] bytes = TinyModel.bytes(TinyModel.byteVocabulary());
         Arrays.fill(bytes, bytes.length - 4 * TinyModel.EMBEDDING, bytes.length, (byte) 0xff); // output_norm.weight: NaN
         try (Model damaged = Model.load(TinyModel.write(directory, bytes));
                 Session ofDamaged = damaged.newSession()) {
             for (int round = 1; round <= 2; round++) {
-                ModelFormatException e = assertThrows(ModelFormatException.class, () -> ofDamaged.complete("abc", GREEDY));
+                NanLogitsException e = assertThrows(NanLogitsException.class, () -> ofDamaged.complete("abc", GREEDY));
+                assertEquals(ErrorCode.NAN_LOGITS, e.code());
                 assertTrue(e.getMessage().contains("after " + 3 * round + " tokens"), e.getMessage());
                 assertEquals(3 * round, ofDamaged.position());
             }

@@ -18,7 +18,7 @@ class OptionsTest {
         refused("topK", b -> b.topK(-1));
         refused("topP", b -> b.topP(0));
         refused("topP", b -> b.topP(1.01));
-        refused("minP", b -> b.minP(1));
+        refused("minP", b -> b.minP(1.01));
         refused("minP", b -> b.minP(-0.1));
         refused("repeatPenalty", b -> b.repeatPenalty(0));
         refused("presencePenalty", b -> b.presencePenalty(Double.POSITIVE_INFINITY));

@@ -94,7 +94,7 @@ final class RunCommand implements Callable<Integer> {
     @Option(
             names = "--min-p",
             paramLabel = "P",
-            description = "Only tokens this probable relative to the likeliest; 0: all (default: 0.05).")
+            description = "Only tokens this probable relative to the likeliest; 0: all, 1: that one alone (default: 0.05).")
     private Double minP;
 
     @Option(names = "--repeat-penalty", paramLabel = "X", description = "Makes tokens seen less likely; 1: off (default).")
