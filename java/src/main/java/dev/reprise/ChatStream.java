@@ -83,7 +83,7 @@ public final class ChatStream implements Iterable<ChatPart>, AutoCloseable {
         AnswerFormat format = template.format();
         limit = limitOf(format);
         if (limit != null) {
-            chat.model().constraintHandle(limit);  // whatever is wrong with it shows before anything runs
+            chat.model().compile(limit);  // whatever is wrong with it shows before anything runs
         }
         PromptTokens prompt = chat.fit(template, options);
         parser = format.parser(prompt.generationPrompt(), toolsOnOffer(), firstCall);
@@ -370,7 +370,7 @@ public final class ChatStream implements Iterable<ChatPart>, AutoCloseable {
 
     private void finish(FinishReason reason) {
         if (limit != null) {
-            constraintMet = phase == Phase.LIMITED && generation.result().constraintMet();
+            constraintMet = phase == Phase.LIMITED && generation.result().complete();
         }
         Message message = Message.builder(Role.ASSISTANT)
                 .text(text.toString())

@@ -2,6 +2,7 @@ package dev.reprise;
 
 import java.util.List;
 import java.util.Objects;
+import java.util.Optional;
 import java.util.OptionalInt;
 
 /** What to generate and when to stop. Immutable. */
@@ -14,6 +15,8 @@ public final class GenerationOptions {
     private final boolean parseSpecialTokens;
     private final boolean showSpecialTokens;
     private final boolean logprobs;
+    private final int topLogprobs;
+    private final Constraint constraint;
 
     private GenerationOptions(Builder builder) {
         maxTokens = builder.maxTokens;
@@ -22,6 +25,8 @@ public final class GenerationOptions {
         parseSpecialTokens = builder.parseSpecialTokens;
         showSpecialTokens = builder.showSpecialTokens;
         logprobs = builder.logprobs;
+        topLogprobs = builder.topLogprobs;
+        constraint = builder.constraint;
     }
 
     /**
@@ -46,6 +51,8 @@ public final class GenerationOptions {
         builder.parseSpecialTokens = parseSpecialTokens;
         builder.showSpecialTokens = showSpecialTokens;
         builder.logprobs = logprobs;
+        builder.topLogprobs = topLogprobs;
+        builder.constraint = constraint;
         return builder;
     }
 
@@ -74,6 +81,14 @@ public final class GenerationOptions {
         return logprobs;
     }
 
+    public int topLogprobs() {
+        return topLogprobs;
+    }
+
+    public Optional<Constraint> constraint() {
+        return Optional.ofNullable(constraint);
+    }
+
     @Override
     public boolean equals(Object other) {
         return other instanceof GenerationOptions that
@@ -82,12 +97,15 @@ public final class GenerationOptions {
                 && sampling.equals(that.sampling)
                 && parseSpecialTokens == that.parseSpecialTokens
                 && showSpecialTokens == that.showSpecialTokens
-                && logprobs == that.logprobs;
+                && logprobs == that.logprobs
+                && topLogprobs == that.topLogprobs
+                && Objects.equals(constraint, that.constraint);
     }
 
     @Override
     public int hashCode() {
-        return Objects.hash(maxTokens, stop, sampling, parseSpecialTokens, showSpecialTokens, logprobs);
+        return Objects.hash(
+                maxTokens, stop, sampling, parseSpecialTokens, showSpecialTokens, logprobs, topLogprobs, constraint);
     }
 
     @Override
@@ -95,7 +113,8 @@ public final class GenerationOptions {
         return "GenerationOptions[maxTokens="
                 + (maxTokens.isPresent() ? maxTokens.getAsInt() : "any") + ", stop=" + stop + ", sampling=" + sampling
                 + ", parseSpecialTokens=" + parseSpecialTokens + ", showSpecialTokens=" + showSpecialTokens
-                + ", logprobs=" + logprobs + "]";
+                + ", logprobs=" + logprobs + ", topLogprobs=" + topLogprobs
+                + (constraint == null ? "" : ", constraint=" + constraint) + "]";
     }
 
     /** Collects the settings. */
@@ -106,6 +125,8 @@ public final class GenerationOptions {
         private boolean parseSpecialTokens;
         private boolean showSpecialTokens;
         private boolean logprobs;
+        private int topLogprobs;
+        private Constraint constraint;
 
         private Builder() {}
 
@@ -159,6 +180,26 @@ public final class GenerationOptions {
          */
         public Builder showSpecialTokens(boolean showSpecialTokens) {
             this.showSpecialTokens = showSpecialTokens;
+            return this;
+        }
+
+        /**
+         * How many {@link Token#alternatives} tokens carry; more than 0 brings their {@link Token#logProbability} too.
+         *
+         * @throws IllegalArgumentException if it is not from 0 to 20
+         */
+        public Builder topLogprobs(int topLogprobs) {
+            if (topLogprobs < 0 || topLogprobs > Native.MAX_TOP_LOGPROBS) {
+                throw new IllegalArgumentException(
+                        "topLogprobs is " + topLogprobs + ", it must be from 0 to " + Native.MAX_TOP_LOGPROBS);
+            }
+            this.topLogprobs = topLogprobs;
+            return this;
+        }
+
+        /** What limits the text; null: nothing does. */
+        public Builder constraint(Constraint constraint) {
+            this.constraint = constraint;
             return this;
         }
 

@@ -2,6 +2,7 @@ package dev.reprise;
 
 import java.lang.ref.Cleaner;
 import java.nio.file.Path;
+import java.util.Arrays;
 import java.util.Objects;
 
 /**
@@ -22,6 +23,7 @@ public final class Model implements AutoCloseable {
     private final Cleaner.Cleanable cleanable;
     private final ModelInfo info;
     private final TemplateCache templates;
+    private final ConstraintCache constraints;
     private final int[] endTokens;
 
     private Model(ModelFile file, ModelOptions options) {
@@ -29,16 +31,18 @@ public final class Model implements AutoCloseable {
         tokenizer = metadata.contains("tokenizer.ggml.model") ? Tokenizer.of(metadata) : null;
         handle = Native.loadModel(file.handle(), options);
         templates = new TemplateCache();
-        cleanable = Cleanup.register(this, new Closer(handle, templates));
+        constraints = new ConstraintCache();
+        cleanable = Cleanup.register(this, new Closer(handle, templates, constraints));
         info = Native.modelInfo(handle, metadata.string("general.architecture", ""));
         endTokens = EndTokens.toArray(
                 tokenizer == null ? new EndTokens(metadata, info.vocabularySize()).ids() : tokenizer.endTokens());
     }
 
-    private record Closer(long handle, TemplateCache templates) implements Runnable {
+    private record Closer(long handle, TemplateCache templates, ConstraintCache constraints) implements Runnable {
         @Override
         public void run() {
             templates.close();
+            constraints.close();
             Native.closeModel(handle);
         }
     }
@@ -134,6 +138,11 @@ public final class Model implements AutoCloseable {
         return templates.get(template, tokenizer());
     }
 
+    /** A constraint, ready for use with this model's tokens. */
+    ConstraintCache.Compiled compile(Constraint constraint) {
+        return constraints.get(constraint, tokenizer(), info.vocabularySize());
+    }
+
     /**
      * What turns text into the ids that this model takes.
      *
@@ -150,6 +159,15 @@ public final class Model implements AutoCloseable {
     /** Null if the file describes none. */
     Tokenizer tokenizerOrNull() {
         return tokenizer;
+    }
+
+    /** The tokens that no repetition goes across; none where DRY is off, or without a tokenizer. */
+    int[] dryBreakers(Sampling sampling) {
+        if (sampling.dryMultiplier() == 0 || tokenizer == null) {
+            return new int[0];
+        }
+        int[] ids = tokenizer.tokensWith(sampling.dryBreakers());
+        return Arrays.stream(ids).filter(id -> id < info.vocabularySize()).toArray();
     }
 
     /** The key-value pairs of the model file; of a split model those of its first file. */

@@ -2,6 +2,7 @@ package dev.reprise;
 
 import java.lang.ref.Cleaner;
 import java.lang.ref.Reference;
+import java.nio.charset.StandardCharsets;
 import java.util.Arrays;
 import java.util.Objects;
 import java.util.OptionalInt;
@@ -191,6 +192,8 @@ public final class Session implements AutoCloseable {
         enter();
         try {
             endCurrent();
+            // Before the history changes: what is wrong with it shows here.
+            ConstraintCache.Compiled constraint = stream.options().constraint().map(model::compile).orElse(null);
             int[] ids = idsOf(prompt);
             synchronized (gate) {
                 current = stream;
@@ -207,9 +210,11 @@ public final class Session implements AutoCloseable {
                 long begin = System.nanoTime();
                 interruption.enter();
                 try {
-                    exchange().generate(handle, ids, stream.options(), stream.seed(), model.endTokens());
+                    exchange().generate(handle, ids, stream.options(), stream.seed(), model.endTokens(),
+                            model.dryBreakers(stream.options().sampling()), constraint == null ? 0 : constraint.handle());
                 } finally {
                     interruption.leave();
+                    Reference.reachabilityFence(constraint);
                 }
                 stream.promptEvaluated(ids.length, System.nanoTime() - begin);
                 started = true;
@@ -434,6 +439,13 @@ public final class Session implements AutoCloseable {
 
     Tokenizer tokenizerOrNull() {
         return model.tokenizerOrNull();
+    }
+
+    /** Of one token alone; empty for a model without a tokenizer. */
+    String textOf(int id) {
+        Tokenizer tokenizer = model.tokenizerOrNull();
+        return tokenizer == null || id >= tokenizer.vocabularySize()
+                ? "" : new String(tokenizer.tokenBytes(id), StandardCharsets.UTF_8);
     }
 
     private void endCurrent() {
