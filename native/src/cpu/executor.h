@@ -45,6 +45,7 @@ class Executor {
     bool evaluate(std::span<const int32_t> ids, uint32_t position, float* logits_all, const std::atomic<bool>& cancel);
 
     float* logits() { return logits_.floats(); }
+    const float* logits() const { return logits_.floats(); }
     uint32_t chunk() const { return chunk_; }
     uint64_t kv_bytes() const { return kv_.size(); }
     /// The row of head_dim keys or values of a KV head at a position; those of the following positions lie behind it.

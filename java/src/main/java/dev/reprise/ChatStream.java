@@ -126,7 +126,7 @@ public final class ChatStream implements Iterable<ChatPart>, AutoCloseable {
         } else if (tools.isEmpty() || asked == null && !options.strictTools()) {
             return asked;
         }
-        return template.callConstraint(tools, choice, options.strictTools(), asked);
+        return template.callConstraint(tools, choice, asked);
     }
 
     private void generate(int[] ids) {

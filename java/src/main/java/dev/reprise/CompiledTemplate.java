@@ -9,7 +9,6 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.OptionalInt;
-import java.util.Set;
 
 /** A chat template as one model uses it: with its vocabulary's special tokens, and how answers to it look. */
 final class CompiledTemplate implements AutoCloseable {
@@ -51,9 +50,23 @@ final class CompiledTemplate implements AutoCloseable {
         return format;
     }
 
-    /** What a grammar needs: the texts that are one token of the vocabulary. */
-    Constraint callConstraint(List<Tool> tools, ToolChoice choice, boolean strict, Constraint text) {
-        return Constraint.lark(format.callGrammar(tools, choice, strict, Set.of(specialTexts)));
+    /**
+     * What limits an answer that may or has to call tools.
+     *
+     * @param text what its text obeys where it calls none; null: nothing
+     */
+    Constraint callConstraint(List<Tool> tools, ToolChoice choice, Constraint text) {
+        Map<String, Integer> special = new LinkedHashMap<>();
+        for (String one : specialTexts) {
+            tokenizer.token(one).ifPresent(id -> special.put(one, id));
+        }
+        if (choice.forcesCall()) {
+            List<Tool> allowed = choice.name()
+                    .map(name -> tools.stream().filter(tool -> tool.name().equals(name)).toList())
+                    .orElse(tools);
+            return Constraint.lark(format.forcedCalls(allowed, choice.name().isPresent(), special));
+        }
+        return Constraint.lark(format.strictCalls(tools, text == null ? null : text.asRule(), special));
     }
 
     /** The conversation up to where the model's answer begins. */

@@ -1,5 +1,8 @@
 package dev.reprise;
 
+import dev.reprise.json.Json;
+import java.util.LinkedHashMap;
+import java.util.Map;
 import java.util.Objects;
 
 /**
@@ -44,6 +47,30 @@ public final class Constraint {
     /** Text of a grammar in GBNF, llama.cpp's notation, whose start rule is {@code root}. */
     public static Constraint gbnf(String grammar) {
         return new Constraint(Kind.GBNF, grammar);
+    }
+
+    /**
+     * As the right side of a rule in Lark's notation.
+     *
+     * @throws UnsupportedOperationException for grammars
+     */
+    String asRule() {
+        return switch (kind) {
+            case JSON_SCHEMA -> "%json " + Json.write(compact());
+            case REGEX -> "/" + source.replace("/", "\\/") + "/";
+            case LARK, GBNF -> throw new UnsupportedOperationException(
+                    "an answer that may call tools can obey a JSON schema or a regular expression, not a grammar");
+        };
+    }
+
+    private Map<String, Object> compact() {
+        if (!(Json.parse(source) instanceof Map<?, ?> given)) {
+            throw new IllegalArgumentException("the JSON schema is no object: " + source);
+        }
+        Map<String, Object> schema = new LinkedHashMap<>();
+        given.forEach((key, value) -> schema.put((String) key, value));
+        schema.put("x-guidance", Map.of("whitespace_flexible", false));
+        return schema;
     }
 
     Kind kind() {

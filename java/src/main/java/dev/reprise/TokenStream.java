@@ -63,7 +63,7 @@ public final class TokenStream implements Iterable<Token>, AutoCloseable {
     }
 
     void promptEvaluated(int tokens, long nanos) {
-        if (options.constraint() != 0) {
+        if (options.constraint().isPresent()) {
             complete = Native.complete(session.handle());
         }
         promptTokens = tokens;
@@ -205,7 +205,7 @@ public final class TokenStream implements Iterable<Token>, AutoCloseable {
         if (options.topLogprobs() > 0) {
             exchange.fetchAlternatives(session.handle());
         }
-        if (options.constraint() != 0) {
+        if (options.constraint().isPresent()) {
             complete = Native.complete(session.handle());
         }
         if (fetchedCount > 0) {

@@ -150,4 +150,18 @@ public final class AnswerFormat {
     public String systemText(List<Tool> tools) {
         return GenericCalls.systemText(tools);
     }
+
+    /** A grammar of answers, in the notation of llguidance, that call at least one tool; with {@code single}, one. */
+    public String forcedCalls(List<Tool> tools, boolean single, Map<String, Integer> special) {
+        return new CallGrammar(calls == null ? GenericCalls.SYNTAX : calls, special).forced(tools, single);
+    }
+
+    /**
+     * A grammar of answers of text, or of calls whose arguments obey their schemas behind text.
+     *
+     * @param text what the text obeys, as the right side of a rule; null: any text
+     */
+    public String strictCalls(List<Tool> tools, String text, Map<String, Integer> special) {
+        return new CallGrammar(calls == null ? GenericCalls.SYNTAX : calls, special).optional(tools, text);
+    }
 }
