@@ -1,7 +1,7 @@
 package dev.reprise;
 
+import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.List;
 import java.util.Objects;
 
@@ -235,6 +235,30 @@ public final class Chat implements AutoCloseable {
         } finally {
             session.leave();
         }
+    }
+
+    /**
+     * Writes the conversation to a file, with what is evaluated of it, so that it goes on elsewhere without evaluating
+     * anything again: {@link Model#restoreChat(Path, ChatOptions)}. An answer in progress is ended first. What is at the
+     * path is replaced when the file is complete; nobody but its owner may read it.
+     *
+     * @throws java.io.UncheckedIOException if it cannot be written
+     */
+    public void save(Path path) {
+        session.enter();
+        try {
+            endCurrent();
+            ChatFile.save(path, session, messages, dropped);
+        } finally {
+            session.leave();
+        }
+    }
+
+    static Chat restore(Model model, Path path, ChatOptions options) {
+        ChatFile.Restored restored = ChatFile.restore(path, model, options.session());
+        Chat chat = new Chat(model, options, restored.session(), restored.content().messages());
+        chat.dropped = restored.content().dropped();
+        return chat;
     }
 
     // ---- what it stands on -----------------------------------------------------------------------------------------

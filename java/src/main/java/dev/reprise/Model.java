@@ -149,6 +149,19 @@ public final class Model implements AutoCloseable {
     }
 
     /**
+     * Opens a chat as {@link Chat#save} wrote it. Nothing is evaluated for it.
+     *
+     * @param options those of the chat; the system message is the saved one
+     * @throws SessionFormatException if the file is no saved chat, or damaged
+     * @throws SessionMismatchException if it was saved with another model
+     * @throws java.io.UncheckedIOException if it cannot be read
+     */
+    public Chat restoreChat(Path path, ChatOptions options) {
+        compiledTemplate(options);
+        return Chat.restore(this, path, options);
+    }
+
+    /**
      * The chat template of the model's file.
      *
      * @throws TemplateException if it has none; the message says how to hand one in
