@@ -6,6 +6,7 @@ import java.util.Objects;
 
 /**
  * A language model with its weights. Immutable and safe for use by many threads; any number of sessions share it.
+ * Virtual threads give their carrier back while they load, open or close; see {@link Session}.
  *
  * <pre>{@code
  * try (Model model = Model.load(Path.of("model.gguf"));
@@ -17,18 +18,19 @@ import java.util.Objects;
 public final class Model implements AutoCloseable {
     private final Metadata metadata;
     private final Tokenizer tokenizer;
-    private final int[] endTokens;
     private final long handle;
     private final Cleaner.Cleanable cleanable;
     private final ModelInfo info;
+    private final int[] endTokens;
 
     private Model(ModelFile file, ModelOptions options) {
         metadata = file.metadata();
         tokenizer = metadata.contains("tokenizer.ggml.model") ? Tokenizer.of(metadata) : null;
-        endTokens = tokenizer == null ? new int[0] : tokenizer.endTokens();
         handle = Native.loadModel(file.handle(), options);
         cleanable = Cleanup.register(this, new Closer(handle));
         info = Native.modelInfo(handle, metadata.string("general.architecture", ""));
+        endTokens = EndTokens.toArray(
+                tokenizer == null ? new EndTokens(metadata, info.vocabularySize()).ids() : tokenizer.endTokens());
     }
 
     private record Closer(long handle) implements Runnable {
@@ -46,6 +48,8 @@ public final class Model implements AutoCloseable {
     /**
      * Loads a GGUF file, version 2 or 3, little-endian; the first part of a split model loads all parts.
      *
+     * <p>On a virtual thread the work, and the calls of a progress listener, happen on a platform thread.
+     *
      * @throws java.io.UncheckedIOException if the file cannot be read
      * @throws ModelFormatException if it is no GGUF file or is damaged
      * @throws UnsupportedModelException if its architecture, tokenizer or a tensor type is not supported; the message
@@ -58,6 +62,10 @@ public final class Model implements AutoCloseable {
      */
     public static Model load(Path path, ModelOptions options) {
         Objects.requireNonNull(options, "options");
+        if (Carrier.isTaken()) {
+            // All of it, since reading a large vocabulary takes its time too.
+            return Carrier.leave(() -> load(path, options));
+        }
         try (ModelFile file = ModelFile.open(path, options.mmap())) {
             return new Model(file, options);
         }

@@ -37,6 +37,9 @@ import org.bytedeco.javacpp.SizeTPointer;
  * The one class that touches the generated glue. Everything that can fail throws the exception of the failure's kind, with
  * the native library's message. Objects are handles; a handle that is null, closed or of another kind is refused by the
  * native library with {@link IllegalStateException}.
+ *
+ * <p>The native library keeps a failure's message per thread, so {@link #check} runs on the thread of the call. Calls that
+ * may wait or compute for long leave the carrier of a virtual thread; the others are over at once.
  */
 final class Native {
     /** Holds most messages; longer ones are asked for again. */
@@ -55,7 +58,6 @@ final class Native {
 
     /** Hands what the native library logs to the logger {@code dev.reprise}: warnings as such, all else as details. */
     private static final class LogCallback extends reprise_log_fn {
-        private static final System.Logger LOGGER = System.getLogger("dev.reprise");
         private static final LogCallback INSTANCE = new LogCallback();  // JavaCPP holds it weakly
 
         static {
@@ -73,16 +75,14 @@ final class Native {
 
     /** As the native library does. */
     static void log(int level, String message) {
-        try {
-            boolean warns = level >= REPRISE_LOG_WARN;
-            LogCallback.LOGGER.log(warns ? System.Logger.Level.WARNING : System.Logger.Level.DEBUG, message);
-        } catch (Throwable e) {
-            // From the application's handler. The native code that logs cannot pass it on, and is no failure itself.
-        }
+        Log.log(level >= REPRISE_LOG_WARN ? System.Logger.Level.WARNING : System.Logger.Level.DEBUG, message);
     }
 
     /** The JSON object of {@code reprise_describe()}. */
     static String describe() {
+        if (Carrier.isTaken()) {
+            return Carrier.leave(() -> describe());
+        }
         library();
         try (NativeMemory memory = new NativeMemory(8)) {
             SizeTPointer length = new SizeTPointer(memory.take(8));
@@ -138,6 +138,9 @@ final class Native {
     // ---- files -----------------------------------------------------------------------------------------------------
 
     static long openFile(Path file, boolean mmap) {
+        if (Carrier.isTaken()) {
+            return Carrier.leave(() -> openFile(file, mmap));
+        }
         library();
         long[] handle = new long[1];
         check(reprise_gguf_open(nameOf(file), mmap ? 1 : 0, handle));
@@ -167,6 +170,10 @@ final class Native {
     }
 
     static void closeFile(long file) {
+        if (Carrier.isTaken()) {
+            Carrier.leave(() -> closeFile(file));
+            return;
+        }
         check(reprise_gguf_close(file));
     }
 
@@ -185,6 +192,9 @@ final class Native {
     }
 
     static Metadata metadata(long file, long pairs) {
+        if (Carrier.isTaken()) {
+            return Carrier.leave(() -> metadata(file, pairs));
+        }
         try (NativeMemory memory = new NativeMemory(8)) {
             BytePointer data = new BytePointer((Pointer) null);
             LongPointer size = new LongPointer(memory.take(8));
@@ -199,6 +209,9 @@ final class Native {
     }
 
     static List<TensorInfo> tensors(long file, long count) {
+        if (Carrier.isTaken()) {
+            return Carrier.leave(() -> tensors(file, count));
+        }
         long size = Loader.sizeof(reprise_tensor_info.class);
         try (NativeMemory memory = new NativeMemory(size)) {
             reprise_tensor_info info = new reprise_tensor_info(memory.take(size));
@@ -217,6 +230,9 @@ final class Native {
     }
 
     static MemoryNeeds memoryNeeds(long file, ModelOptions modelOptions, SessionOptions sessionOptions) {
+        if (Carrier.isTaken()) {
+            return Carrier.leave(() -> memoryNeeds(file, modelOptions, sessionOptions));
+        }
         long size = Loader.sizeof(reprise_memory.class);
         long modelSize = Loader.sizeof(reprise_model_options.class);
         long sessionSize = Loader.sizeof(reprise_session_options.class);
@@ -232,6 +248,9 @@ final class Native {
     // ---- models ----------------------------------------------------------------------------------------------------
 
     static long loadModel(long file, ModelOptions options) {
+        if (Carrier.isTaken()) {
+            return Carrier.leave(() -> loadModel(file, options));
+        }
         long size = Loader.sizeof(reprise_model_options.class);
         try (NativeMemory memory = new NativeMemory(size)) {
             reprise_model_options given = fill(new reprise_model_options(memory.take(size)), options);
@@ -300,6 +319,10 @@ final class Native {
     }
 
     static void closeModel(long model) {
+        if (Carrier.isTaken()) {
+            Carrier.leave(() -> closeModel(model));
+            return;
+        }
         check(reprise_model_close(model));
     }
 
@@ -319,6 +342,9 @@ final class Native {
     // ---- sessions --------------------------------------------------------------------------------------------------
 
     static long openSession(long model, SessionOptions options) {
+        if (Carrier.isTaken()) {
+            return Carrier.leave(() -> openSession(model, options));
+        }
         long size = Loader.sizeof(reprise_session_options.class);
         try (NativeMemory memory = new NativeMemory(size)) {
             long[] handle = new long[1];
@@ -329,6 +355,10 @@ final class Native {
     }
 
     static void closeSession(long session) {
+        if (Carrier.isTaken()) {
+            Carrier.leave(() -> closeSession(session));
+            return;
+        }
         check(reprise_session_close(session));
     }
 
@@ -357,18 +387,34 @@ final class Native {
     }
 
     static void rewind(long session, int position) {
+        if (Carrier.isTaken()) {
+            Carrier.leave(() -> rewind(session, position));
+            return;
+        }
         check(reprise_session_rewind(session, position));
     }
 
     static void evaluate(long session, int[] ids) {
+        if (Carrier.isTaken()) {
+            Carrier.leave(() -> evaluate(session, ids));
+            return;
+        }
         check(reprise_session_evaluate(session, ids, ids.length));
     }
 
     static void logits(long session, float[] logits) {
+        if (Carrier.isTaken()) {
+            Carrier.leave(() -> logits(session, logits));
+            return;
+        }
         check(reprise_session_logits(session, logits, logits.length));
     }
 
     static void end(long session) {
+        if (Carrier.isTaken()) {
+            Carrier.leave(() -> end(session));
+            return;
+        }
         check(reprise_session_end(session));
     }
 
@@ -418,6 +464,10 @@ final class Native {
         }
 
         void generate(long session, int[] ids, GenerationOptions options, long seed, int[] endIds) {
+            if (Carrier.isTaken()) {
+                Carrier.leave(() -> generate(session, ids, options, seed, endIds));
+                return;
+            }
             fill(sampling, options, seed);
             int maxTokens = options.maxTokens().orElse(0);  // what the context holds
             check(reprise_session_generate(session, ids, ids.length, sampling, maxTokens, endIds, endIds.length));
@@ -425,6 +475,9 @@ final class Native {
 
         /** Fetches tokens, waiting for the first of them, and returns how many. */
         int next(long session) {
+            if (Carrier.isTaken()) {
+                return Carrier.leave(() -> next(session));
+            }
             check(reprise_session_next(session, tokens, CAPACITY, count, finish));
             return (int) results.getLong(COUNT_AT);
         }

@@ -19,6 +19,10 @@ import java.util.concurrent.locks.ReentrantLock;
  *
  * <p>Interrupting a thread cancels its call: a prompt in evaluation throws {@link CancelledException} with the history as
  * before, a generation ends with {@link FinishReason#CANCELLED}. The interrupt status stays set.
+ *
+ * <p>Virtual threads are welcome: what takes long runs on a platform thread, and the virtual one waits for it without its
+ * carrier. There are as many such threads as calls in progress; each ends after a second without work. Handing over costs
+ * some ten microseconds per fetch of tokens, which a platform thread does not pay.
  */
 public final class Session implements AutoCloseable {
     private final Model model;
@@ -89,7 +93,7 @@ public final class Session implements AutoCloseable {
      * Appends a prompt, evaluates it and starts a generation, whose tokens are decoded as they are taken.
      *
      * @param prompt text to continue; may be empty if the history is not. The begin-of-text token is put before it if the
-     *     history is empty and the tokenizer adds one.
+     *     history is empty and the tokenizer adds one; likewise the space that some tokenizers put before a text.
      * @throws ContextOverflowException if the prompt does not fit behind the history
      * @throws CancelledException if it is cancelled or interrupted before the first token; the history is as before
      * @throws IllegalArgumentException if prompt and history are empty
@@ -234,13 +238,16 @@ public final class Session implements AutoCloseable {
         }
     }
 
-    /** With the begin-of-text token where it belongs. */
+    /** With the begin-of-text token, and the space that some tokenizers put before a text, where they belong. */
     private int[] idsOf(String prompt, boolean parseSpecial) {
         Tokenizer tokenizer = model.tokenizer();
+        if (Native.position(handle) > 0) {
+            return tokenizer.encodeContinuation(prompt, parseSpecial);
+        }
         int[] ids = tokenizer.encode(prompt, false, parseSpecial);
         OptionalInt bos = tokenizer.bosToken();
         boolean there = ids.length > 0 && bos.isPresent() && ids[0] == bos.getAsInt();
-        if (!tokenizer.addsBos() || there || Native.position(handle) > 0) {
+        if (!tokenizer.addsBos() || there) {
             return ids;
         }
         int[] withBos = new int[ids.length + 1];
@@ -252,7 +259,8 @@ public final class Session implements AutoCloseable {
     // ---- history ---------------------------------------------------------------------------------------------------
 
     /**
-     * Appends text to the history and evaluates it, without generating: what follows it can then start at once.
+     * Appends text to the history and evaluates it, without generating: what follows it can then start at once. What a
+     * tokenizer adds before a text is added if the history is empty.
      *
      * @param parseSpecial whether the text of a control token becomes that token
      * @throws ContextOverflowException if it does not fit behind the history

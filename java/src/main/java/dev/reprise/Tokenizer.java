@@ -67,7 +67,8 @@ public final class Tokenizer {
 
     /**
      * The ids of a text. A byte that the vocabulary has no token for is left out by byte-level tokenizers and becomes
-     * the unknown token in others.
+     * the unknown token, if there is one, in others. A tokenizer that puts a space before a text puts one behind every
+     * special token too.
      *
      * @param text taken as it is
      * @param addSpecial whether begin and end of text are added, as far as {@link #addsBos} and {@link #addsEos} say
@@ -75,6 +76,20 @@ public final class Tokenizer {
      *     it off for text that users write
      */
     public int[] encode(CharSequence text, boolean addSpecial, boolean parseSpecial) {
+        return encode(text, addSpecial, parseSpecial, true);
+    }
+
+    /**
+     * The ids of text that continues other text. Nothing is added: neither begin and end of text nor the space that some
+     * tokenizers put before a text.
+     *
+     * @param parseSpecial as for {@link #encode(CharSequence, boolean, boolean)}
+     */
+    public int[] encodeContinuation(CharSequence text, boolean parseSpecial) {
+        return encode(text, false, parseSpecial, false);
+    }
+
+    private int[] encode(CharSequence text, boolean addSpecial, boolean parseSpecial, boolean isBeginning) {
         byte[] bytes = Utf8.encode(text);
         IntList ids = new IntList(bytes.length / 3);
         if (addSpecial && addsBos) {
@@ -85,7 +100,7 @@ public final class Tokenizer {
         for (int i = 0; i < matches.count(); i++) {
             int start = matches.position(i);
             int id = matches.id(i);
-            encodePlain(bytes, at, start, ids);
+            encodePlain(bytes, at, start, isBeginning || i > 0, ids);
             ids.add(id);
             at = matches.end(i);
             if (eatsSpaceBehind.get(id)) {
@@ -95,16 +110,16 @@ public final class Tokenizer {
                 }
             }
         }
-        encodePlain(bytes, at, bytes.length, ids);
+        encodePlain(bytes, at, bytes.length, isBeginning || matches.count() > 0, ids);
         if (addSpecial && addsEos) {
             ids.add(eos);
         }
         return ids.toArray();
     }
 
-    private void encodePlain(byte[] text, int from, int to, IntList ids) {
+    private void encodePlain(byte[] text, int from, int to, boolean prefix, IntList ids) {
         if (from < to) {
-            model.encode(text, from, to, ids);
+            model.encode(text, from, to, prefix, ids);
         }
     }
 
@@ -139,9 +154,19 @@ public final class Tokenizer {
         return out.toByteArray();
     }
 
-    /** A decoder for ids that arrive one at a time, which leaves control tokens out. */
+    /** A decoder for ids that arrive one at a time, which leaves special tokens out. */
     public StreamDecoder newStreamDecoder() {
-        return new StreamDecoder(this);
+        return newStreamDecoder(false);
+    }
+
+    /**
+     * A decoder for ids that arrive one at a time.
+     *
+     * @param showSpecial whether the text of {@link TokenType#CONTROL} and {@link TokenType#UNKNOWN} tokens, and of those
+     *     that end a generation, is part of the text
+     */
+    public StreamDecoder newStreamDecoder(boolean showSpecial) {
+        return new StreamDecoder(this, showSpecial);
     }
 
     /**
@@ -196,20 +221,35 @@ public final class Tokenizer {
         return addsEos;
     }
 
-    /** Whether a model that generates this token has finished: end of text, of turn or of message. */
+    /**
+     * Whether a model that generates this token has finished: end of text, of turn or of message. That is
+     *
+     * <ul>
+     *   <li>what the file names, whatever its type: in {@code tokenizer.ggml.eos_token_id}, {@code eot_token_id},
+     *       {@code eom_token_id}, {@code eog_token_id}, their plural forms such as {@code eos_token_ids}, or as
+     *       {@code eos_token_id} of a generation configuration that the file carries as JSON, under a key that ends with
+     *       {@code generation_config} or {@code generation_config_json};
+     *   <li>the end tokens of published models, such as {@code </s>} or {@code <end_of_turn>}, where they are of type
+     *       {@link TokenType#CONTROL} or {@link TokenType#USER_DEFINED}; those of the form {@code <|...|>}, such as
+     *       {@code <|im_end|>}, of any type.
+     * </ul>
+     *
+     * <p>Other text ends nothing: {@code </s>} of type {@link TokenType#NORMAL} is a tag of HTML.
+     */
     public boolean isEndOfGeneration(int id) {
         checkId(id);
         return endTokens.get(id);
     }
 
-    /** All ids that {@link #isEndOfGeneration} holds for. */
-    int[] endTokens() {
-        int[] ids = new int[endTokens.cardinality()];
-        int count = 0;
-        for (int id = endTokens.nextSetBit(0); id >= 0; id = endTokens.nextSetBit(id + 1)) {
-            ids[count++] = id;
-        }
-        return ids;
+    /** All ids that {@link #isEndOfGeneration} holds for. Not to be changed. */
+    BitSet endTokens() {
+        return endTokens;
+    }
+
+    /** Whether a token is no part of the text that a model writes: control tokens, unknown ones and ends. */
+    boolean isSpecial(int id) {
+        TokenType type = vocabulary.type(id);
+        return type == TokenType.CONTROL || type == TokenType.UNKNOWN || endTokens.get(id);
     }
 
     private static OptionalInt optional(int id) {
