@@ -8,7 +8,7 @@ import java.util.logging.LogRecord;
 import java.util.logging.Logger;
 
 /** Takes what goes to the logger {@code dev.reprise}, until it is closed. */
-final class LogRecorder extends Handler {
+final class LogRecorder extends Handler implements AutoCloseable {
     private final Logger logger = Logger.getLogger("dev.reprise");
     private final List<LogRecord> records = new ArrayList<>();
     private boolean throwing;

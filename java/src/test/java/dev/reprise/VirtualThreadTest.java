@@ -5,7 +5,6 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertInstanceOf;
 import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertTrue;
-import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import java.io.IOException;
 import java.nio.file.Path;
@@ -16,9 +15,12 @@ import java.util.concurrent.atomic.AtomicReference;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.condition.EnabledForJreRange;
+import org.junit.jupiter.api.condition.JRE;
 import org.junit.jupiter.api.io.TempDir;
 
 @Timeout(300)
+@EnabledForJreRange(min = JRE.JAVA_21, disabledReason = "virtual threads came with Java 21")
 class VirtualThreadTest {
     private static final ModelOptions SLOW =
             ModelOptions.builder().device(Device.CPU).exact(true).threads(1).build();
@@ -28,8 +30,7 @@ class VirtualThreadTest {
     Path directory;
 
     @BeforeAll
-    static void onlyWhereThereAreSome() {
-        assumeTrue(Runtime.version().feature() >= 21, "virtual threads came with Java 21");
+    static void fillPrompt() {
         Arrays.setAll(LONG_PROMPT, i -> i % 250);
     }
 

@@ -72,21 +72,21 @@ final class VirtualThreads {
     public static void main(String[] arguments) throws InterruptedException {
         Path longContext = Path.of(arguments[0]);
         Path stories = Path.of(arguments[1]);
-        ModelOptions slow = ModelOptions.builder().device(Device.CPU).exact(true).threads(1).build();
+        ModelOptions.Builder slow = ModelOptions.builder().device(Device.CPU).exact(true).threads(1);
         start(VirtualThreads::tick);
         int[] prompt = new int[PROMPT];
         Arrays.setAll(prompt, i -> i % 250);
         SessionOptions room = SessionOptions.builder().contextLength(PROMPT + 64).build();
 
         AtomicReference<Model> loaded = new AtomicReference<>();
-        measure("load", () -> loaded.set(Model.load(longContext, slow.toBuilder().progress(new SlowListener()).build())));
+        measure("load", () -> loaded.set(Model.load(longContext, slow.progress(new SlowListener()).build())));
         try (Model model = loaded.get();
                 Session session = model.newSession(room)) {
             measure("evaluate", () -> session.evaluate(prompt));
             session.reset();
             measure("generate", () -> session.generate(prompt, GREEDY).close());
         }
-        try (Model model = Model.load(stories, slow);
+        try (Model model = Model.load(stories, slow.progress(null).build());
                 Session session = model.newSession()) {
             measure("complete", () -> session.complete("Once upon a time", GREEDY));
             session.reset();
