@@ -2,12 +2,14 @@ package dev.reprise.cli;
 
 import dev.reprise.MemoryNeeds;
 import dev.reprise.Metadata;
+import dev.reprise.Metadata.Type;
 import dev.reprise.ModelFile;
 import dev.reprise.ModelFormatException;
 import dev.reprise.TensorInfo;
 import dev.reprise.Tokenizer;
 import dev.reprise.UnsupportedModelException;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.OptionalInt;
@@ -29,8 +31,13 @@ import picocli.CommandLine.Parameters;
         },
         sortOptions = false)
 final class InfoCommand implements Callable<Integer> {
+    private static final String TOKENS = "tokenizer.ggml.tokens";
+    /** What decoding puts in the place of bytes that are no UTF-8. */
+    private static final int REPLACEMENT = 0xFFFD;
+
     private final Terminal terminal;
     private final StringBuilder out = new StringBuilder();
+    private String templateText = "";
 
     @Parameters(index = "0", paramLabel = "MODEL", description = "A GGUF file, the first one of a split model.")
     private Path file;
@@ -58,13 +65,15 @@ final class InfoCommand implements Callable<Integer> {
             line("Memory", () -> memory(model));
             odd(metadata);
             line("Chat template", () -> template(metadata));
+            out.append(templateText);
         }
         terminal.print(visible(out.toString()));
         return ExitCode.OK;
     }
 
     private void line(String name, String text) {
-        out.append(String.format(Locale.ROOT, "%-14s ", name + ":")).append(text).append('\n');
+        String oneLine = text.replace("\n", "\\x0A");
+        out.append(String.format(Locale.ROOT, "%-14s ", name + ":")).append(oneLine).append('\n');
     }
 
     /** What cannot be told, because a key is odd or unsupported, is replaced by the reason. */
@@ -73,7 +82,7 @@ final class InfoCommand implements Callable<Integer> {
         try {
             shown = text.get();
         } catch (UnsupportedModelException | ModelFormatException e) {
-            shown = "cannot be told: " + e.getMessage();
+            shown = e.getMessage();
         }
         line(name, shown);
     }
@@ -86,23 +95,33 @@ final class InfoCommand implements Callable<Integer> {
                 : "not given (" + key + ")";
     }
 
-    private static String template(Metadata metadata) {
+    private String template(Metadata metadata) {
         String template = metadata.string("tokenizer.chat_template", "");
-        return template.isEmpty()
-                ? "none"
-                : template.length() + " characters:\n" + template.stripTrailing().indent(2).stripTrailing();
+        templateText = template.stripTrailing().indent(2);
+        return template.isEmpty() ? "none" : template.length() + " characters:";
     }
 
-    /** Keys and texts that no file should have. They stop nothing. */
+    /** What no file should have, but stops nothing. */
     private void odd(Metadata metadata) {
         for (String key : metadata.keys()) {
-            if (key.codePoints().anyMatch(c -> Character.isISOControl(c) || c == 0xFFFD)) {
-                line("Odd", "the name of the key '" + key.replace("\n", "\\x0A").replace("\t", "\\x09")
-                        + "' is no printable UTF-8");
-            } else if (metadata.type(key).orElseThrow() == Metadata.Type.STRING
-                    && metadata.string(key, "").indexOf(0xFFFD) >= 0) {
-                line("Odd", "the value of " + key + " is no UTF-8");
+            Type type = metadata.type(key).orElseThrow();
+            if (key.codePoints().anyMatch(c -> Character.isISOControl(c) || c == REPLACEMENT)) {
+                line("Odd", "the key '" + key + "' is no printable UTF-8");
+            } else if (type == Type.STRING && metadata.string(key, "").indexOf(REPLACEMENT) >= 0) {
+                line("Odd", key + " is no UTF-8");
+            } else if (key.startsWith("tokenizer.ggml.") && key.endsWith("_token_id") && type != Type.ARRAY) {
+                oddId(metadata, key);
             }
+        }
+    }
+
+    private void oddId(Metadata metadata, String key) {
+        Object id = metadata.value(key).orElseThrow();
+        if (!(metadata.value(TOKENS).orElse(null) instanceof List<?> tokens)) {
+            return;
+        }
+        if (!(id instanceof Number number) || number.doubleValue() < 0 || number.doubleValue() >= tokens.size()) {
+            line("Odd", key + " is " + id + ", which names no token");
         }
     }
 
