@@ -12,6 +12,10 @@ public enum ErrorCode {
     OUT_OF_DEVICE_MEMORY,
     /** The tokens do not fit into the session's context. */
     CONTEXT_OVERFLOW,
+    /** The file of a saved session is none, truncated, damaged, or of a newer version. */
+    SESSION_FORMAT,
+    /** The saved session is of another model, or of the other arithmetic. */
+    SESSION_MISMATCH,
     /** A chat template is malformed, or raised an error of its own. */
     TEMPLATE,
     /** The operation was cancelled. */

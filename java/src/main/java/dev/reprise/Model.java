@@ -78,7 +78,42 @@ public final class Model implements AutoCloseable {
      * @throws IllegalStateException if the model is closed
      */
     public Session newSession(SessionOptions options) {
-        return new Session(this, Objects.requireNonNull(options, "options"));
+        return new Session(this, Native.openSession(handle, Objects.requireNonNull(options, "options")));
+    }
+
+    /**
+     * Opens a session with what {@link Session#save} wrote, as it was opened; see {@link #restore(Path,
+     * SessionOptions)}.
+     */
+    public Session restore(Path path) {
+        return restore(path, SessionOptions.defaults());
+    }
+
+    /**
+     * Opens a session with what {@link Session#save} wrote: its history, and the memory to continue it, so that nothing
+     * is evaluated again. It goes on as the saved one would have, to the last bit if it runs on the same kind of device
+     * with the same options; on another device (a file saved with CUDA can be restored on a CPU, and the other way
+     * round) by that one's arithmetic.
+     *
+     * <p>The file is checked to its last byte. The model is told by a hash of its file's metadata, tensor names, types
+     * and shapes and of samples of every tensor's data.
+     *
+     * @param options the context length may be another one that holds the history; a KV type must be the saved one.
+     *     What they do not choose is as it was saved.
+     * @throws java.io.UncheckedIOException if the file cannot be read
+     * @throws SessionFormatException if it is no saved session, truncated, damaged, or saved by a newer version
+     * @throws SessionMismatchException if it was saved with another model, or with the other {@linkplain
+     *     ModelOptions#exact() arithmetic}
+     * @throws IllegalArgumentException if the context length does not hold the history or exceeds the model's, or the
+     *     KV type is another one
+     * @throws OutOfDeviceMemoryException if the KV cache and workspace do not fit on the device
+     * @throws OutOfHostMemoryException if they do not fit in memory
+     * @throws IllegalStateException if the model is closed
+     */
+    public Session restore(Path path, SessionOptions options) {
+        Objects.requireNonNull(path, "path");
+        Objects.requireNonNull(options, "options");
+        return new Session(this, Native.restoreSession(handle, path, options));
     }
 
     /**

@@ -131,6 +131,8 @@ final class Native {
             case REPRISE_OUT_OF_DEVICE_MEMORY -> new OutOfDeviceMemoryException(message);
             case REPRISE_CONTEXT_OVERFLOW -> new ContextOverflowException(message);
             case REPRISE_ENGINE_FAILED -> new EngineFailedException(message);
+            case REPRISE_SESSION_FORMAT -> new SessionFormatException(message);
+            case REPRISE_SESSION_MISMATCH -> new SessionMismatchException(message);
             default -> new InternalErrorException("status " + status + ": " + message);
         };
     }
@@ -328,6 +330,26 @@ final class Native {
         }
     }
 
+    static long restoreSession(long model, Path file, SessionOptions options) {
+        long size = Loader.sizeof(reprise_session_options.class);
+        try (NativeMemory memory = new NativeMemory(size)) {
+            long[] handle = new long[1];
+            check(reprise_session_restore(
+                    model, nameOf(file), fill(new reprise_session_options(memory.take(size)), options), handle));
+            return handle[0];
+        }
+    }
+
+    static long forkSession(long session, int position) {
+        long[] handle = new long[1];
+        check(reprise_session_fork(session, position, handle));
+        return handle[0];
+    }
+
+    static void saveSession(long session, int position, Path file) {
+        check(reprise_session_save(session, position, nameOf(file)));
+    }
+
     static void closeSession(long session) {
         check(reprise_session_close(session));
     }
@@ -479,11 +501,13 @@ final class Native {
             case EAGER -> REPRISE_GRAPH_EAGER;
             case GRAPH -> REPRISE_GRAPH_ALWAYS;
         });
-        target.kv_type(switch (options.kvType()) {
-            case F16 -> REPRISE_KV_F16;
-            case F32 -> REPRISE_KV_F32;
-            case Q8_0 -> REPRISE_KV_Q8_0;
-        });
+        if (options.choosesKvType()) {
+            target.kv_type(switch (options.kvType()) {
+                case F16 -> REPRISE_KV_F16;
+                case F32 -> REPRISE_KV_F32;
+                case Q8_0 -> REPRISE_KV_Q8_0;
+            });
+        }
         return target.context_length(options.contextLength());
     }
 

@@ -2,6 +2,7 @@ package dev.reprise;
 
 import java.lang.ref.Cleaner;
 import java.lang.ref.Reference;
+import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.Objects;
 import java.util.OptionalInt;
@@ -32,9 +33,10 @@ public final class Session implements AutoCloseable {
     private TokenStream current;
     private volatile boolean closed;
 
-    Session(Model model, SessionOptions options) {
+    /** Closes {@code handle} in the end. */
+    Session(Model model, long handle) {
         this.model = model;
-        handle = Native.openSession(model.handle(), options);
+        this.handle = handle;
         resources = new Resources(handle);
         cleanable = Cleanup.register(this, resources);
         contextLength = Native.contextLength(handle);
@@ -340,6 +342,51 @@ public final class Session implements AutoCloseable {
             float[] logits = new float[model.info().vocabularySize()];
             Native.logits(handle, logits);
             return logits;
+        } finally {
+            leave();
+        }
+    }
+
+    // ---- copies ----------------------------------------------------------------------------------------------------
+
+    /**
+     * Opens a session with the same history and options, without evaluating anything: both continue what they share in
+     * their own way, and neither is changed by what happens to the other. With the same calls they give the same
+     * tokens. Closing one leaves the other open.
+     *
+     * <p>A generation in progress goes on here; the fork has the tokens that were taken from it.
+     *
+     * @throws OutOfDeviceMemoryException if its KV cache and workspace do not fit on the device
+     * @throws OutOfHostMemoryException if they do not fit in memory
+     * @throws IllegalStateException if the session is closed or another thread is inside
+     */
+    public Session fork() {
+        enter();
+        try {
+            return new Session(model, Native.forkSession(handle, position()));
+        } finally {
+            leave();
+        }
+    }
+
+    /**
+     * Writes the session to a file, from which {@link Model#restore(Path)} opens it again, in this process or another,
+     * without evaluating anything. It has the ids of the history and their keys and values: as many bytes as
+     * {@link SessionStatistics#kvBytes} for a full context. Only the owner of the file can read it.
+     *
+     * <p>The file takes the place of what is at {@code path} once it is complete and on the disk; until then, and if
+     * anything goes wrong, that stays as it is. A generation in progress goes on; the file has the tokens that were
+     * taken from it. Interrupting the thread does not stop the writing; closing the session from another one does.
+     *
+     * @throws java.io.UncheckedIOException if the file cannot be written, with the system's reason
+     * @throws CancelledException if the session is closed meanwhile
+     * @throws IllegalStateException if the session is closed or another thread is inside
+     */
+    public void save(Path path) {
+        Objects.requireNonNull(path, "path");
+        enter();
+        try {
+            Native.saveSession(handle, position(), path);
         } finally {
             leave();
         }

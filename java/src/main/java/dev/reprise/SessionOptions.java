@@ -7,6 +7,7 @@ public final class SessionOptions {
     private static final SessionOptions DEFAULTS = builder().build();
 
     private final int contextLength;
+    /** Null if none was chosen. */
     private final KvType kvType;
     private final GraphMode graphMode;
 
@@ -16,7 +17,10 @@ public final class SessionOptions {
         graphMode = builder.graphMode;
     }
 
-    /** A context of the model's length, at most 4096; a KV cache of type F16; {@link GraphMode#AUTO}. */
+    /**
+     * A context of the model's length, at most 4096; a KV cache of type F16; {@link GraphMode#AUTO}. A restored session
+     * has the context and the type that it was saved with.
+     */
     public static SessionOptions defaults() {
         return DEFAULTS;
     }
@@ -26,13 +30,19 @@ public final class SessionOptions {
         return new Builder();
     }
 
-    /** Tokens that the session can hold; 0: the model's context length, at most 4096. */
+    /** Tokens that the session can hold; 0: the default. */
     public int contextLength() {
         return contextLength;
     }
 
+    /** The number format of the KV cache: {@link KvType#F16} if none was chosen. */
     public KvType kvType() {
-        return kvType;
+        return kvType == null ? KvType.F16 : kvType;
+    }
+
+    /** Whether a restored session must have been saved with {@link #kvType}. */
+    boolean choosesKvType() {
+        return kvType != null;
     }
 
     public GraphMode graphMode() {
@@ -54,20 +64,21 @@ public final class SessionOptions {
 
     @Override
     public String toString() {
-        return "SessionOptions[contextLength=" + contextLength + ", kvType=" + kvType + ", graphMode=" + graphMode + "]";
+        return "SessionOptions[contextLength=" + contextLength + ", kvType=" + kvType() + ", graphMode=" + graphMode
+                + "]";
     }
 
     /** Collects the settings. */
     public static final class Builder {
         private int contextLength;
-        private KvType kvType = KvType.F16;
+        private KvType kvType;
         private GraphMode graphMode = GraphMode.AUTO;
 
         private Builder() {}
 
         /**
          * Tokens that the session can hold, prompts and generated ones together; at most what the model was trained for.
-         * 0: the model's context length, at most 4096.
+         * 0: the model's context length, at most 4096, or for a restored session what it was saved with.
          *
          * @throws IllegalArgumentException if it is negative
          */
@@ -81,8 +92,8 @@ public final class SessionOptions {
         }
 
         /**
-         * The number format of the KV cache, {@link KvType#F16} by default. A model with exact arithmetic keeps F32
-         * whatever is asked for.
+         * The number format of the KV cache, by default {@link KvType#F16}, or for a restored session what it was saved
+         * with, which cannot be changed. A model with exact arithmetic keeps F32 whatever is asked for.
          */
         public Builder kvType(KvType kvType) {
             this.kvType = Objects.requireNonNull(kvType, "kvType");

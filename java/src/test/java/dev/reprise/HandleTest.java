@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
 import java.util.function.LongConsumer;
@@ -23,6 +24,7 @@ class HandleTest {
     private static final List<LongConsumer> MODEL_CALLS = List.of(
             model -> Native.modelInfo(model, "llama"),
             model -> Native.openSession(model, SessionOptions.defaults()),
+            model -> Native.restoreSession(model, StoryModel.PATH, SessionOptions.defaults()),
             Native::closeModel);
 
     private static final List<LongConsumer> SESSION_CALLS = List.of(
@@ -35,6 +37,8 @@ class HandleTest {
             session -> Native.logits(session, new float[4096]),
             Native::end,
             Native::statistics,
+            session -> Native.forkSession(session, 0),
+            session -> Native.saveSession(session, 0, Path.of("no", "such", "folder")),
             session -> {
                 try (Native.Exchange exchange = new Native.Exchange()) {
                     exchange.generate(session, new int[] {1}, GenerationOptions.defaults(), 1, new int[0]);

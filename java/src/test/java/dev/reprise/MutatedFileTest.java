@@ -9,7 +9,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 
-/** Damaged files are loaded or refused, never more. In a process of its own, which a crash would end. */
+/** Damaged files are used or refused, never more. In a process of its own, which a crash would end. */
 class MutatedFileTest {
     @TempDir
     Path directory;
@@ -17,9 +17,19 @@ class MutatedFileTest {
     @Test
     @Timeout(600)
     void twentyThousandDamagedFilesAreLoadedOrRefused() throws IOException, InterruptedException {
+        run(MutatedFiles.class, "20000");
+    }
+
+    @Test
+    @Timeout(600)
+    void tenThousandDamagedSessionsAreRestoredOrRefused() throws IOException, InterruptedException {
+        run(MutatedSessions.class, "10000");
+    }
+
+    private void run(Class<?> program, String count) throws IOException, InterruptedException {
         ChildJvm.Result result = ChildJvm.run(
                 List.of("-Xms64m", "-Xmx64m", "-XX:+AlwaysPreTouch", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"),
-                MutatedFiles.class, directory.toString(), "20000");
+                program, directory.toString(), count);
 
         System.out.print(result.out());
         assertEquals(0, result.exitCode());
