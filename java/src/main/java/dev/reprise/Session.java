@@ -87,6 +87,11 @@ public final class Session implements AutoCloseable {
         return generate(textOf(prompt, options), options);
     }
 
+    /** Continues with ids; see {@link #generate(Prompt, GenerationOptions)}. */
+    public TokenStream generate(int[] prompt, GenerationOptions options) {
+        return generate(Prompt.ids(prompt), options);
+    }
+
     /** Generates with {@link GenerationOptions#defaults}; see {@link #generate(Prompt, GenerationOptions)}. */
     public TokenStream generate(Prompt prompt) {
         return generate(prompt, GenerationOptions.defaults());
@@ -118,12 +123,27 @@ public final class Session implements AutoCloseable {
         return complete(textOf(prompt, options), options);
     }
 
+    /** Continues with ids and waits for the end; see {@link #complete(Prompt, GenerationOptions)}. */
+    public Generation complete(int[] prompt, GenerationOptions options) {
+        return complete(Prompt.ids(prompt), options);
+    }
+
     /**
      * Generates as {@link #generate(Prompt, GenerationOptions)} does and waits for the end. No other thread can get in
      * between.
      */
     public Generation complete(Prompt prompt, GenerationOptions options) {
         return complete(newStream(options), Objects.requireNonNull(prompt, "prompt"));
+    }
+
+    /** Continues text in the background with {@link GenerationOptions#defaults}. */
+    public CompletableFuture<Generation> completeAsync(String prompt) {
+        return completeAsync(Prompt.text(prompt), GenerationOptions.defaults());
+    }
+
+    /** Continues with ids in the background; see {@link #completeAsync(Prompt, GenerationOptions)}. */
+    public CompletableFuture<Generation> completeAsync(int[] prompt, GenerationOptions options) {
+        return completeAsync(Prompt.ids(prompt), options);
     }
 
     /** Continues text in the background; see {@link #completeAsync(Prompt, GenerationOptions)}. */

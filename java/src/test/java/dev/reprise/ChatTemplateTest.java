@@ -143,7 +143,7 @@ class ChatTemplateTest {
         TestVocabulary vocabulary = TinyModel.byteVocabulary();
         vocabulary.token("<|bos|>", TokenType.CONTROL);
         vocabulary.set("bos_token_id", (long) vocabulary.id("<|bos|>")).set("add_bos_token", true);
-        Tokenizer tokenizer = Tokenizer.of(vocabulary.metadata());
+        Tokenizer tokenizer = vocabulary.tokenizer();
         for (String source : List.of("{{ bos_token }}{{ messages[0].content }}", "{{ messages[0].content }}")) {
             try (CompiledTemplate compiled = new CompiledTemplate(ChatTemplate.of(source), tokenizer)) {
                 int[] ids = compiled.prompt(List.of(Message.user("hi <|bos|>")), ChatOptions.defaults()).ids();

@@ -356,8 +356,8 @@ class GenerationTest {
 
     @Test
     void aConstraintThatIsNoneIsRefused() {
-        GenerationOptions options = GREEDY.toBuilder().constraint(12345).build();
-        assertThrows(IllegalStateException.class, () -> session.complete(PROMPT, options));
+        GenerationOptions options = GREEDY.toBuilder().constraint(Constraint.jsonSchema("{\"type\": 3}")).build();
+        assertThrows(IllegalArgumentException.class, () -> session.complete(PROMPT, options));
         assertEquals(0, session.position());
         assertTrue(session.complete(PROMPT, GREEDY).complete());
     }

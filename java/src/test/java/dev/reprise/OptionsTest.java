@@ -81,7 +81,7 @@ class OptionsTest {
                 .dryLastN(99).dryBreakers("x").xtcProbability(0.5).xtcThreshold(0.2).logitBias(Map.of(3, -1f)).seed(9)
                 .build();
         GenerationOptions options = GenerationOptions.builder().maxTokens(3).stop("x", "y").sampling(sampling)
-                .parseSpecialTokens(true).logprobs(true).topLogprobs(4).constraint(17).build();
+                .parseSpecialTokens(true).logprobs(true).topLogprobs(4).constraint(Constraint.regex("a+")).build();
 
         assertEquals(sampling, sampling.toBuilder().build());
         assertEquals(options, options.toBuilder().build());
@@ -89,7 +89,7 @@ class OptionsTest {
         assertNotEquals(sampling, Sampling.defaults());
         assertNotEquals(options, options.toBuilder().maxTokens(4).build());
         assertNotEquals(options, options.toBuilder().topLogprobs(5).build());
-        assertNotEquals(options, options.toBuilder().constraint(0).build());
+        assertNotEquals(options, options.toBuilder().constraint(null).build());
         List<Consumer<Sampling.Builder>> changes = List.of(
                 b -> b.dryMultiplier(1), b -> b.dryBase(3), b -> b.dryAllowedLength(4), b -> b.dryLastN(-1),
                 b -> b.dryBreakers(), b -> b.xtcProbability(0.4), b -> b.xtcThreshold(0.3), b -> b.logitBias(Map.of()));
