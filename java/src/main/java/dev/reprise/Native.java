@@ -39,7 +39,8 @@ import org.bytedeco.javacpp.SizeTPointer;
  * native library with {@link IllegalStateException}.
  *
  * <p>The native library keeps a failure's message per thread, so {@link #check} runs on the thread of the call. Calls that
- * may wait or compute for long leave the carrier of a virtual thread; the others are over at once.
+ * may wait or compute for long leave the carrier of a virtual thread, but for the two that an interrupt cancels, where the
+ * session sees to it; the others are over at once.
  */
 final class Native {
     /** Holds most messages; longer ones are asked for again. */
@@ -395,10 +396,6 @@ final class Native {
     }
 
     static void evaluate(long session, int[] ids) {
-        if (Carrier.isTaken()) {
-            Carrier.leave(() -> evaluate(session, ids));
-            return;
-        }
         check(reprise_session_evaluate(session, ids, ids.length));
     }
 
@@ -464,10 +461,6 @@ final class Native {
         }
 
         void generate(long session, int[] ids, GenerationOptions options, long seed, int[] endIds) {
-            if (Carrier.isTaken()) {
-                Carrier.leave(() -> generate(session, ids, options, seed, endIds));
-                return;
-            }
             fill(sampling, options, seed);
             int maxTokens = options.maxTokens().orElse(0);  // what the context holds
             check(reprise_session_generate(session, ids, ids.length, sampling, maxTokens, endIds, endIds.length));

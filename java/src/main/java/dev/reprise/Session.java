@@ -197,28 +197,17 @@ public final class Session implements AutoCloseable {
         enter();
         try {
             endCurrent();
-            int[] ids = prompt.ids;
-            if (ids == null) {
-                ids = idsOf(prompt.text, stream.options().parseSpecialTokens());
-            }
+            int[] ids = prompt.ids != null ? prompt.ids : idsOf(prompt.text, stream.options().parseSpecialTokens());
             synchronized (gate) {
                 current = stream;
             }
             boolean started = false;
-            CancelOnInterrupt interruption = new CancelOnInterrupt(this);
             try {
-                // An interrupt or cancel() that comes behind this and before the native call has begun is noticed by the
-                // first token.
-                checkInterrupt();
-                if (stream.isCancelled()) {
-                    throw new CancelledException("the generation was cancelled before it began");
-                }
                 long begin = System.nanoTime();
-                interruption.enter();
-                try {
-                    exchange().generate(handle, ids, stream.options(), stream.seed(), model.endTokens());
-                } finally {
-                    interruption.leave();
+                if (Carrier.isTaken()) {
+                    Carrier.leave(() -> generateUnlessCancelled(stream, ids));
+                } else {
+                    generateUnlessCancelled(stream, ids);
                 }
                 stream.promptEvaluated(ids.length, System.nanoTime() - begin);
                 started = true;
@@ -229,6 +218,22 @@ public final class Session implements AutoCloseable {
             }
         } finally {
             leave();
+        }
+    }
+
+    private void generateUnlessCancelled(TokenStream stream, int[] ids) {
+        // An interrupt or cancel() that comes behind this and before the native call has begun is noticed by the first
+        // token.
+        checkInterrupt();
+        if (stream.isCancelled()) {
+            throw new CancelledException("the generation was cancelled before it began");
+        }
+        CancelOnInterrupt interruption = new CancelOnInterrupt(this);
+        interruption.enter();
+        try {
+            exchange().generate(handle, ids, stream.options(), stream.seed(), model.endTokens());
+        } finally {
+            interruption.leave();
         }
     }
 
@@ -283,16 +288,24 @@ public final class Session implements AutoCloseable {
         enter();
         try {
             endCurrent();
-            checkInterrupt();
-            CancelOnInterrupt interruption = new CancelOnInterrupt(this);
-            interruption.enter();
-            try {
-                Native.evaluate(handle, ids);
-            } finally {
-                interruption.leave();
+            if (Carrier.isTaken()) {
+                Carrier.leave(() -> evaluateUnlessCancelled(ids));
+            } else {
+                evaluateUnlessCancelled(ids);
             }
         } finally {
             leave();
+        }
+    }
+
+    private void evaluateUnlessCancelled(int[] ids) {
+        checkInterrupt();
+        CancelOnInterrupt interruption = new CancelOnInterrupt(this);
+        interruption.enter();
+        try {
+            Native.evaluate(handle, ids);
+        } finally {
+            interruption.leave();
         }
     }
 
