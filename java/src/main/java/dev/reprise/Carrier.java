@@ -89,7 +89,7 @@ final class Carrier {
         private final ClassLoader loader = caller.getContextClassLoader();
         /** Whoever runs the call; null before and afterwards. Guarded by this. */
         private Thread runner;
-        private boolean interrupted;
+        private boolean interrupted = caller.isInterrupted();
         private T result;
         private Throwable thrown;
         /** Written last: whoever sees it sees the outcome. */

@@ -38,6 +38,7 @@ final class EndTokens {
     private final Metadata metadata;
     private final int vocabularySize;
     private final BitSet ids = new BitSet();
+    private final BitSet ordinary = new BitSet();
     private int eos = -1;
 
     /** Reads what the file names. */
@@ -131,8 +132,13 @@ final class EndTokens {
         List<Integer> found = new ArrayList<>();
         for (String text : TEXTS) {
             int id = find(vocabulary, text);
-            if (id >= 0 && (ids.get(id) || isSpecial(text, vocabulary.type(id)))) {
+            if (id < 0) {
+                continue;
+            }
+            if (ids.get(id) || isSpecial(text, vocabulary.type(id))) {
                 found.add(id);
+            } else {
+                ordinary.set(id);
             }
         }
         // In the harmony format of gpt-oss <|end|> ends a message, and the next one follows.
@@ -159,6 +165,14 @@ final class EndTokens {
     /** The end of text, -1 if there is none. */
     int eos() {
         return eos;
+    }
+
+    /**
+     * Tokens spelled as ends are that end nothing here. In a text whose special tokens are parsed they are still matched as
+     * a whole, as in other implementations.
+     */
+    BitSet ordinary() {
+        return ordinary;
     }
 
     BitSet ids() {

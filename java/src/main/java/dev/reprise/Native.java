@@ -41,7 +41,8 @@ import org.bytedeco.javacpp.SizeTPointer;
  * native library with {@link IllegalStateException}.
  *
  * <p>The native library keeps a failure's message per thread, so {@link #check} runs on the thread of the call. Calls that
- * may wait or compute for long leave the carrier of a virtual thread; the others are over at once.
+ * may wait or compute for long leave the carrier of a virtual thread, but for the two that an interrupt cancels, where the
+ * session sees to it; the others are over at once.
  */
 final class Native {
     /** The most alternatives that a token can have. */
@@ -425,10 +426,6 @@ final class Native {
     }
 
     static void evaluate(long session, int[] ids) {
-        if (Carrier.isTaken()) {
-            Carrier.leave(() -> evaluate(session, ids));
-            return;
-        }
         check(reprise_session_evaluate(session, ids, ids.length));
     }
 
@@ -509,10 +506,6 @@ final class Native {
         /** @param constraint the handle of what limits the text; 0: nothing does */
         void generate(long session, int[] ids, GenerationOptions options, long seed, int[] endIds, int[] dryBreakers,
                 long constraint) {
-            if (Carrier.isTaken()) {
-                Carrier.leave(() -> generate(session, ids, options, seed, endIds, dryBreakers, constraint));
-                return;
-            }
             fill(sampling, options, seed);
             Map<Integer, Float> logitBias = options.sampling().logitBias();
             long biasBytes = logitBias.size() * Loader.sizeof(reprise_logit_bias.class);

@@ -221,22 +221,12 @@ public final class Session implements AutoCloseable {
                 current = stream;
             }
             boolean started = false;
-            CancelOnInterrupt interruption = new CancelOnInterrupt(this);
             try {
-                // An interrupt or cancel() that comes behind this and before the native call has begun is noticed by the
-                // first token.
-                checkInterrupt();
-                if (stream.isCancelled()) {
-                    throw new CancelledException("the generation was cancelled before it began");
-                }
                 long begin = System.nanoTime();
-                interruption.enter();
-                try {
-                    exchange().generate(handle, ids, stream.options(), stream.seed(), model.endTokens(),
-                            model.dryBreakers(stream.options().sampling()), constraint == null ? 0 : constraint.handle());
-                } finally {
-                    interruption.leave();
-                    Reference.reachabilityFence(constraint);
+                if (Carrier.isTaken()) {
+                    Carrier.leave(() -> generateUnlessCancelled(stream, ids, constraint));
+                } else {
+                    generateUnlessCancelled(stream, ids, constraint);
                 }
                 stream.promptEvaluated(ids.length, System.nanoTime() - begin);
                 started = true;
@@ -247,6 +237,24 @@ public final class Session implements AutoCloseable {
             }
         } finally {
             leave();
+        }
+    }
+
+    private void generateUnlessCancelled(TokenStream stream, int[] ids, ConstraintCache.Compiled constraint) {
+        // An interrupt or cancel() that comes behind this and before the native call has begun is noticed by the first
+        // token.
+        checkInterrupt();
+        if (stream.isCancelled()) {
+            throw new CancelledException("the generation was cancelled before it began");
+        }
+        CancelOnInterrupt interruption = new CancelOnInterrupt(this);
+        interruption.enter();
+        try {
+            exchange().generate(handle, ids, stream.options(), stream.seed(), model.endTokens(),
+                    model.dryBreakers(stream.options().sampling()), constraint == null ? 0 : constraint.handle());
+        } finally {
+            interruption.leave();
+            Reference.reachabilityFence(constraint);
         }
     }
 
@@ -327,16 +335,24 @@ public final class Session implements AutoCloseable {
         enter();
         try {
             endCurrent();
-            checkInterrupt();
-            CancelOnInterrupt interruption = new CancelOnInterrupt(this);
-            interruption.enter();
-            try {
-                Native.evaluate(handle, ids);
-            } finally {
-                interruption.leave();
+            if (Carrier.isTaken()) {
+                Carrier.leave(() -> evaluateUnlessCancelled(ids));
+            } else {
+                evaluateUnlessCancelled(ids);
             }
         } finally {
             leave();
+        }
+    }
+
+    private void evaluateUnlessCancelled(int[] ids) {
+        checkInterrupt();
+        CancelOnInterrupt interruption = new CancelOnInterrupt(this);
+        interruption.enter();
+        try {
+            Native.evaluate(handle, ids);
+        } finally {
+            interruption.leave();
         }
     }
 

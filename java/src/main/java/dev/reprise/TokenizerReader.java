@@ -177,9 +177,14 @@ final class TokenizerReader {
 
     /** The tokens that are matched as a whole, in ascending order: in any text, or where special tokens are parsed. */
     int[] specialIds(boolean inAnyText) {
-        return vocabulary.idsOf(inAnyText
-                ? EnumSet.of(TokenType.USER_DEFINED)
-                : EnumSet.of(TokenType.USER_DEFINED, TokenType.CONTROL, TokenType.UNKNOWN));
+        if (inAnyText) {
+            return vocabulary.idsOf(EnumSet.of(TokenType.USER_DEFINED));
+        }
+        BitSet ids = (BitSet) endTokens.ordinary().clone();
+        for (int id : vocabulary.idsOf(EnumSet.of(TokenType.USER_DEFINED, TokenType.CONTROL, TokenType.UNKNOWN))) {
+            ids.set(id);
+        }
+        return EndTokens.toArray(ids);
     }
 
     /**

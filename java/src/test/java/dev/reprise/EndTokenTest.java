@@ -43,6 +43,8 @@ class EndTokenTest {
         assertTrue(tokenizer.isEndOfGeneration(FIRST + 1));
         assertEquals(TokenType.NORMAL, tokenizer.tokenType(FIRST));
         assertEquals(end, tokenizer.newStreamDecoder().append(FIRST));
+        assertArrayEquals(new int[] {FIRST}, tokenizer.encode(end, false, true), "as published vocabularies ask for");
+        assertEquals(end.length(), tokenizer.encode(end).length);
     }
 
     private static void assertIsEnd(String end, TokenType type) {
