@@ -192,6 +192,57 @@ TEST_F(CudaSession, KvTypesAreTheSessionsOwn) {
     for (size_t i = 0; i < a.size(); ++i) ASSERT_NEAR(a[i], b[i], 0.2);
 }
 
+// ---- copies ----
+
+/// Keys and values are the same in the file wherever they come from, and what follows them is nearly so.
+TEST_F(CudaSession, ASavedSessionGoesOnOnTheCpuAndBack) {
+    for (const char* architecture : {"llama", "qwen3"}) {
+        const LoadedModel cuda = load(architecture, "Q8_0");
+        const LoadedModel cpu(path(architecture, "Q8_0"), model_options(REPRISE_DEVICE_CPU));
+        for (const reprise_kv_type kv_type : {REPRISE_KV_F16, REPRISE_KV_F32, REPRISE_KV_Q8_0}) {
+            SCOPED_TRACE(std::string(architecture) + ", KV type " + std::to_string(kv_type));
+            reprise_session_options options = session_options();
+            options.kv_type = kv_type;
+            const auto expect_moved = [&](const LoadedModel& from, const LoadedModel& to) {
+                const OpenSession session = from.open(options);
+                session.evaluate(some_ids(300));
+                session.generate({}, 7);
+                session.save(dir_.file("saved"));
+                const OpenSession moved = to.restore(dir_.file("saved"));
+                moved.save(dir_.file("moved"));
+                EXPECT_EQ(dir_.read("saved"), dir_.read("moved"));
+                EXPECT_EQ(0u, moved.statistics().prefill_tokens);
+                const Ids more = some_ids(20, 5);
+                session.evaluate(more);
+                moved.evaluate(more);
+                // The CPU multiplies activations in 8 bits, prefill on CUDA in float16; wrong keys would give around 1.
+                EXPECT_LE(relative_difference(moved.logits(), session.logits()), 5e-2);
+            };
+            expect_moved(cuda, cpu);
+            expect_moved(cpu, cuda);
+        }
+    }
+}
+
+/// How far the engine ran ahead of a generation that is ended depends on whether its graph was there; nothing else may.
+TEST_F(CudaSession, AnEarlyEndLeavesTheSameInAFreshAndAUsedSession) {
+    const LoadedModel model = load();
+    const OpenSession used = open(model, REPRISE_GRAPH_AUTO);
+    used.generate(some_ids(9, 2), 20);
+    for (size_t n = 0; n < 8; ++n) {
+        const OpenSession fresh = open(model, REPRISE_GRAPH_AUTO);
+        used.rewind(0);
+        for (const OpenSession* session : {&fresh, &used}) {
+            session->start(some_ids(30), 60);
+            session->take(n);
+            ok(reprise_session_end(session->handle()));
+            session->evaluate(some_ids(5, 3));
+        }
+        EXPECT_EQ(fresh.history(), used.history());
+        EXPECT_EQ(fresh.logits(), used.logits()) << n << " tokens taken";
+    }
+}
+
 // ---- threads ----
 
 TEST_F(CudaSession, LoadingAndOpeningDisturbNoCapture) {
@@ -284,8 +335,18 @@ TEST_F(CudaSession, MemoryIsCheckedBeforeItIsTaken) {
     expect_status(REPRISE_OUT_OF_DEVICE_MEMORY, reprise_session_open(model, &context, &second),
                   {"1024", "KV cache", "workspace", "limit"});
     EXPECT_EQ(0u, second);
+    expect_status(REPRISE_OUT_OF_DEVICE_MEMORY, reprise_session_fork(session, -1, &second),
+                  {"1024", "KV cache", "workspace", "limit"});
+    EXPECT_EQ(0u, second);
+    const std::string saved = dir_.file("session");
+    ok(reprise_session_save(session, -1, saved.c_str()));
+    expect_status(REPRISE_OUT_OF_DEVICE_MEMORY, reprise_session_restore(model, saved.c_str(), nullptr, &second),
+                  {"1024", "KV cache", "workspace", "limit"});
+    EXPECT_EQ(0u, second);
     ok(reprise_session_close(session));
     ok(reprise_session_open(model, &context, &second));  // what a closed session held is there again
+    ok(reprise_session_close(second));
+    ok(reprise_session_restore(model, saved.c_str(), nullptr, &second));
     ok(reprise_model_close(model));
     ok(reprise_gguf_close(gguf));
 }

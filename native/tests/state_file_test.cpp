@@ -6,11 +6,12 @@
 
 #include <csignal>
 #include <filesystem>
-#include <fstream>
+#include <map>
 
 #include "session/engine.h"
 #include "support/allocation_counter.h"
 #include "support/state_bytes.h"
+#include "support/state_mutator.h"
 #include "support/tiny_session.h"
 #include "synth/random_rows.h"
 
@@ -211,6 +212,49 @@ TEST_F(StateFile, OfTheOtherArithmeticIsRefused) {
     // Which keeps float32 whatever is asked for.
     options.kv_type = REPRISE_KV_Q8_0;
     EXPECT_EQ(0, exact.restore(path(), options).position());
+}
+
+TEST_F(StateFile, ChangedInFiveThousandWaysIsRestoredOrRefused) {
+    std::vector<std::vector<uint8_t>> sound = {bytes_};
+    session_.generate({}, 3);
+    session_.save(path());
+    sound.push_back(dir_.read("session"));
+    session_.save(path(), 0);
+    sound.push_back(dir_.read("session"));
+    reprise_session_options options = session_options(50, 16);
+    options.kv_type = REPRISE_KV_Q8_0;
+    const OpenSession quantised = model_.open(options);
+    quantised.evaluate(some_ids(3));
+    quantised.save(path());
+    sound.push_back(dir_.read("session"));
+
+    StateMutator mutator(3);
+    std::map<int, int> by_status;
+    for (int i = 0; i < 5000; ++i) {
+        const std::vector<uint8_t>& original = sound[static_cast<size_t>(i) % sound.size()];
+        std::vector<uint8_t> file = original;
+        const bool sealed = mutator.mutate(file);
+        dir_.write("changed", file);
+        reset_peak();
+        const size_t before = allocated_bytes();
+        reprise_handle session = 0;
+        const reprise_status status =
+            reprise_session_restore(model_.handle(), dir_.file("changed").c_str(), nullptr, &session);
+        // A session of the longest context takes that.
+        ASSERT_LE(peak_allocated_bytes() - before, 300000u) << "file " << i;
+        ++by_status[status];
+        ASSERT_TRUE(status == REPRISE_OK || status == REPRISE_SESSION_FORMAT || status == REPRISE_SESSION_MISMATCH)
+            << "file " << i << ": " << last_error();
+        if (status != REPRISE_OK) continue;
+        ASSERT_TRUE(sealed || file == original) << "file " << i << ": damage went unnoticed";
+        const int32_t id = 1;
+        const reprise_status going_on = reprise_session_evaluate(session, &id, 1);
+        ASSERT_TRUE(going_on == REPRISE_OK || going_on == REPRISE_CONTEXT_OVERFLOW) << last_error();
+        ok(reprise_session_close(session));
+    }
+    for (const auto& [status, count] : by_status) std::printf("  %-18s %6d\n", reprise_status_name(status), count);
+    EXPECT_GT(by_status[REPRISE_OK], 100);
+    EXPECT_GT(by_status[REPRISE_SESSION_FORMAT], 2500);
 }
 
 // ---- options ----
