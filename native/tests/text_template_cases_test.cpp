@@ -23,50 +23,86 @@ std::string content_of(const std::string& path) {
     return text.str();
 }
 
-/// Lines of "template case: what differs"; # begins a comment.
-std::map<std::string, std::string> known_differences() {
+/// What is rendered and what differs, a tab between; # begins a comment. Snippets are JSON strings.
+std::map<std::string, std::string> known_differences(bool snippets) {
     std::map<std::string, std::string> known;
     std::istringstream lines(content_of(REPRISE_KNOWN_DIFFERENCES));
     for (std::string line; std::getline(lines, line);) {
-        if (line.empty() || line[0] == '#') continue;
-        const size_t colon = line.find(": ");
-        if (colon == std::string::npos) throw std::runtime_error("known differences: no reason in: " + line);
-        known[line.substr(0, colon)] = line.substr(colon + 2);
+        if (line.empty() || line[0] == '#' || (line[0] == '"') != snippets) continue;
+        const size_t tab = line.find('\t');
+        if (tab == std::string::npos) throw std::runtime_error("known differences: no reason in: " + line);
+        const std::string name = line.substr(0, tab);
+        known[snippets ? Json::parse(name).get<std::string>() : name] = line.substr(tab + 1);
     }
     return known;
 }
 
-TEST(TextTemplateCases, RendersAreThoseOfJinja2ButForKnownDifferences) {
+/// Renderings that were compared, and which of them differ.
+class Comparison {
+  public:
+    explicit Comparison(bool snippets) : known_(known_differences(snippets)) {}
+
+    /// expected is null where jinja2 fails.
+    void compare(const std::string& name, const std::string& source, const std::string& variables,
+                 const Json& expected) {
+        SCOPED_TRACE(name);
+        ++n_;
+        const ChatTemplate chat_template(source);
+        Rendered rendered;
+        const reprise_status status =
+            chat_template.status() == REPRISE_OK ? chat_template.render(variables, rendered) : chat_template.status();
+        std::string difference;
+        if (status != REPRISE_OK) {
+            EXPECT_EQ(REPRISE_TEMPLATE, status) << last_error();
+            if (!expected.is_null()) {
+                difference = "fails in line " + std::to_string(reprise_last_error_line()) + ": " + last_error();
+            }
+        } else if (expected.is_null()) {
+            difference = "no error, but\n" + rendered.text;
+        } else if (rendered.text != expected.get<std::string>()) {
+            difference = "renders\n" + rendered.text + "\ninstead of\n" + expected.get<std::string>();
+        }
+        if (!difference.empty()) differing_.insert(name);
+        EXPECT_EQ(!difference.empty(), known_.contains(name)) << difference;
+    }
+    void finish(size_t least) const {
+        for (const auto& [name, reason] : known_) EXPECT_TRUE(differing_.contains(name)) << name << ": " << reason;
+        EXPECT_LE(least, n_);
+    }
+    double share_of_differing() const { return static_cast<double>(differing_.size()) / static_cast<double>(n_); }
+
+  private:
+    std::map<std::string, std::string> known_;
+    std::set<std::string> differing_;
+    size_t n_ = 0;
+};
+
+TEST(TextTemplateCases, ModelsTemplatesRenderAsJinja2DoesButForKnownDifferences) {
     TEST_DATA_OR_SKIP(folder, "templates");
     const Json cases = Json::parse(content_of(folder + "/cases.json"));
-    const auto known = known_differences();
-    std::set<std::string> differing;
-    size_t n = 0;
+    Comparison comparison(false);
     for (const Json& render : cases["renders"]) {
-        const std::string name = render["template"].get<std::string>() + " " + render["case"].get<std::string>();
-        SCOPED_TRACE(name);
-        Json variables = cases["inputs"]["cases"][render["case"].get<std::string>()];
+        const std::string source = render["template"].get<std::string>();
+        const std::string name = render["case"].get<std::string>();
+        Json variables = cases["inputs"]["cases"][name];
         for (const char* key : {"bos_token", "eos_token", "date_string"}) variables[key] = cases["inputs"][key];
         variables["strftime_now"] = cases["inputs"]["date_string"];
-        const ChatTemplate chat_template(content_of(folder + "/" + render["template"].get<std::string>()));
-        ASSERT_EQ(REPRISE_OK, chat_template.status()) << last_error();
-        Rendered rendered;
-        const reprise_status status = chat_template.render(variables.dump(), rendered);
-        ++n;
-        std::string difference;
-        if (render.contains("error")) {
-            if (status != REPRISE_TEMPLATE) difference = "no error where jinja2 has one: " + render["error"].dump();
-        } else if (status != REPRISE_OK) {
-            difference = "fails in line " + std::to_string(reprise_last_error_line()) + ": " + last_error();
-        } else if (rendered.text != render["expected"].get<std::string>()) {
-            difference = "renders\n" + rendered.text + "\ninstead of\n" + render["expected"].get<std::string>();
-        }
-        if (!difference.empty()) differing.insert(name);
-        EXPECT_EQ(!difference.empty(), known.contains(name)) << difference;
+        comparison.compare(source + " " + name, content_of(folder + "/" + source), variables.dump(),
+                           render.contains("error") ? Json() : render["expected"]);
     }
-    for (const auto& [name, reason] : known) EXPECT_TRUE(differing.contains(name)) << name << ": " << reason;
-    EXPECT_LE(differing.size() * 100, n);
-    EXPECT_LT(0u, n);
+    comparison.finish(1);
+    EXPECT_LE(comparison.share_of_differing(), 0.01);
+}
+
+TEST(TextTemplateCases, SnippetsRenderAsJinja2DoesButForKnownDifferences) {
+    const Json data = Json::parse(content_of(REPRISE_JINJA2_SNIPPETS));
+    const std::string variables = data["variables"].dump();
+    Comparison comparison(true);
+    for (const Json& snippet : data["snippets"]) {
+        const std::string source = snippet[0].get<std::string>();
+        comparison.compare(source, source, variables, snippet[1]);
+    }
+    comparison.finish(1000);
 }
 
 }  // namespace

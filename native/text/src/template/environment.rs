@@ -2,12 +2,14 @@
 
 use std::cell::Cell;
 
+use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Value, ValueKind};
-use minijinja::{AutoEscape, Environment, Error, ErrorKind, State, UndefinedBehavior};
+use minijinja::{AutoEscape, Environment, Error, State, UndefinedBehavior};
 
-use super::python_text::float_repr;
+use super::operators::wrong;
+use super::python::plain;
 use super::strftime::strftime;
-use super::tojson::tojson;
+use super::{filters, methods, operators};
 
 thread_local! {
     /// Seconds of local time at which the rendering in progress takes place.
@@ -15,41 +17,46 @@ thread_local! {
 }
 
 const MOST_DATE_BYTES: usize = 4096;
+/// Of macro calls, recursive loops and blocks; one more takes some KiB of the stack.
+const RECURSION_LIMIT: usize = 2000;
 
+/// The environment for sources that `lower()` wrote.
 pub fn environment() -> Environment<'static> {
     let mut environment = Environment::new();
-    environment.set_debug(false);
     environment.set_auto_escape_callback(|_| AutoEscape::None);
     environment.set_undefined_behavior(UndefinedBehavior::Lenient);
-    environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+    environment.set_unknown_method_callback(methods::call);
     environment.set_formatter(|out, state, value| {
-        if !value.is_integer() {
-            if let (true, Ok(float)) = (value.is_number(), f64::try_from(value.clone())) {
-                return out.write_str(&float_repr(float)).map_err(Error::from);
-            }
+        if value.kind() == ValueKind::String || !matches!(state.auto_escape(), AutoEscape::None) {
+            return minijinja::escape_formatter(out, state, value);
         }
-        minijinja::escape_formatter(out, state, value)
+        let mut text = String::new();
+        plain(state, value, &mut text)?;
+        out.write_str(&text).map_err(Error::from)
     });
     environment.set_recursion_limit(RECURSION_LIMIT);
-    let mut syntax = minijinja::syntax::SyntaxConfig::builder();
-    syntax.trim_blocks(true).lstrip_blocks(true);
-    if let Ok(syntax) = syntax.build() {
-        environment.set_syntax(syntax);
-    }
-    environment.add_filter("tojson", tojson);
+    environment.set_syntax(syntax(false, true));
+    filters::register(&mut environment);
+    operators::register(&mut environment);
     environment.add_function("raise_exception", raise_exception);
     environment.add_function("strftime_now", strftime_now);
     environment
 }
 
-/// Of macro calls, recursive loops and blocks; one more would take some KiB of the stack.
-const RECURSION_LIMIT: usize = 2000;
+/// The syntax of jinja2, with blocks trimmed as transformers asks for or not.
+pub fn syntax(trimmed: bool, keep_trailing_newline: bool) -> SyntaxConfig {
+    let mut builder = SyntaxConfig::builder();
+    builder.trim_blocks(trimmed).lstrip_blocks(trimmed).keep_trailing_newline(keep_trailing_newline);
+    builder.build().unwrap_or_default()
+}
 
-/// Marks the message as the template's own, see `message_of()`.
+/// Marks the message as the template's own, see `failure_of()`.
 pub const RAISED: &str = "\u{1}";
 
-fn raise_exception(message: Value) -> Result<Value, Error> {
-    Err(Error::new(ErrorKind::InvalidOperation, format!("{RAISED}{message}")))
+fn raise_exception(state: &State, message: Value) -> Result<Value, Error> {
+    let mut text = String::from(RAISED);
+    plain(state, &message, &mut text)?;
+    Err(wrong(text))
 }
 
 /// A variable `strftime_now` that is a string is what the function returns, whatever the format.
@@ -68,6 +75,5 @@ pub fn with_fixed_date(variables: Value) -> Value {
 }
 
 fn strftime_now(_: &State, format: &str) -> Result<String, Error> {
-    strftime(format, NOW.get(), MOST_DATE_BYTES)
-        .ok_or_else(|| Error::new(ErrorKind::InvalidOperation, "strftime_now: the format asks for too much text"))
+    strftime(format, NOW.get(), MOST_DATE_BYTES).ok_or_else(|| wrong("strftime_now: the format asks for too much text"))
 }

@@ -2,9 +2,15 @@
 
 mod environment;
 mod ffi;
-mod generation;
+mod filters;
 mod json_reader;
-mod python_text;
+mod lower;
+mod methods;
+mod objects;
+mod operators;
+mod python;
+mod source;
+mod str_methods;
 mod strftime;
 mod tojson;
 
@@ -33,7 +39,8 @@ impl Template {
         }
         let source = text(source, "the template")?;
         let mut environment = environment::environment();
-        environment.add_template_owned(NAME, generation::accept_generation(source)).map_err(failure_of)?;
+        let lowered = lower::lower(NAME, &source::prepare(source), environment::syntax(true, false));
+        environment.add_template_owned(NAME, lowered.map_err(failure_of)?).map_err(failure_of)?;
         Ok(Template { environment })
     }
 

@@ -5,7 +5,9 @@ use std::fmt::Write as _;
 use minijinja::value::{Kwargs, Rest, ValueKind};
 use minijinja::{Error, ErrorKind, State, Value};
 
-use super::python_text::float_repr;
+use super::methods::is_dictionary;
+use super::objects::{DictView, Range};
+use super::python::{float_repr, type_name};
 
 /// Containers nested deeper than this are refused; Python's own limit is near.
 const DEEPEST: usize = 512;
@@ -129,10 +131,11 @@ impl Writer<'_, '_, '_> {
             ValueKind::Bool => self.out.push_str(if value.is_true() { "true" } else { "false" }),
             ValueKind::Number => self.out.push_str(&number(value)),
             ValueKind::String => quote(value.as_str().unwrap_or_default(), self.style.ensure_ascii, &mut self.out),
-            ValueKind::Map => self.map(value, depth)?,
-            ValueKind::Seq | ValueKind::Iterable if value.len().is_some() => self.sequence(value, depth)?,
-            kind => {
-                return Err(Error::new(ErrorKind::InvalidOperation, format!("{kind} is not JSON serializable")));
+            ValueKind::Map if is_dictionary(value) => self.map(value, depth)?,
+            ValueKind::Seq | ValueKind::Iterable if is_list(value) => self.sequence(value, depth)?,
+            _ => {
+                let message = format!("Object of type {} is not JSON serializable", type_name(value));
+                return Err(Error::new(ErrorKind::InvalidOperation, message));
             }
         }
         Ok(())
@@ -186,6 +189,13 @@ impl Writer<'_, '_, '_> {
         self.out.push('}');
         Ok(())
     }
+}
+
+/// Python's lists and tuples are JSON; views, ranges and generators are not.
+fn is_list(value: &Value) -> bool {
+    value.len().is_some()
+        && value.downcast_object_ref::<DictView>().is_none()
+        && value.downcast_object_ref::<Range>().is_none()
 }
 
 fn number(value: &Value) -> String {

@@ -1,13 +1,14 @@
-//! The block `{% generation %}` of transformers marks what the model writes; rendering takes no notice of it, but its
-//! body has a scope of its own. So does the body of `{% with %}`, and the words fit into the same place: every line and
-//! column of the source stays what it was.
+//! What differs in a template's source between jinja2 and minijinja, mended before it is parsed. Lines stay where they
+//! are.
 
-/// The source with `generation` blocks as `with` blocks; the text itself where there are none.
-pub fn accept_generation(source: &str) -> String {
+/// The source with line ends as `\n`, with `generation` blocks of transformers as `with` blocks, which have a scope of
+/// their own as well, and with line ends after `raw` kept.
+pub fn prepare(source: &str) -> String {
+    let source = source.replace("\r\n", "\n").replace('\r', "\n");
     let mut out = String::with_capacity(source.len());
-    let mut rest = source;
+    let mut rest = source.as_str();
     let mut raw = false;
-    while let Some(start) = rest.find("{%").into_iter().chain(rest.find("{#")).chain(rest.find("{{")).min() {
+    while let Some(start) = ["{%", "{#", "{{"].iter().filter_map(|open| rest.find(open)).min() {
         let (before, tag) = rest.split_at(start);
         out.push_str(before);
         let length = match &tag[..2] {
@@ -15,16 +16,26 @@ pub fn accept_generation(source: &str) -> String {
             "{{" if !raw => tag_length(tag, "}}"),
             "{%" => {
                 let name = block_name(tag);
-                raw = (raw && name != "endraw") || name == "raw";
-                if !raw && (name == "generation" || name == "endgeneration") {
-                    let at = tag.len() - tag[2..].trim_start_matches(['-', '+']).trim_start().len();
+                if raw {
+                    raw = name != "endraw";
+                    2
+                } else if name == "raw" {
+                    raw = true;
+                    let at = name_offset(tag) + name.len();
+                    let after = tag[at..].trim_start();
+                    if after.starts_with("%}") {
+                        out.push_str(&tag[..at]);
+                        out.push_str(" +");
+                        rest = after;
+                        continue;
+                    }
+                    at
+                } else if name == "generation" || name == "endgeneration" {
+                    let at = name_offset(tag);
                     out.push_str(&tag[..at]);
-                    out.push_str(if name == "generation" { "with      " } else { "endwith      " });
+                    out.push_str(if name == "generation" { "with" } else { "endwith" });
                     rest = &tag[at + name.len()..];
                     continue;
-                }
-                if raw {
-                    2
                 } else {
                     tag_length(tag, "%}")
                 }
@@ -38,9 +49,13 @@ pub fn accept_generation(source: &str) -> String {
     out
 }
 
+fn name_offset(tag: &str) -> usize {
+    tag.len() - tag[2..].trim_start_matches(['-', '+']).trim_start().len()
+}
+
 /// The word that a block tag begins with.
 fn block_name(tag: &str) -> &str {
-    let inside = tag[2..].trim_start_matches(['-', '+']).trim_start();
+    let inside = &tag[name_offset(tag)..];
     let end = inside.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(inside.len());
     &inside[..end]
 }
@@ -69,23 +84,23 @@ mod tests {
 
     #[test]
     fn only_block_tags_change() {
-        assert_eq!(
-            "a{%- with       -%}b{% endwith       %}",
-            accept_generation("a{%- generation -%}b{% endgeneration %}")
-        );
+        assert_eq!("a{%- with -%}b{% endwith %}", prepare("a{%- generation -%}b{% endgeneration %}"));
+        assert_eq!("{% raw +%}\n{% generation %}{% endraw %}", prepare("{% raw %}\r\n{% generation %}{% endraw %}"));
         for same in [
             "{# {% generation %} #}",
-            "{% raw %}{% generation %}{% endraw %}",
+            "{% raw -%}{% generation %}{% endraw %}",
             "{{ generation }}",
             "{{ '{% generation %}' }}",
             "{% set a = \"\\\"{% generation %}\" %}",
             "{% if generation %}{% endif %}",
             "{% generations %}",
             "{#",
+            "{%",
+            "{% raw",
             "{",
             "",
         ] {
-            assert_eq!(same, accept_generation(same));
+            assert_eq!(same, prepare(same));
         }
     }
 }
