@@ -24,7 +24,7 @@ final class ChildJvm {
         command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
         // What newer JVMs ask for, and where the native library is unpacked to.
         for (String flag : ManagementFactory.getRuntimeMXBean().getInputArguments()) {
-            if (flag.startsWith("--enable-native-access") || flag.startsWith("-Dorg.bytedeco")) {
+            if (flag.startsWith("--enable-native-access") || flag.startsWith("-Ddev.reprise")) {
                 command.add(flag);
             }
         }
