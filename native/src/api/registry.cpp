@@ -28,7 +28,8 @@ const char* kind_name(uint8_t kind) {
 }  // namespace
 
 Registry& Registry::instance() {
-    // Never destroyed: a thread may still hold a handle while the process exits.
+    // Never destroyed: a thread may still hold a handle while the process exits. Where a JVM unloads the library,
+    // jni/unload.cpp clears it.
     static Registry* registry = new Registry();
     return *registry;
 }
@@ -74,6 +75,12 @@ std::shared_ptr<void> Registry::find(reprise_handle handle, Kind kind, bool remo
         free_.push_back(index);
     }
     return object;
+}
+
+void Registry::clear() {
+    std::lock_guard<std::mutex> lock(mutex_);
+    slots_ = {};
+    free_ = {};
 }
 
 }  // namespace reprise

@@ -35,6 +35,8 @@ class Registry {
     std::shared_ptr<T> remove(reprise_handle handle, Kind kind) {
         return std::static_pointer_cast<T>(find(handle, kind, true));
     }
+    /// Frees every object. No other call may be running.
+    void clear();
 
   private:
     // handle = kind << 56 | generation << 32 | slot + 1

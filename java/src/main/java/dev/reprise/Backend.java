@@ -53,7 +53,7 @@ public record Backend(
     /**
      * Loads the native library if need be and describes it.
      *
-     * @throws UnsatisfiedLinkError if there is none for this platform, which the message names
+     * @throws LibraryUnavailableException if there is none for this platform, or it cannot be unpacked or loaded
      */
     public static Backend describe() {
         NativeLibrary library = Native.library();

@@ -24,7 +24,7 @@ final class CompiledTemplate implements AutoCloseable {
         this.tokenizer = tokenizer;
         specialTexts = tokenizer.specialTexts(template.source());
         handle = Native.openTemplate(template.source(), specialTexts);
-        cleanable = Cleanup.register(this, new Closer(handle));
+        cleanable = LoaderCleaner.register(this, new Closer(handle));
         constant("bos_token", tokenizer.bosToken());
         constant("eos_token", tokenizer.eosToken());
         format = AnswerFormat.derive(variables -> render(variables, null).toString(), template.source(), constants);

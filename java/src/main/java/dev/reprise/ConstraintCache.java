@@ -21,7 +21,7 @@ final class ConstraintCache implements AutoCloseable {
 
         Compiled(long handle) {
             this.handle = handle;
-            cleanable = Cleanup.register(this, new Closer(handle));
+            cleanable = LoaderCleaner.register(this, new Closer(handle));
         }
 
         long handle() {

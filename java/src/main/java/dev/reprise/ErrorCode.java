@@ -6,6 +6,8 @@ public enum ErrorCode {
     MODEL_FORMAT,
     /** The model file is sound but needs something this version does not have. */
     UNSUPPORTED_MODEL,
+    /** The native library cannot be loaded. */
+    LIBRARY_UNAVAILABLE,
     /** The requested device cannot be used. */
     DEVICE_UNAVAILABLE,
     /** The device has too little free memory for the model or session. */

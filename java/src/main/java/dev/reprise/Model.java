@@ -1,5 +1,6 @@
 package dev.reprise;
 
+import dev.reprise.natives.loader.LoaderCleaner;
 import java.lang.ref.Cleaner;
 import java.nio.file.Path;
 import java.util.Arrays;
@@ -32,7 +33,7 @@ public final class Model implements AutoCloseable {
         handle = Native.loadModel(file.handle(), options);
         templates = new TemplateCache();
         constraints = new ConstraintCache();
-        cleanable = Cleanup.register(this, new Closer(handle, templates, constraints));
+        cleanable = LoaderCleaner.register(this, new Closer(handle, templates, constraints));
         info = Native.modelInfo(handle, metadata.string("general.architecture", ""));
         endTokens = EndTokens.toArray(
                 tokenizer == null ? new EndTokens(metadata, info.vocabularySize()).ids() : tokenizer.endTokens());
@@ -65,7 +66,8 @@ public final class Model implements AutoCloseable {
      * @throws OutOfDeviceMemoryException if the weights do not fit on the device
      * @throws OutOfHostMemoryException if they do not fit in memory
      * @throws CancelledException if the thread is interrupted while a progress listener is told
-     * @throws UnsatisfiedLinkError if there is no native library for this platform, which the message names
+     * @throws LibraryUnavailableException if there is no native library for this platform, or it cannot be unpacked or
+     *     loaded
      */
     public static Model load(Path path, ModelOptions options) {
         Objects.requireNonNull(options, "options");

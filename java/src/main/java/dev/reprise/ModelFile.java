@@ -1,5 +1,6 @@
 package dev.reprise;
 
+import dev.reprise.natives.loader.LoaderCleaner;
 import java.lang.ref.Cleaner;
 import java.nio.file.FileSystems;
 import java.nio.file.Path;
@@ -29,7 +30,7 @@ public final class ModelFile implements AutoCloseable {
         }
         this.path = path;
         handle = Native.openFile(path, mmap);
-        cleanable = Cleanup.register(this, new Closer(handle));
+        cleanable = LoaderCleaner.register(this, new Closer(handle));
         info = Native.fileInfo(handle);
     }
 

@@ -57,7 +57,12 @@ final class Native {
 
     /** Loads the library. Whatever creates the first handle calls it. */
     static NativeLibrary library() {
-        NativeLibrary library = NativeLibrary.load();
+        NativeLibrary library;
+        try {
+            library = NativeLibrary.load();
+        } catch (UnsatisfiedLinkError e) {
+            throw new LibraryUnavailableException(e.getMessage(), e);
+        }
         LogCallback.install();
         return library;
     }
@@ -277,7 +282,11 @@ final class Native {
             try {
                 status = reprise_model_load(file, given.progress(LoadingCallback.INSTANCE), handle);
             } finally {
-                Loading.CURRENT.set(outer);
+                if (outer == null) {
+                    Loading.CURRENT.remove();
+                } else {
+                    Loading.CURRENT.set(outer);
+                }
             }
             loading.rethrow();
             check(status);

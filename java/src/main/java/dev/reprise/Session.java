@@ -1,5 +1,6 @@
 package dev.reprise;
 
+import dev.reprise.natives.loader.LoaderCleaner;
 import java.lang.ref.Cleaner;
 import java.lang.ref.Reference;
 import java.nio.charset.StandardCharsets;
@@ -44,7 +45,7 @@ public final class Session implements AutoCloseable {
         this.model = model;
         this.handle = handle;
         resources = new Resources(handle);
-        cleanable = Cleanup.register(this, resources);
+        cleanable = LoaderCleaner.register(this, resources);
         contextLength = Native.contextLength(handle);
     }
 

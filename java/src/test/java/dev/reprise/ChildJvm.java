@@ -20,18 +20,31 @@ final class ChildJvm {
 
     static Result run(List<String> flags, Class<?> main, String... arguments)
             throws IOException, InterruptedException {
+        return run(builder(flags, System.getProperty("java.class.path"), main, arguments));
+    }
+
+    /** With another class path, and an environment and a working directory to change. */
+    static ProcessBuilder builder(List<String> flags, String classPath, Class<?> main, String... arguments) {
         List<String> command = new ArrayList<>();
         command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
         // What newer JVMs ask for, and where the native library is unpacked to.
         for (String flag : ManagementFactory.getRuntimeMXBean().getInputArguments()) {
-            if (flag.startsWith("--enable-native-access") || flag.startsWith("-Dorg.bytedeco")) {
+            if (flag.startsWith("--enable-native-access") || flag.startsWith("-Ddev.reprise")) {
                 command.add(flag);
             }
         }
         command.addAll(flags);
-        command.addAll(List.of("-cp", System.getProperty("java.class.path"), main.getName()));
+        command.addAll(List.of("-cp", classPath, main.getName()));
         command.addAll(List.of(arguments));
-        Process process = new ProcessBuilder(command).redirectError(ProcessBuilder.Redirect.INHERIT).start();
+        return new ProcessBuilder(command).redirectError(ProcessBuilder.Redirect.INHERIT);
+    }
+
+    static Result run(ProcessBuilder builder) throws IOException, InterruptedException {
+        return end(builder.start());
+    }
+
+    /** Waits for a process that {@link #builder} made. */
+    static Result end(Process process) throws IOException, InterruptedException {
         CompletableFuture.delayedExecutor(LIMIT_SECONDS, TimeUnit.SECONDS).execute(process::destroyForcibly);
         String out = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
         return new Result(process.waitFor(), out);

@@ -6,17 +6,9 @@ import org.bytedeco.javacpp.tools.Info;
 import org.bytedeco.javacpp.tools.InfoMap;
 import org.bytedeco.javacpp.tools.InfoMapper;
 
-/**
- * Tells JavaCPP how to map {@code reprise.h} to the class {@code dev.reprise.natives.reprise}.
- *
- * <p>At run time the same annotations find the library: because of the extension, JavaCPP's loader tries the resource
- * {@code linux-x86_64-cuda/libjnireprise.so} of this package first and {@code linux-x86_64/libjnireprise.so} after it.
- */
+/** Tells JavaCPP how to map {@code reprise.h} to the class {@code dev.reprise.natives.reprise}. */
 @Properties(
-        value = {
-            @Platform(value = "linux-x86_64", cinclude = "reprise.h"),
-            @Platform(value = "linux-x86_64", extension = "-cuda")
-        },
+        value = @Platform(value = "linux-x86_64", cinclude = "reprise.h"),
         target = "dev.reprise.natives",
         global = "dev.reprise.natives.reprise")
 public class RepriseConfig implements InfoMapper {

@@ -3,6 +3,7 @@ package dev.reprise.cli;
 import dev.reprise.CancelledException;
 import dev.reprise.ContextOverflowException;
 import dev.reprise.DeviceUnavailableException;
+import dev.reprise.LibraryUnavailableException;
 import dev.reprise.ModelFormatException;
 import dev.reprise.NanLogitsException;
 import dev.reprise.OutOfDeviceMemoryException;
@@ -56,7 +57,7 @@ final class ExitCode {
             return MODEL_FORMAT;
         } else if (failure instanceof UnsupportedModelException) {
             return UNSUPPORTED_MODEL;
-        } else if (failure instanceof DeviceUnavailableException || failure instanceof UnsatisfiedLinkError) {
+        } else if (failure instanceof DeviceUnavailableException || failure instanceof LibraryUnavailableException) {
             return DEVICE_UNAVAILABLE;
         } else if (failure instanceof OutOfHostMemoryException
                 || failure instanceof OutOfDeviceMemoryException

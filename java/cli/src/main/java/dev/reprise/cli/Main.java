@@ -1,6 +1,7 @@
 package dev.reprise.cli;
 
 import dev.reprise.Backend;
+import dev.reprise.LibraryUnavailableException;
 import java.io.InputStream;
 import java.io.OutputStream;
 import java.io.PrintWriter;
@@ -85,7 +86,7 @@ public final class Main implements Runnable {
         commandLine.setExecutionExceptionHandler(Main::report);
         try {
             return commandLine.execute(args);
-        } catch (UnsatisfiedLinkError | OutOfMemoryError e) {
+        } catch (OutOfMemoryError e) {
             terminal.err().println("reprise: " + e.getMessage());
             return ExitCode.of(e);
         }
@@ -116,7 +117,7 @@ public final class Main implements Runnable {
             String program = "reprise " + (version == null ? "(development)" : version);
             try {
                 return (program + "\n" + Backend.describe()).split("\n");
-            } catch (UnsatisfiedLinkError e) {
+            } catch (LibraryUnavailableException e) {
                 return new String[] {program, e.getMessage()};
             }
         }

@@ -51,7 +51,7 @@ class ProcessTest {
         command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
         // What newer JVMs ask for, and where the native library is unpacked to.
         for (String flag : ManagementFactory.getRuntimeMXBean().getInputArguments()) {
-            if (flag.startsWith("--enable-native-access") || flag.startsWith("-Dorg.bytedeco")) {
+            if (flag.startsWith("--enable-native-access") || flag.startsWith("-Ddev.reprise")) {
                 command.add(flag);
             }
         }
@@ -127,7 +127,7 @@ class ProcessTest {
         // /proc refuses new files to everybody, root included.
         Path temporary = Files.createDirectory(directory.resolve("tmp"));
         List<String> flags = List.of(
-                "-Duser.home=/proc/none", "-Dorg.bytedeco.javacpp.cachedir=/proc/none",
+                "-Duser.home=/proc/none", "-Ddev.reprise.cache=/proc/none",
                 "-Djava.io.tmpdir=" + temporary);
         Process process = program(flags, List.of("run", "-n", "5")).start();
 
