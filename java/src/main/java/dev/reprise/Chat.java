@@ -224,6 +224,29 @@ public final class Chat implements AutoCloseable {
         }
     }
 
+    /**
+     * Gives the conversation another system message, or none with null. Turns stay; what the template writes behind the
+     * system message is evaluated again with the next one.
+     */
+    public void system(String text) {
+        session.enter();
+        try {
+            endCurrent();
+            boolean had = !messages.isEmpty() && messages.get(0).role() == Role.SYSTEM;
+            if (had) {
+                messages.remove(0);
+            }
+            if (text != null) {
+                messages.add(0, Message.system(text));
+            }
+            if (dropped > 0) {
+                dropped += (text == null ? 0 : 1) - (had ? 1 : 0);
+            }
+        } finally {
+            session.leave();
+        }
+    }
+
     /** A second chat that goes on from here on its own; what is evaluated is not evaluated again. */
     public Chat fork() {
         session.enter();

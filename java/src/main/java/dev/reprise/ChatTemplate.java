@@ -49,6 +49,22 @@ public final class ChatTemplate {
         }
     }
 
+    /**
+     * Renders the template and turns the text into the ids that a chat with these variables evaluates: control tokens of the
+     * template become those tokens, text of the variables never does.
+     *
+     * @param variables as for {@link #render(String)}
+     * @param tokenizer of the model
+     * @param date the day that templates take for today; null: today
+     * @throws TemplateException as {@link #render(String)}
+     * @throws IllegalArgumentException as {@link #render(String)}
+     */
+    public int[] encode(String variables, Tokenizer tokenizer, LocalDate date) {
+        try (CompiledTemplate compiled = new CompiledTemplate(this, tokenizer)) {
+            return compiled.prompt(variables, date).ids();
+        }
+    }
+
     /** Noon of a day, as the native library counts time; null: now. */
     static Long seconds(LocalDate date) {
         return date == null ? null : date.atTime(12, 0).toEpochSecond(ZoneOffset.UTC);

@@ -2,6 +2,7 @@ package dev.reprise;
 
 import dev.reprise.chat.AnswerFormat;
 import dev.reprise.json.Json;
+import dev.reprise.natives.loader.LoaderCleaner;
 import java.lang.ref.Cleaner;
 import java.time.LocalDate;
 import java.util.ArrayList;
@@ -75,12 +76,9 @@ final class CompiledTemplate implements AutoCloseable {
         return encode(whole, generationPrompt(whole.toString(), messages, options));
     }
 
-    /** Of variables that a caller wrote: they win over what the model's file says. */
-    PromptTokens prompt(Map<String, Object> variables, LocalDate date) {
-        Map<String, Object> all = new LinkedHashMap<>(constants);
-        all.put("add_generation_prompt", true);
-        all.putAll(variables);
-        return encode(render(Json.write(all), date), "");
+    /** Of the variables that a JSON text has, and no others. */
+    PromptTokens prompt(String variables, LocalDate date) {
+        return encode(render(variables, date), "");
     }
 
     private PromptTokens encode(Native.Rendered rendered, String generationPrompt) {

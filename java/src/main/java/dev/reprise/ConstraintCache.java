@@ -1,6 +1,7 @@
 package dev.reprise;
 
 import java.io.ByteArrayOutputStream;
+import dev.reprise.natives.loader.LoaderCleaner;
 import java.lang.ref.Cleaner;
 import java.util.LinkedHashMap;
 import java.util.Map;

@@ -76,6 +76,17 @@ public final class ModelFile implements AutoCloseable {
         }
     }
 
+    /**
+     * A chat template of the file.
+     *
+     * @param name which of several; null: the default one
+     * @param tools whether there are tools: without a name, a template that the file has for them is then preferred
+     * @throws TemplateException if there is none; the message names those that there are
+     */
+    public ChatTemplate chatTemplate(String name, boolean tools) {
+        return ModelTemplates.choose(metadata(), name, tools);
+    }
+
     /** All tensors, in the order of the file. */
     public List<TensorInfo> tensors() {
         lock.lock();

@@ -14,6 +14,10 @@ final class CommandFactory implements CommandLine.IFactory {
     public <K> K create(Class<K> type) throws Exception {
         if (type == RunCommand.class) {
             return type.cast(new RunCommand(terminal));
+        } else if (type == ChatCommand.class) {
+            return type.cast(new ChatCommand(terminal));
+        } else if (type == RenderCommand.class) {
+            return type.cast(new RenderCommand(terminal));
         } else if (type == InfoCommand.class) {
             return type.cast(new InfoCommand(terminal));
         } else if (type == TokenizeCommand.class) {

@@ -4,10 +4,12 @@ import dev.reprise.CancelledException;
 import dev.reprise.ContextOverflowException;
 import dev.reprise.DeviceUnavailableException;
 import dev.reprise.LibraryUnavailableException;
+import dev.reprise.FinishReason;
 import dev.reprise.ModelFormatException;
 import dev.reprise.NanLogitsException;
 import dev.reprise.OutOfDeviceMemoryException;
 import dev.reprise.OutOfHostMemoryException;
+import dev.reprise.TemplateException;
 import dev.reprise.UnsupportedModelException;
 import java.io.UncheckedIOException;
 
@@ -22,6 +24,8 @@ final class ExitCode {
     static final int DEVICE_UNAVAILABLE = 6;
     static final int OUT_OF_MEMORY = 7;
     static final int CONTEXT_OVERFLOW = 8;
+    static final int TEMPLATE = 9;
+    static final int CUT = 10;
     /** As shells report a process that SIGINT ended. */
     static final int INTERRUPTED = 130;
     /** As shells report a process that SIGPIPE ended. */
@@ -38,6 +42,8 @@ final class ExitCode {
         static final String DEVICE_UNAVAILABLE = "  6:the device, or the library for this platform, cannot be used";
         static final String OUT_OF_MEMORY = "  7:too little memory, on the machine or on the device";
         static final String CONTEXT_OVERFLOW = "  8:the prompt does not fit into the context";
+        static final String TEMPLATE = "  9:a chat template is missing, malformed, or raised an error";
+        static final String CUT = " 10:a constrained answer was cut, by -n or the context, before it was whole";
         static final String INTERRUPTED = "130:interrupted by Ctrl-C";
         static final String OUTPUT_CLOSED = "141:the reader of the output went away";
 
@@ -45,6 +51,15 @@ final class ExitCode {
     }
 
     private ExitCode() {}
+
+    /** Of text that was generated. */
+    static int of(FinishReason reason, boolean constraintMet) {
+        if (reason == FinishReason.CANCELLED) {
+            return INTERRUPTED;
+        }
+        boolean cut = reason == FinishReason.MAX_TOKENS || reason == FinishReason.CONTEXT_FULL;
+        return cut && !constraintMet ? CUT : OK;
+    }
 
     static int of(Throwable failure) {
         if (failure instanceof OutputClosedException) {
@@ -65,6 +80,8 @@ final class ExitCode {
             return OUT_OF_MEMORY;
         } else if (failure instanceof ContextOverflowException) {
             return CONTEXT_OVERFLOW;
+        } else if (failure instanceof TemplateException) {
+            return TEMPLATE;
         } else if (failure instanceof CancelledException) {
             return INTERRUPTED;
         }

@@ -1,6 +1,5 @@
 package dev.reprise.cli;
 
-import dev.reprise.Session;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
 
@@ -11,16 +10,16 @@ final class Interruption extends Thread {
 
     private static final CountDownLatch ENDED = new CountDownLatch(1);
 
-    private final Session session;
+    private final Runnable cancel;
 
-    private Interruption(Session session) {
+    private Interruption(Runnable cancel) {
         super("reprise-interruption");
-        this.session = session;
+        this.cancel = cancel;
     }
 
-    /** Cancels the session when the process is asked to end, and gives the command time to finish. */
-    static Interruption cancels(Session session) {
-        Interruption hook = new Interruption(session);
+    /** Cancels what is in progress when the process is asked to end, and gives the command time to finish. */
+    static Interruption cancels(Runnable cancel) {
+        Interruption hook = new Interruption(cancel);
         Runtime.getRuntime().addShutdownHook(hook);
         return hook;
     }
@@ -32,7 +31,7 @@ final class Interruption extends Thread {
 
     @Override
     public void run() {
-        session.cancel();
+        cancel.run();
         try {
             ENDED.await(PATIENCE_SECONDS, TimeUnit.SECONDS);
         } catch (InterruptedException e) {
@@ -40,7 +39,7 @@ final class Interruption extends Thread {
         }
     }
 
-    /** Once the session is no longer in use. */
+    /** Once there is nothing left to cancel. */
     void forget() {
         try {
             Runtime.getRuntime().removeShutdownHook(this);

@@ -17,7 +17,14 @@ import picocli.CommandLine.Spec;
 @Command(
         name = "reprise",
         description = {"Runs GGUF language models on NVIDIA GPUs and CPUs.", ""},
-        subcommands = {RunCommand.class, InfoCommand.class, TokenizeCommand.class, DetokenizeCommand.class},
+        subcommands = {
+            RunCommand.class,
+            ChatCommand.class,
+            RenderCommand.class,
+            InfoCommand.class,
+            TokenizeCommand.class,
+            DetokenizeCommand.class
+        },
         versionProvider = Main.Version.class,
         synopsisSubcommandLabel = "COMMAND",
         commandListHeading = "%nCommands:%n",
@@ -26,6 +33,9 @@ import picocli.CommandLine.Spec;
             "  reprise run                            tells a story with the model that comes along",
             "  reprise run model.gguf -p 'Dear diary,' -n 200",
             "  reprise run model.gguf -p '2+2=' --temp 0 -n 4",
+            "  reprise chat model.gguf                 talks with a chat model; /help tells more",
+            "  reprise chat model.gguf -p 'Name a colour.' --json-schema colour.json",
+            "  reprise render model.gguf --input conversation.json",
             "  reprise info model.gguf",
             "  reprise tokenize model.gguf -p 'Hello' --ids | reprise detokenize model.gguf"
         },
@@ -40,6 +50,8 @@ import picocli.CommandLine.Spec;
             ExitCode.Help.DEVICE_UNAVAILABLE,
             ExitCode.Help.OUT_OF_MEMORY,
             ExitCode.Help.CONTEXT_OVERFLOW,
+            ExitCode.Help.TEMPLATE,
+            ExitCode.Help.CUT,
             ExitCode.Help.INTERRUPTED,
             ExitCode.Help.OUTPUT_CLOSED
         })
@@ -94,7 +106,7 @@ public final class Main implements Runnable {
 
     @Override
     public void run() {
-        throw new ParameterException(spec.commandLine(), "a command is missing: run, info, tokenize or detokenize");
+        throw new ParameterException(spec.commandLine(), "a command is missing: run, chat, render, info, tokenize or detokenize");
     }
 
     private static int report(Exception failure, CommandLine commandLine, ParseResult parsed) {

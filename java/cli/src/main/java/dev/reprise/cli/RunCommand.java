@@ -1,18 +1,12 @@
 package dev.reprise.cli;
 
-import dev.reprise.FinishReason;
 import dev.reprise.Generation;
 import dev.reprise.GenerationOptions;
 import dev.reprise.Model;
 import dev.reprise.ModelInfo;
-import dev.reprise.ModelOptions;
-import dev.reprise.Sampling;
 import dev.reprise.Session;
 import dev.reprise.Token;
 import dev.reprise.TokenStream;
-import java.io.IOException;
-import java.io.UncheckedIOException;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Locale;
 import java.util.concurrent.Callable;
@@ -31,9 +25,6 @@ import picocli.CommandLine.Parameters;
         },
         sortOptions = false)
 final class RunCommand implements Callable<Integer> {
-    /** Loading less than this takes no time that a progress bar could show. */
-    private static final long LARGE_FILE_BYTES = 500_000_000;
-
     private final Terminal terminal;
 
     @Parameters(
@@ -50,18 +41,6 @@ final class RunCommand implements Callable<Integer> {
     private String prompt;
 
     @Option(
-            names = {"-n", "--max-tokens"},
-            paramLabel = "N",
-            description = "The most tokens to generate (default: what the context holds).")
-    private Integer maxTokens;
-
-    @Option(
-            names = "--stop",
-            paramLabel = "TEXT",
-            description = "End where this text appears; may be given several times.")
-    private String[] stop = {};
-
-    @Option(
             names = "--special",
             description = "Parse special tokens such as <|im_start|> in the prompt.")
     private boolean special;
@@ -71,46 +50,8 @@ final class RunCommand implements Callable<Integer> {
             description = "Print special tokens that the model generates, the end token included, as the file spells them.")
     private boolean showSpecial;
 
-    @Option(
-            names = "--ids",
-            description = "Print the generated token ids, one per line, the end token included, instead of text.")
-    private boolean ids;
-
-    @Option(
-            names = "--temp",
-            paramLabel = "T",
-            description = "Temperature; 0 always takes the likeliest token (default: 0.7).")
-    private Double temperature;
-
-    @Option(names = "--top-k", paramLabel = "K", description = "Only the K likeliest tokens; 0: all (default: 40).")
-    private Integer topK;
-
-    @Option(
-            names = "--top-p",
-            paramLabel = "P",
-            description = "Only the likeliest tokens of together this probability; 1: all (default: 0.95).")
-    private Double topP;
-
-    @Option(
-            names = "--min-p",
-            paramLabel = "P",
-            description = "Only tokens this probable relative to the likeliest; 0: all, 1: that one alone (default: 0.05).")
-    private Double minP;
-
-    @Option(names = "--repeat-penalty", paramLabel = "X", description = "Makes tokens seen less likely; 1: off (default).")
-    private Double repeatPenalty;
-
-    @Option(names = "--presence-penalty", paramLabel = "X", description = "Taken off the logits of tokens seen; 0: off.")
-    private Double presencePenalty;
-
-    @Option(names = "--frequency-penalty", paramLabel = "X", description = "The same for every time seen; 0: off.")
-    private Double frequencyPenalty;
-
-    @Option(
-            names = "--seed",
-            paramLabel = "N",
-            description = "What the random numbers come from (default: another one each time).")
-    private Long seed;
+    @Mixin
+    private TextOptions textOptions;
 
     @Mixin
     private LoadOptions loadOptions;
@@ -123,10 +64,10 @@ final class RunCommand implements Callable<Integer> {
     public Integer call() {
         GenerationOptions options = options();
         String text = prompt();
-        boolean wholeStory = file == null && prompt == null && !ids;
+        boolean wholeStory = file == null && prompt == null && !textOptions.ids();
         try (Model model = load();
                 Session session = model.newSession(loadOptions.session())) {
-            Interruption interruption = Interruption.cancels(session);
+            Interruption interruption = Interruption.cancels(session::cancel);
             try (TokenStream stream = session.generate(text, options)) {
                 if (wholeStory) {
                     terminal.print(text);
@@ -139,12 +80,7 @@ final class RunCommand implements Callable<Integer> {
     }
 
     private GenerationOptions options() {
-        GenerationOptions.Builder builder = GenerationOptions.builder();
-        if (maxTokens != null) {
-            builder.maxTokens(maxTokens);
-        }
-        return builder.stop(stop)
-                .sampling(sampling())
+        return textOptions.generation(terminal)
                 .parseSpecialTokens(special)
                 .showSpecialTokens(showSpecial)
                 .build();
@@ -157,61 +93,16 @@ final class RunCommand implements Callable<Integer> {
         return file == null ? StoryModel.PROMPT : terminal.readAll();
     }
 
-    private Sampling sampling() {
-        Sampling.Builder builder = Sampling.builder();
-        if (temperature != null) {
-            builder.temperature(temperature);
-        }
-        if (topK != null) {
-            builder.topK(topK);
-        }
-        if (topP != null) {
-            builder.topP(topP);
-        }
-        if (minP != null) {
-            builder.minP(minP);
-        }
-        if (repeatPenalty != null) {
-            builder.repeatPenalty(repeatPenalty);
-        }
-        if (presencePenalty != null) {
-            builder.presencePenalty(presencePenalty);
-        }
-        if (frequencyPenalty != null) {
-            builder.frequencyPenalty(frequencyPenalty);
-        }
-        if (seed != null) {
-            builder.seed(seed);
-        }
-        return builder.build();
-    }
-
     private Model load() {
-        ModelOptions.Builder options = loadOptions.model();
-        if (file == null) {
-            terminal.err().println("No model given: this is the bundled story model, " + StoryModel.NAME + ".");
-            return StoryModel.load(options.build());
+        if (file != null) {
+            return ModelLoader.load(file, loadOptions.model(), terminal);
         }
-        if (!terminal.errIsTerminal() || size(file) < LARGE_FILE_BYTES) {
-            return Model.load(file, options.build());
-        }
-        ProgressBar bar = new ProgressBar(terminal.err());
-        try {
-            return Model.load(file, options.progress(bar).build());
-        } finally {
-            bar.clear();
-        }
-    }
-
-    private static long size(Path file) {
-        try {
-            return Files.size(file);
-        } catch (IOException e) {
-            throw new UncheckedIOException("cannot open " + file + ": " + Terminal.reason(e), e);
-        }
+        terminal.err().println("No model given: this is the bundled story model, " + StoryModel.NAME + ".");
+        return StoryModel.load(loadOptions.model().build());
     }
 
     private int print(TokenStream stream, ModelInfo info) {
+        boolean ids = textOptions.ids();
         int printed = 0;
         for (Token token : stream) {
             String text = ids ? token.id() + "\n" : token.text();
@@ -229,7 +120,7 @@ final class RunCommand implements Callable<Integer> {
             }
         }
         terminal.err().println(statistics(result, info));
-        return result.finishReason() == FinishReason.CANCELLED ? ExitCode.INTERRUPTED : ExitCode.OK;
+        return ExitCode.of(result.finishReason(), result.complete());
     }
 
     private static String statistics(Generation result, ModelInfo info) {

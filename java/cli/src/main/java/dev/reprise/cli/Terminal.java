@@ -1,6 +1,7 @@
 package dev.reprise.cli;
 
 import java.io.BufferedInputStream;
+import java.io.ByteArrayOutputStream;
 import java.io.FileDescriptor;
 import java.io.FileInputStream;
 import java.io.FileOutputStream;
@@ -24,32 +25,38 @@ final class Terminal {
     private final OutputStream out;
     private final PrintStream err;
     private final boolean outIsPipe;
+    private final boolean inIsTerminal;
+    private final boolean outIsTerminal;
     private final boolean errIsTerminal;
 
     /** Input and output that are neither a pipe nor a terminal. */
     Terminal(InputStream in, OutputStream out, OutputStream err) {
-        this(in, out, err, false, false);
+        this(in, out, err, "", "", "");
     }
 
-    private Terminal(InputStream in, OutputStream out, OutputStream err, boolean outIsPipe, boolean errIsTerminal) {
+    /** The last three: what the streams lead to. */
+    private Terminal(InputStream in, OutputStream out, OutputStream err, String inFile, String outFile, String errFile) {
         this.in = in;
         this.out = out;
         this.err = new PrintStream(err, true, StandardCharsets.UTF_8);
-        this.outIsPipe = outIsPipe;
-        this.errIsTerminal = errIsTerminal;
+        outIsPipe = outFile.startsWith("pipe:") || outFile.startsWith("socket:");
+        inIsTerminal = isTerminal(inFile);
+        outIsTerminal = isTerminal(outFile);
+        errIsTerminal = isTerminal(errFile);
+    }
+
+    private static boolean isTerminal(String file) {
+        return file.startsWith("/dev/pts/") || file.startsWith("/dev/tty") || file.equals("/dev/console");
     }
 
     /** Those of the process. */
     static Terminal ofProcess() {
-        String out = descriptor(1);
-        String err = descriptor(2);
         return new Terminal(
                 // Buffered, since reading all of a pipe from a FileInputStream fails: it asks for the position.
                 new BufferedInputStream(new FileInputStream(FileDescriptor.in)),
                 new FileOutputStream(FileDescriptor.out),
                 new FileOutputStream(FileDescriptor.err),
-                out.startsWith("pipe:") || out.startsWith("socket:"),
-                err.startsWith("/dev/pts/") || err.startsWith("/dev/tty") || err.equals("/dev/console"));
+                descriptor(0), descriptor(1), descriptor(2));
     }
 
     /** What a file descriptor of the process leads to; empty if the system does not tell. */
@@ -101,6 +108,36 @@ final class Terminal {
         }
     }
 
+    /** The next line of standard input, without its end; null where there is none. */
+    String readLine() {
+        ByteArrayOutputStream line = new ByteArrayOutputStream();
+        try {
+            int next = in.read();
+            if (next < 0) {
+                return null;
+            }
+            for (; next >= 0 && next != '\n'; next = in.read()) {
+                line.write(next);
+            }
+        } catch (IOException e) {
+            throw new UncheckedIOException("cannot read standard input: " + e.getMessage(), e);
+        }
+        String text = line.toString(StandardCharsets.UTF_8);
+        return text.endsWith("\r") ? text.substring(0, text.length() - 1) : text;
+    }
+
+    /** The text of a file; {@code -} is standard input. */
+    String readFile(Path file) {
+        if (file.toString().equals("-")) {
+            return readAll();
+        }
+        try {
+            return new String(Files.readAllBytes(file), StandardCharsets.UTF_8);
+        } catch (IOException e) {
+            throw new UncheckedIOException("cannot read " + file + ": " + reason(e), e);
+        }
+    }
+
     /** For help and version. */
     PrintWriter helpWriter() {
         return new PrintWriter(new OutputStreamWriter(out, StandardCharsets.UTF_8), true);
@@ -109,6 +146,14 @@ final class Terminal {
     /** For messages, statistics and the progress bar. */
     PrintStream err() {
         return err;
+    }
+
+    boolean inIsTerminal() {
+        return inIsTerminal;
+    }
+
+    boolean outIsTerminal() {
+        return outIsTerminal;
     }
 
     boolean errIsTerminal() {
