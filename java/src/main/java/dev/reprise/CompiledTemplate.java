@@ -1,5 +1,6 @@
 package dev.reprise;
 
+import dev.reprise.natives.loader.LoaderCleaner;
 import dev.reprise.chat.AnswerFormat;
 import dev.reprise.json.Json;
 import dev.reprise.natives.loader.LoaderCleaner;
