@@ -2,7 +2,6 @@ package dev.reprise;
 
 import dev.reprise.natives.loader.LoaderCleaner;
 import java.io.ByteArrayOutputStream;
-import dev.reprise.natives.loader.LoaderCleaner;
 import java.lang.ref.Cleaner;
 import java.util.LinkedHashMap;
 import java.util.Map;
