@@ -1,8 +1,8 @@
 package dev.reprise;
 
 /**
- * The model file is damaged, truncated, inconsistent or not a GGUF file; the message names the part. Damaged weights show
- * when a token is to be drawn and no logit is a number.
+ * The model file is damaged, truncated, inconsistent or not a GGUF file; the message names the part. Damaged weights
+ * show when a token is to be drawn and no logit is a number.
  */
 public final class ModelFormatException extends RepriseException {
     private static final long serialVersionUID = 1L;

@@ -34,9 +34,9 @@ import org.bytedeco.javacpp.Pointer;
 import org.bytedeco.javacpp.SizeTPointer;
 
 /**
- * The one class that touches the generated glue. Everything that can fail throws the exception of the failure's kind, with
- * the native library's message. Objects are handles; a handle that is null, closed or of another kind is refused by the
- * native library with {@link IllegalStateException}.
+ * The one class that touches the generated glue. Everything that can fail throws the exception of the failure's kind,
+ * with the native library's message. Objects are handles; a handle that is null, closed or of another kind is refused
+ * by the native library with {@link IllegalStateException}.
  */
 final class Native {
     /** Holds most messages; longer ones are asked for again. */
@@ -145,8 +145,8 @@ final class Native {
     }
 
     /**
-     * The name as the file system has it. A path as text has lost what the locale cannot express, but its URI still has the
-     * bytes.
+     * The name as the file system has it. A path as text has lost what the locale cannot express, but its URI still has
+     * the bytes.
      */
     private static byte[] nameOf(Path file) {
         String text = file.toString();
@@ -385,8 +385,8 @@ final class Native {
     }
 
     /**
-     * What goes to and comes from the two calls of a generation: native memory that a session keeps, so that a token costs
-     * no allocation, and that Java reads without a call. Not safe for use by several threads.
+     * What goes to and comes from the two calls of a generation: native memory that a session keeps, so that a token
+     * costs no allocation, and that Java reads without a call. Not safe for use by several threads.
      */
     static final class Exchange implements AutoCloseable {
         /** How many tokens one call fetches at most. A backend runs only a few tokens ahead. */

@@ -4,8 +4,8 @@ import java.util.Objects;
 import java.util.OptionalLong;
 
 /**
- * How the next token is drawn from the logits: first the penalties, then top-k, top-p and min-p restrict the choice, then
- * one of what is left is drawn at the temperature. Immutable.
+ * How the next token is drawn from the logits: first the penalties, then top-k, top-p and min-p restrict the choice,
+ * then one of what is left is drawn at the temperature. Immutable.
  *
  * <p>The random number is a function of seed and position alone, so the same seed draws the same tokens from the same
  * logits on every device.

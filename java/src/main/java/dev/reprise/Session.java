@@ -10,15 +10,15 @@ import java.util.concurrent.ThreadLocalRandom;
 import java.util.concurrent.locks.ReentrantLock;
 
 /**
- * A history of tokens and the memory to continue it. Prompts and generated tokens stay, so a further prompt continues the
- * text; {@link #rewind} and {@link #reset} forget.
+ * A history of tokens and the memory to continue it. Prompts and generated tokens stay, so a further prompt continues
+ * the text; {@link #rewind} and {@link #reset} forget.
  *
  * <p>A session belongs to one caller at a time: a call while another thread is inside throws
- * {@link IllegalStateException}. Only {@link #cancel} and {@link #close} are legal from any thread at any time. Every call
- * that changes the history ends a generation in progress.
+ * {@link IllegalStateException}. Only {@link #cancel} and {@link #close} are legal from any thread at any time. Every
+ * call that changes the history ends a generation in progress.
  *
- * <p>Interrupting a thread cancels its call: a prompt in evaluation throws {@link CancelledException} with the history as
- * before, a generation ends with {@link FinishReason#CANCELLED}. The interrupt status stays set.
+ * <p>Interrupting a thread cancels its call: a prompt in evaluation throws {@link CancelledException} with the history
+ * as before, a generation ends with {@link FinishReason#CANCELLED}. The interrupt status stays set.
  */
 public final class Session implements AutoCloseable {
     private final Model model;
@@ -88,8 +88,8 @@ public final class Session implements AutoCloseable {
     /**
      * Appends a prompt, evaluates it and starts a generation, whose tokens are decoded as they are taken.
      *
-     * @param prompt text to continue; may be empty if the history is not. The begin-of-text token is put before it if the
-     *     history is empty and the tokenizer adds one.
+     * @param prompt text to continue; may be empty if the history is not. The begin-of-text token is put before it if
+     *     the history is empty and the tokenizer adds one.
      * @throws ContextOverflowException if the prompt does not fit behind the history
      * @throws CancelledException if it is cancelled or interrupted before the first token; the history is as before
      * @throws IllegalArgumentException if prompt and history are empty
@@ -203,8 +203,8 @@ public final class Session implements AutoCloseable {
             boolean started = false;
             CancelOnInterrupt interruption = new CancelOnInterrupt(this);
             try {
-                // An interrupt or cancel() that comes behind this and before the native call has begun is noticed by the
-                // first token.
+                // An interrupt or cancel() that comes behind this and before the native call has begun is noticed by
+                // the first token.
                 checkInterrupt();
                 if (stream.isCancelled()) {
                     throw new CancelledException("the generation was cancelled before it began");
@@ -350,6 +350,7 @@ public final class Session implements AutoCloseable {
         return contextLength;
     }
 
+    /** Tokens, times and memory since the session was opened. */
     public SessionStatistics statistics() {
         enter();
         try {

@@ -54,7 +54,8 @@ public final class SessionOptions {
 
     @Override
     public String toString() {
-        return "SessionOptions[contextLength=" + contextLength + ", kvType=" + kvType + ", graphMode=" + graphMode + "]";
+        return "SessionOptions[contextLength=" + contextLength + ", kvType=" + kvType 
+                + ", graphMode=" + graphMode + "]";
     }
 
     /** Collects the settings. */
@@ -66,8 +67,8 @@ public final class SessionOptions {
         private Builder() {}
 
         /**
-         * Tokens that the session can hold, prompts and generated ones together; at most what the model was trained for.
-         * 0: the model's context length, at most 4096.
+         * Tokens that the session can hold, prompts and generated ones together; at most what the model was trained
+         * for. 0: the model's context length, at most 4096.
          *
          * @throws IllegalArgumentException if it is negative
          */

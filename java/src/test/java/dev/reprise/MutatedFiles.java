@@ -13,9 +13,9 @@ import java.util.Map;
 import java.util.TreeMap;
 
 /**
- * A program that damages sound files and uses them: opens each, builds the tokenizer, decodes one token. Prints what came
- * of them; ends with an exception where a file was neither loaded nor refused, took long or took much memory. Its Java heap
- * should be in memory from the start.
+ * A program that damages sound files and uses them: opens each, builds the tokenizer, decodes one token. Prints what
+ * came of them; ends with an exception where a file was neither loaded nor refused, took long or took much memory. Its
+ * Java heap should be in memory from the start.
  */
 final class MutatedFiles {
     private static final long HANG_NANOS = 1_000_000_000L;

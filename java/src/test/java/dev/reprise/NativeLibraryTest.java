@@ -28,7 +28,8 @@ class NativeLibraryTest {
     /** A fresh cache, which JavaCPP locks while it unpacks: an interrupt would close the lock's channel. */
     @Test
     void anInterruptDuringTheFirstLoadDoesNoHarm(@TempDir Path cache) throws IOException, InterruptedException {
-        ChildJvm.Result result = ChildJvm.run(List.of("-Dorg.bytedeco.javacpp.cachedir=" + cache), InterruptedFirstLoad.class);
+        ChildJvm.Result result = ChildJvm.run(
+                List.of("-Dorg.bytedeco.javacpp.cachedir=" + cache), InterruptedFirstLoad.class);
         assertEquals(0, result.exitCode(), result.out());
     }
 

@@ -6,8 +6,8 @@ import java.util.List;
 import java.util.Map;
 
 /**
- * Reads JSON (RFC 8259) into {@link Map}, {@link List}, {@link String}, {@link Long}, {@link Double}, {@link Boolean} and
- * null, and writes strings. Numbers that are no 64-bit integers become {@link Double}.
+ * Reads JSON (RFC 8259) into {@link Map}, {@link List}, {@link String}, {@link Long}, {@link Double}, {@link Boolean}
+ * and null, and writes strings. Numbers that are no 64-bit integers become {@link Double}.
  */
 public final class Json {
     /** Deeper values are refused rather than overflowing the stack. */

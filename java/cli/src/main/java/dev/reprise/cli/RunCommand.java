@@ -25,8 +25,8 @@ import picocli.CommandLine.Parameters;
 @Command(
         name = "run",
         description = {
-            "Continues a text: the model's text goes to standard output as it is generated, statistics follow on standard "
-                    + "error.",
+            "Continues a text: the model's text goes to standard output as it is generated, statistics follow on "
+                    + "standard error.",
             ""
         },
         sortOptions = false)
@@ -46,7 +46,8 @@ final class RunCommand implements Callable<Integer> {
     @Option(
             names = {"-p", "--prompt"},
             paramLabel = "TEXT",
-            description = "The text to continue (default: standard input; for the bundled model \"" + StoryModel.PROMPT + "\").")
+            description = "The text to continue (default: standard input; for the bundled model \"" + StoryModel.PROMPT
+                    + "\").")
     private String prompt;
 
     @Option(
@@ -92,10 +93,16 @@ final class RunCommand implements Callable<Integer> {
             description = "Only tokens this probable relative to the likeliest; 0: all (default: 0.05).")
     private Double minP;
 
-    @Option(names = "--repeat-penalty", paramLabel = "X", description = "Makes tokens seen less likely; 1: off (default).")
+    @Option(
+            names = "--repeat-penalty",
+            paramLabel = "X",
+            description = "Makes tokens seen less likely; 1: off (default).")
     private Double repeatPenalty;
 
-    @Option(names = "--presence-penalty", paramLabel = "X", description = "Taken off the logits of tokens seen; 0: off.")
+    @Option(
+            names = "--presence-penalty",
+            paramLabel = "X",
+            description = "Taken off the logits of tokens seen; 0: off.")
     private Double presencePenalty;
 
     @Option(names = "--frequency-penalty", paramLabel = "X", description = "The same for every time seen; 0: off.")

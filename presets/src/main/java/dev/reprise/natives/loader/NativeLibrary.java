@@ -38,8 +38,8 @@ public record NativeLibrary(String file, String classifier, String skipped) {
     }
 
     /**
-     * JavaCPP locks its cache by a channel that an interrupt closes, and a class that failed to initialise stays failed: so
-     * that nobody's interrupt ends the library for the whole process, it is loaded where nobody interrupts.
+     * JavaCPP locks its cache by a channel that an interrupt closes, and a class that failed to initialise stays
+     * failed: so that nobody's interrupt ends the library for the whole process, it is loaded where nobody interrupts.
      */
     private static void loadInThreadOfItsOwn() {
         FutureTask<NativeLibrary> loading = new FutureTask<>(NativeLibrary::loadOnce);
@@ -59,7 +59,8 @@ public record NativeLibrary(String file, String classifier, String skipped) {
                     } else if (e.getCause() instanceof Error error) {
                         throw error;
                     } else {
-                        throw new IllegalStateException("loading the native library of Reprise failed: " + e.getCause(), e.getCause());
+                        throw new IllegalStateException(
+                                "loading the native library of Reprise failed: " + e.getCause(), e.getCause());
                     }
                 }
             }
@@ -82,8 +83,10 @@ public record NativeLibrary(String file, String classifier, String skipped) {
         int found = reprise.reprise_abi_version();
         if (found != reprise.REPRISE_ABI_VERSION) {
             throw new UnsatisfiedLinkError(
-                    file + " has interface version " + found + ", these classes need " + reprise.REPRISE_ABI_VERSION
-                            + ": use the same version of dev.reprise:reprise and of every dev.reprise:reprise-natives.");
+                    file + " has interface version " + found + ", these classes need "
+                            + reprise.REPRISE_ABI_VERSION
+                            + ": use the same version of dev.reprise:reprise and of every "
+                            + "dev.reprise:reprise-natives.");
         }
         File directory = new File(file).getParentFile();
         boolean unpacked = directory != null && directory.getName().startsWith(platform);
@@ -95,8 +98,8 @@ public record NativeLibrary(String file, String classifier, String skipped) {
     }
 
     /**
-     * Unless told otherwise, JavaCPP refuses to allocate the smallest structure while the process has more than four times
-     * the Java heap resident. Weights are resident and the heap is small.
+     * Unless told otherwise, JavaCPP refuses to allocate the smallest structure while the process has more than four
+     * times the Java heap resident. Weights are resident and the heap is small.
      */
     private static void doNotCountTheProcessMemory() {
         if (System.getProperty("org.bytedeco.javacpp.maxphysicalbytes") == null
@@ -128,9 +131,9 @@ public record NativeLibrary(String file, String classifier, String skipped) {
             return "The native library of Reprise for " + platform + " is not on the class path or module path: add "
                     + "dev.reprise:reprise-natives with the classifier " + platform + ".";
         }
-        return "The native library of Reprise for " + platform + " could not be loaded: " + innermost(error).getMessage()
-                + ". If that is because of the folder it was unpacked to, choose another one with "
-                + "-Dorg.bytedeco.javacpp.cachedir=FOLDER.";
+        return "The native library of Reprise for " + platform + " could not be loaded: "
+                + innermost(error).getMessage() + ". If that is because of the folder it was unpacked to, choose another "
+                + "one with -Dorg.bytedeco.javacpp.cachedir=FOLDER.";
     }
 
     /** What the loader tried first and why that failed is the last of the causes. */
