@@ -12,6 +12,7 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.util.Arrays;
 import java.util.Iterator;
+import java.util.List;
 import java.util.concurrent.CancellationException;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CountDownLatch;
@@ -336,10 +337,9 @@ class CancellationTest {
         try (Session session = longSession()) {
             Background prefill = new Background(() -> session.evaluate(LONG_PROMPT));
             letItRun();
-            Runnable[] calls = {
-                session::position, session::history, session::logits, session::reset, session::statistics,
-                () -> session.generate("x"), () -> session.complete("x"), () -> session.evaluate(new int[] {1}),
-            };
+            List<Runnable> calls = List.of(
+                    session::position, session::history, session::logits, session::reset, session::statistics,
+                    () -> session.generate("x"), () -> session.complete("x"), () -> session.evaluate(new int[] {1}));
             for (Runnable call : calls) {
                 IllegalStateException e = assertThrows(IllegalStateException.class, call::run);
                 assertTrue(e.getMessage().contains("in use by another thread"), e.getMessage());

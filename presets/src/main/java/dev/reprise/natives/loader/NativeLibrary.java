@@ -132,8 +132,8 @@ public record NativeLibrary(String file, String classifier, String skipped) {
                     + "dev.reprise:reprise-natives with the classifier " + platform + ".";
         }
         return "The native library of Reprise for " + platform + " could not be loaded: "
-                + innermost(error).getMessage() + ". If that is because of the folder it was unpacked to, choose another "
-                + "one with -Dorg.bytedeco.javacpp.cachedir=FOLDER.";
+                + innermost(error).getMessage() + ". If that is because of the folder it was unpacked to, "
+                + "choose another one with -Dorg.bytedeco.javacpp.cachedir=FOLDER.";
     }
 
     /** What the loader tried first and why that failed is the last of the causes. */
