@@ -54,7 +54,7 @@ public final class SessionOptions {
 
     @Override
     public String toString() {
-        return "SessionOptions[contextLength=" + contextLength + ", kvType=" + kvType 
+        return "SessionOptions[contextLength=" + contextLength + ", kvType=" + kvType
                 + ", graphMode=" + graphMode + "]";
     }
 
