@@ -360,8 +360,8 @@ public final class Tokenizer {
     }
 
     /**
-     * What a token gives behind whole characters, if it leaves none incomplete and {@link #keepText} was told; else null.
-     * One load instead of decoding, which matters behind a decode step that has emptied the caches.
+     * What a token gives behind whole characters, if it leaves none incomplete and {@link #keepText} was told; else
+     * null. One load instead of decoding, which matters behind a decode step that has emptied the caches.
      */
     String knownText(int id) {
         checkId(id);

@@ -131,7 +131,8 @@ class LoadingTest {
     /** A locale that is not one of UTF-8 has names of files that it cannot express. */
     @Test
     void theNameOfAFileNeedNotBeOneOfTheLocale(@TempDir Path directory) throws IOException {
-        Path file = Files.copy(StoryModel.PATH, Files.createDirectory(directory.resolve("modèles 100%41")).resolve("a+b é.gguf"));
+        Path folder = Files.createDirectory(directory.resolve("modèles 100%41"));
+        Path file = Files.copy(StoryModel.PATH, folder.resolve("a+b é.gguf"));
         String encoding = System.getProperty("sun.jnu.encoding");
         System.setProperty("sun.jnu.encoding", "ANSI_X3.4-1968");
         try {
