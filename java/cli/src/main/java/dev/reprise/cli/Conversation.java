@@ -82,7 +82,7 @@ final class Conversation implements AutoCloseable {
                 if (!lines.interactive()) {
                     throw e;  // a script wants to know
                 }
-                say(e.getMessage());
+                say(Main.message(e));
             }
         }
         return ExitCode.OK;

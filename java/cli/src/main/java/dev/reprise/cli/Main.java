@@ -2,6 +2,7 @@ package dev.reprise.cli;
 
 import dev.reprise.Backend;
 import dev.reprise.LibraryUnavailableException;
+import dev.reprise.TemplateException;
 import java.io.InputStream;
 import java.io.OutputStream;
 import java.io.PrintWriter;
@@ -117,9 +118,16 @@ public final class Main implements Runnable {
         } else if (code == ExitCode.FAILED) {
             failure.printStackTrace(commandLine.getErr());
         } else if (code != ExitCode.OUTPUT_CLOSED) {
-            commandLine.getErr().println("reprise: " + failure.getMessage());
+            commandLine.getErr().println("reprise: " + message(failure));
         }
         return code;
+    }
+
+    /** What went wrong, and where. */
+    static String message(Exception failure) {
+        return failure instanceof TemplateException e && e.line().isPresent()
+                ? "line " + e.line().getAsInt() + " of the chat template: " + e.getMessage()
+                : failure.getMessage();
     }
 
     /** For {@code --version}: the program's version, the library's and what the library can use. */
