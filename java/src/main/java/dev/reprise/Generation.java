@@ -13,6 +13,8 @@ import java.util.List;
  * @param decodeTokensPerSecond the speed at which the tokens behind the first one were decoded, time spent outside of
  *     Reprise not counted; 0 if there are none
  * @param seed the seed that the tokens were drawn with
+ * @param complete whether the text is all that the generation's constraint demands: false where it was cut before that,
+ *     true without a constraint
  */
 public record Generation(
         String text,
@@ -21,7 +23,8 @@ public record Generation(
         int promptTokens,
         double promptTokensPerSecond,
         double decodeTokensPerSecond,
-        long seed) {
+        long seed,
+        boolean complete) {
     /** Keeps a copy of {@code tokens}. */
     public Generation {
         tokens = List.copyOf(tokens);

@@ -13,6 +13,9 @@ public final class GenerationOptions {
     private final Sampling sampling;
     private final boolean parseSpecialTokens;
     private final boolean logprobs;
+    private final int topLogprobs;
+    /** 0: none. */
+    private final long constraint;
 
     private GenerationOptions(Builder builder) {
         maxTokens = builder.maxTokens;
@@ -20,6 +23,8 @@ public final class GenerationOptions {
         sampling = builder.sampling;
         parseSpecialTokens = builder.parseSpecialTokens;
         logprobs = builder.logprobs;
+        topLogprobs = builder.topLogprobs;
+        constraint = builder.constraint;
     }
 
     /** As many tokens as the context holds, no stop strings, {@link Sampling#defaults}, prompts taken as plain text. */
@@ -40,6 +45,8 @@ public final class GenerationOptions {
         builder.sampling = sampling;
         builder.parseSpecialTokens = parseSpecialTokens;
         builder.logprobs = logprobs;
+        builder.topLogprobs = topLogprobs;
+        builder.constraint = constraint;
         return builder;
     }
 
@@ -64,6 +71,15 @@ public final class GenerationOptions {
         return logprobs;
     }
 
+    public int topLogprobs() {
+        return topLogprobs;
+    }
+
+    /** The native handle of what limits the text; 0: nothing does. */
+    long constraint() {
+        return constraint;
+    }
+
     @Override
     public boolean equals(Object other) {
         return other instanceof GenerationOptions that
@@ -71,19 +87,22 @@ public final class GenerationOptions {
                 && stop.equals(that.stop)
                 && sampling.equals(that.sampling)
                 && parseSpecialTokens == that.parseSpecialTokens
-                && logprobs == that.logprobs;
+                && logprobs == that.logprobs
+                && topLogprobs == that.topLogprobs
+                && constraint == that.constraint;
     }
 
     @Override
     public int hashCode() {
-        return Objects.hash(maxTokens, stop, sampling, parseSpecialTokens, logprobs);
+        return Objects.hash(maxTokens, stop, sampling, parseSpecialTokens, logprobs, topLogprobs, constraint);
     }
 
     @Override
     public String toString() {
         return "GenerationOptions[maxTokens="
                 + (maxTokens.isPresent() ? maxTokens.getAsInt() : "any") + ", stop=" + stop + ", sampling=" + sampling
-                + ", parseSpecialTokens=" + parseSpecialTokens + ", logprobs=" + logprobs + "]";
+                + ", parseSpecialTokens=" + parseSpecialTokens + ", logprobs=" + logprobs
+                + ", topLogprobs=" + topLogprobs + (constraint == 0 ? "" : ", constrained") + "]";
     }
 
     /** Collects the settings. */
@@ -93,6 +112,8 @@ public final class GenerationOptions {
         private Sampling sampling = Sampling.defaults();
         private boolean parseSpecialTokens;
         private boolean logprobs;
+        private int topLogprobs;
+        private long constraint;
 
         private Builder() {}
 
@@ -136,6 +157,26 @@ public final class GenerationOptions {
          */
         public Builder parseSpecialTokens(boolean parseSpecialTokens) {
             this.parseSpecialTokens = parseSpecialTokens;
+            return this;
+        }
+
+        /**
+         * How many {@link Token#alternatives} tokens carry; more than 0 brings their {@link Token#logProbability} too.
+         *
+         * @throws IllegalArgumentException if it is not from 0 to 20
+         */
+        public Builder topLogprobs(int topLogprobs) {
+            if (topLogprobs < 0 || topLogprobs > Native.MAX_TOP_LOGPROBS) {
+                throw new IllegalArgumentException(
+                        "topLogprobs is " + topLogprobs + ", it must be from 0 to " + Native.MAX_TOP_LOGPROBS);
+            }
+            this.topLogprobs = topLogprobs;
+            return this;
+        }
+
+        /** Limits the text by what a native handle stands for, open when the generation starts. 0: nothing does. */
+        Builder constraint(long constraint) {
+            this.constraint = constraint;
             return this;
         }
 

@@ -2,6 +2,7 @@ package dev.reprise;
 
 import java.lang.ref.Cleaner;
 import java.nio.file.Path;
+import java.util.Arrays;
 import java.util.Objects;
 
 /**
@@ -97,6 +98,15 @@ public final class Model implements AutoCloseable {
     /** Null if the file describes none. */
     Tokenizer tokenizerOrNull() {
         return tokenizer;
+    }
+
+    /** The tokens that no repetition goes across; none where DRY is off, or without a tokenizer. */
+    int[] dryBreakers(Sampling sampling) {
+        if (sampling.dryMultiplier() == 0 || tokenizer == null) {
+            return new int[0];
+        }
+        int[] ids = tokenizer.tokensWith(sampling.dryBreakers());
+        return Arrays.stream(ids).filter(id -> id < info.vocabularySize()).toArray();
     }
 
     /** The key-value pairs of the model file; of a split model those of its first file. */

@@ -5,6 +5,7 @@ import static dev.reprise.natives.reprise.*;
 import dev.reprise.natives.loader.NativeLibrary;
 import dev.reprise.natives.reprise_gguf_info;
 import dev.reprise.natives.reprise_log_fn;
+import dev.reprise.natives.reprise_logit_bias;
 import dev.reprise.natives.reprise_memory;
 import dev.reprise.natives.reprise_model_info;
 import dev.reprise.natives.reprise_model_options;
@@ -26,6 +27,7 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Map;
 import org.bytedeco.javacpp.BytePointer;
 import org.bytedeco.javacpp.IntPointer;
 import org.bytedeco.javacpp.Loader;
@@ -39,6 +41,9 @@ import org.bytedeco.javacpp.SizeTPointer;
  * native library with {@link IllegalStateException}.
  */
 final class Native {
+    /** The most alternatives that a token can have. */
+    static final int MAX_TOP_LOGPROBS = REPRISE_MAX_TOP_LOGPROBS;
+
     /** Holds most messages; longer ones are asked for again. */
     private static final int MESSAGE_BYTES = 1024;
 
@@ -368,6 +373,13 @@ final class Native {
         check(reprise_session_logits(session, logits, logits.length));
     }
 
+    /** Whether the text of the generation started last is all that its constraint demands. */
+    static boolean complete(long session) {
+        int[] complete = new int[1];
+        check(reprise_session_complete(session, complete));
+        return complete[0] != 0;
+    }
+
     static void end(long session) {
         check(reprise_session_end(session));
     }
@@ -398,6 +410,8 @@ final class Native {
         private static final int FINISH_AT = COUNT_AT + 8;
         private static final int RESULTS_BYTES = FINISH_AT + 8;
 
+        private static final int ALTERNATIVES = CAPACITY * MAX_TOP_LOGPROBS;
+
         private final NativeMemory memory;
         private final reprise_sampling sampling;
         private final reprise_token tokens;
@@ -405,6 +419,10 @@ final class Native {
         private final IntPointer finish;
         /** Of {@link #tokens}, {@link #count} and {@link #finish}, one behind the other. */
         private final ByteBuffer results;
+        /** Allocated where a generation asks for them; else null. */
+        private NativeMemory alternatives;
+        private reprise_token alternativeTokens;
+        private ByteBuffer alternativeBytes;
 
         Exchange() {
             long samplingSize = Loader.sizeof(reprise_sampling.class);
@@ -417,10 +435,24 @@ final class Native {
             sampling = new reprise_sampling(memory.take(samplingSize));
         }
 
-        void generate(long session, int[] ids, GenerationOptions options, long seed, int[] endIds) {
+        void generate(long session, int[] ids, GenerationOptions options, long seed, int[] endIds, int[] dryBreakers) {
             fill(sampling, options, seed);
-            int maxTokens = options.maxTokens().orElse(0);  // what the context holds
-            check(reprise_session_generate(session, ids, ids.length, sampling, maxTokens, endIds, endIds.length));
+            Map<Integer, Float> logitBias = options.sampling().logitBias();
+            long biasBytes = logitBias.size() * Loader.sizeof(reprise_logit_bias.class);
+            // What the sampling points to is read before the call returns.
+            try (NativeMemory arrays = new NativeMemory(biasBytes + 4L * dryBreakers.length + 16)) {
+                Pointer biases = arrays.take(biasBytes);
+                int index = 0;
+                for (Map.Entry<Integer, Float> bias : logitBias.entrySet()) {
+                    new reprise_logit_bias(biases).getPointer(index++).id(bias.getKey()).bias(bias.getValue());
+                }
+                IntPointer breakers = new IntPointer(arrays.take(4L * dryBreakers.length));
+                breakers.put(dryBreakers, 0, dryBreakers.length);
+                sampling.logit_bias(new reprise_logit_bias(biases)).n_logit_bias(logitBias.size())
+                        .dry_breakers(breakers).n_dry_breakers(dryBreakers.length);
+                int maxTokens = options.maxTokens().orElse(0);  // what the context holds
+                check(reprise_session_generate(session, ids, ids.length, sampling, maxTokens, endIds, endIds.length));
+            }
         }
 
         /** Fetches tokens, waiting for the first of them, and returns how many. */
@@ -436,6 +468,30 @@ final class Native {
 
         float logProbability(int index) {
             return results.getFloat(index * TOKEN_BYTES + 4);
+        }
+
+        /** Fetches the alternatives of the tokens fetched last. */
+        void fetchAlternatives(long session) {
+            if (alternatives == null) {
+                alternatives = new NativeMemory(ALTERNATIVES * TOKEN_BYTES);
+                Pointer start = alternatives.take(ALTERNATIVES * TOKEN_BYTES);
+                alternativeTokens = new reprise_token(start);
+                alternativeBytes = new BytePointer(start).capacity(ALTERNATIVES * TOKEN_BYTES).asByteBuffer()
+                        .order(ByteOrder.nativeOrder());
+            }
+            try (NativeMemory memory = new NativeMemory(8)) {
+                SizeTPointer found = new SizeTPointer(memory.take(8));
+                check(reprise_session_top(session, alternativeTokens, ALTERNATIVES, found));
+            }
+        }
+
+        /** Of an alternative fetched last: those of the first token, then those of the next; negative for none. */
+        int alternativeId(int index) {
+            return alternativeBytes.getInt(index * TOKEN_BYTES);
+        }
+
+        float alternativeLogProbability(int index) {
+            return alternativeBytes.getFloat(index * TOKEN_BYTES + 4);
         }
 
         /** Why no token follows those fetched; null if some do. */
@@ -454,6 +510,9 @@ final class Native {
         @Override
         public void close() {
             memory.close();
+            if (alternatives != null) {
+                alternatives.close();
+            }
         }
     }
 
@@ -497,7 +556,15 @@ final class Native {
                 .repeat_penalty(sampling.repeatPenalty())
                 .presence_penalty(sampling.presencePenalty())
                 .frequency_penalty(sampling.frequencyPenalty())
+                .dry_multiplier(sampling.dryMultiplier())
+                .dry_base(sampling.dryBase())
+                .dry_allowed_length(sampling.dryAllowedLength())
+                .dry_last_n(sampling.dryLastN())
+                .xtc_probability(sampling.xtcProbability())
+                .xtc_threshold(sampling.xtcThreshold())
                 .logprobs(options.logprobs() ? 1 : 0)
+                .n_top_logprobs(options.topLogprobs())
+                .constraint(options.constraint())
                 .seed(seed);
     }
 

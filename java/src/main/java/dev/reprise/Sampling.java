@@ -1,11 +1,13 @@
 package dev.reprise;
 
+import java.util.List;
+import java.util.Map;
 import java.util.Objects;
 import java.util.OptionalLong;
 
 /**
- * How the next token is drawn from the logits: first the penalties, then top-k, top-p and min-p restrict the choice, then
- * one of what is left is drawn at the temperature. Immutable.
+ * How the next token is drawn from the logits: first biases, penalties and DRY change them, then top-k, top-p, min-p
+ * and XTC restrict the choice, then one of what is left is drawn at the temperature. Immutable.
  *
  * <p>The random number is a function of seed and position alone, so the same seed draws the same tokens from the same
  * logits on every device.
@@ -21,6 +23,14 @@ public final class Sampling {
     private final float repeatPenalty;
     private final float presencePenalty;
     private final float frequencyPenalty;
+    private final float dryMultiplier;
+    private final float dryBase;
+    private final int dryAllowedLength;
+    private final int dryLastN;
+    private final List<String> dryBreakers;
+    private final float xtcProbability;
+    private final float xtcThreshold;
+    private final Map<Integer, Float> logitBias;
     private final OptionalLong seed;
 
     private Sampling(Builder builder) {
@@ -31,6 +41,14 @@ public final class Sampling {
         repeatPenalty = builder.repeatPenalty;
         presencePenalty = builder.presencePenalty;
         frequencyPenalty = builder.frequencyPenalty;
+        dryMultiplier = builder.dryMultiplier;
+        dryBase = builder.dryBase;
+        dryAllowedLength = builder.dryAllowedLength;
+        dryLastN = builder.dryLastN;
+        dryBreakers = builder.dryBreakers;
+        xtcProbability = builder.xtcProbability;
+        xtcThreshold = builder.xtcThreshold;
+        logitBias = builder.logitBias;
         seed = builder.seed;
     }
 
@@ -59,6 +77,14 @@ public final class Sampling {
         builder.repeatPenalty = repeatPenalty;
         builder.presencePenalty = presencePenalty;
         builder.frequencyPenalty = frequencyPenalty;
+        builder.dryMultiplier = dryMultiplier;
+        builder.dryBase = dryBase;
+        builder.dryAllowedLength = dryAllowedLength;
+        builder.dryLastN = dryLastN;
+        builder.dryBreakers = dryBreakers;
+        builder.xtcProbability = xtcProbability;
+        builder.xtcThreshold = xtcThreshold;
+        builder.logitBias = logitBias;
         builder.seed = seed;
         return builder;
     }
@@ -91,6 +117,40 @@ public final class Sampling {
         return frequencyPenalty;
     }
 
+    public float dryMultiplier() {
+        return dryMultiplier;
+    }
+
+    public float dryBase() {
+        return dryBase;
+    }
+
+    public int dryAllowedLength() {
+        return dryAllowedLength;
+    }
+
+    /** Tokens at the end of the history that DRY looks at; -1: all. */
+    public int dryLastN() {
+        return dryLastN;
+    }
+
+    public List<String> dryBreakers() {
+        return dryBreakers;
+    }
+
+    public float xtcProbability() {
+        return xtcProbability;
+    }
+
+    public float xtcThreshold() {
+        return xtcThreshold;
+    }
+
+    /** By token id. */
+    public Map<Integer, Float> logitBias() {
+        return logitBias;
+    }
+
     /** Empty: another one in every generation, which {@link Generation#seed} tells. */
     public OptionalLong seed() {
         return seed;
@@ -106,20 +166,32 @@ public final class Sampling {
                 && Float.compare(repeatPenalty, that.repeatPenalty) == 0
                 && Float.compare(presencePenalty, that.presencePenalty) == 0
                 && Float.compare(frequencyPenalty, that.frequencyPenalty) == 0
+                && Float.compare(dryMultiplier, that.dryMultiplier) == 0
+                && Float.compare(dryBase, that.dryBase) == 0
+                && dryAllowedLength == that.dryAllowedLength
+                && dryLastN == that.dryLastN
+                && dryBreakers.equals(that.dryBreakers)
+                && Float.compare(xtcProbability, that.xtcProbability) == 0
+                && Float.compare(xtcThreshold, that.xtcThreshold) == 0
+                && logitBias.equals(that.logitBias)
                 && seed.equals(that.seed);
     }
 
     @Override
     public int hashCode() {
         return Objects.hash(
-                temperature, topK, topP, minP, repeatPenalty, presencePenalty, frequencyPenalty, seed);
+                temperature, topK, topP, minP, repeatPenalty, presencePenalty, frequencyPenalty, dryMultiplier, dryBase,
+                dryAllowedLength, dryLastN, dryBreakers, xtcProbability, xtcThreshold, logitBias, seed);
     }
 
     @Override
     public String toString() {
         return "Sampling[temperature=" + temperature + ", topK=" + topK + ", topP=" + topP + ", minP=" + minP
                 + ", repeatPenalty=" + repeatPenalty + ", presencePenalty=" + presencePenalty + ", frequencyPenalty="
-                + frequencyPenalty + ", seed=" + (seed.isPresent() ? seed.getAsLong() : "any") + "]";
+                + frequencyPenalty + ", dryMultiplier=" + dryMultiplier + ", dryBase=" + dryBase + ", dryAllowedLength="
+                + dryAllowedLength + ", dryLastN=" + dryLastN + ", dryBreakers=" + dryBreakers + ", xtcProbability="
+                + xtcProbability + ", xtcThreshold=" + xtcThreshold + ", logitBias=" + logitBias
+                + ", seed=" + (seed.isPresent() ? seed.getAsLong() : "any") + "]";
     }
 
     /** Collects the settings; each setter throws {@link IllegalArgumentException} for a value outside its range. */
@@ -131,6 +203,14 @@ public final class Sampling {
         private float repeatPenalty = 1;
         private float presencePenalty;
         private float frequencyPenalty;
+        private float dryMultiplier;
+        private float dryBase = 1.75f;
+        private int dryAllowedLength = 2;
+        private int dryLastN = -1;
+        private List<String> dryBreakers = List.of("\n", ":", "\"", "*");
+        private float xtcProbability;
+        private float xtcThreshold = 0.1f;
+        private Map<Integer, Float> logitBias = Map.of();
         private OptionalLong seed = OptionalLong.empty();
 
         private Builder() {}
@@ -183,6 +263,87 @@ public final class Sampling {
         public Builder frequencyPenalty(double frequencyPenalty) {
             check(Math.abs(frequencyPenalty) <= 1000, "frequencyPenalty", frequencyPenalty, "from -1000 to 1000");
             this.frequencyPenalty = (float) frequencyPenalty;
+            return this;
+        }
+
+        /**
+         * How hard DRY ("don't repeat yourself") works against repetitions: a token that would continue one of
+         * {@code length} tokens loses {@code multiplier * base ^ (length - allowed length)} of its logit. 0: off; 0.8
+         * is usual.
+         */
+        public Builder dryMultiplier(double dryMultiplier) {
+            check(dryMultiplier >= 0 && dryMultiplier <= 1000, "dryMultiplier", dryMultiplier, "0 (off) to 1000");
+            this.dryMultiplier = (float) dryMultiplier;
+            return this;
+        }
+
+        /** What DRY's penalty grows by with every further token of a repetition; 1.75 unless told otherwise. */
+        public Builder dryBase(double dryBase) {
+            check(dryBase >= 1 && dryBase <= 1000, "dryBase", dryBase, "from 1 to 1000");
+            this.dryBase = (float) dryBase;
+            return this;
+        }
+
+        /** The length from which on repetitions cost something; 2 unless told otherwise. */
+        public Builder dryAllowedLength(int dryAllowedLength) {
+            check(dryAllowedLength >= 1, "dryAllowedLength", dryAllowedLength, "positive");
+            this.dryAllowedLength = dryAllowedLength;
+            return this;
+        }
+
+        /** How many tokens at the end of the session's history DRY looks at; -1: all. */
+        public Builder dryLastN(int dryLastN) {
+            check(dryLastN >= -1, "dryLastN", dryLastN, "-1 (all), 0 (off) or positive");
+            this.dryLastN = dryLastN;
+            return this;
+        }
+
+        /**
+         * Texts that no repetition goes across: a token whose text has one in it ends it. A line end, a colon, a
+         * quotation mark and an asterisk unless told otherwise; none where none is given.
+         *
+         * @throws IllegalArgumentException if one of them is empty
+         */
+        public Builder dryBreakers(String... dryBreakers) {
+            for (String text : dryBreakers) {
+                if (text.isEmpty()) {
+                    throw new IllegalArgumentException("one of dryBreakers is empty, which every text has in it");
+                }
+            }
+            this.dryBreakers = List.of(dryBreakers);
+            return this;
+        }
+
+        /**
+         * How often XTC ("exclude top choices") takes effect: it then drops all tokens that are at least as probable as
+         * {@link #xtcThreshold} but the least likely of them. 0: never; 1: always.
+         */
+        public Builder xtcProbability(double xtcProbability) {
+            check(xtcProbability >= 0 && xtcProbability <= 1, "xtcProbability", xtcProbability, "from 0 (off) to 1");
+            this.xtcProbability = (float) xtcProbability;
+            return this;
+        }
+
+        /** From which probability on XTC counts a token as a top choice; above 0.5 it never finds two. */
+        public Builder xtcThreshold(double xtcThreshold) {
+            check((float) xtcThreshold > 0 && xtcThreshold <= 1, "xtcThreshold", xtcThreshold, "above 0 and at most 1");
+            this.xtcThreshold = (float) xtcThreshold;
+            return this;
+        }
+
+        /**
+         * What is added to the logits of single tokens, by id; {@link Float#NEGATIVE_INFINITY} bans a token.
+         *
+         * @throws IllegalArgumentException if a value is NaN or positive infinity, or an id negative; whether the
+         *     vocabulary has the ids, the generation tells
+         */
+        public Builder logitBias(Map<Integer, Float> logitBias) {
+            logitBias.forEach((id, bias) -> {
+                check(id >= 0, "logitBias: an id", id, "0 or positive");
+                check(bias < Float.POSITIVE_INFINITY, "logitBias of token " + id, bias,
+                        "finite, or negative infinity to ban the token");
+            });
+            this.logitBias = Map.copyOf(logitBias);
             return this;
         }
 

@@ -2,6 +2,7 @@ package dev.reprise;
 
 import java.lang.ref.Cleaner;
 import java.lang.ref.Reference;
+import java.nio.charset.StandardCharsets;
 import java.util.Arrays;
 import java.util.Objects;
 import java.util.OptionalInt;
@@ -212,7 +213,8 @@ public final class Session implements AutoCloseable {
                 long begin = System.nanoTime();
                 interruption.enter();
                 try {
-                    exchange().generate(handle, ids, stream.options(), stream.seed(), model.endTokens());
+                    exchange().generate(handle, ids, stream.options(), stream.seed(), model.endTokens(),
+                            model.dryBreakers(stream.options().sampling()));
                 } finally {
                     interruption.leave();
                 }
@@ -405,6 +407,13 @@ public final class Session implements AutoCloseable {
 
     Tokenizer tokenizerOrNull() {
         return model.tokenizerOrNull();
+    }
+
+    /** Of one token alone; empty for a model without a tokenizer. */
+    String textOf(int id) {
+        Tokenizer tokenizer = model.tokenizerOrNull();
+        return tokenizer == null || id >= tokenizer.vocabularySize()
+                ? "" : new String(tokenizer.tokenBytes(id), StandardCharsets.UTF_8);
     }
 
     private void endCurrent() {

@@ -31,6 +31,8 @@ public final class TokenStream implements Iterable<Token>, AutoCloseable {
     private int fetchedCount;
     private int takenCount;
     private FinishReason reasonBehindFetched;
+    /** Of the text up to the last token fetched; of a constrained generation that is the last one taken. */
+    private boolean complete = true;
 
     private int promptTokens;
     private long promptNanos;
@@ -61,6 +63,9 @@ public final class TokenStream implements Iterable<Token>, AutoCloseable {
     }
 
     void promptEvaluated(int tokens, long nanos) {
+        if (options.constraint() != 0) {
+            complete = Native.complete(session.handle());
+        }
         promptTokens = tokens;
         promptNanos = nanos;
     }
@@ -197,6 +202,12 @@ public final class TokenStream implements Iterable<Token>, AutoCloseable {
         }
         takenCount = 0;
         reasonBehindFetched = exchange.finishReason();
+        if (options.topLogprobs() > 0) {
+            exchange.fetchAlternatives(session.handle());
+        }
+        if (options.constraint() != 0) {
+            complete = Native.complete(session.handle());
+        }
         if (fetchedCount > 0) {
             return true;
         }
@@ -211,9 +222,10 @@ public final class TokenStream implements Iterable<Token>, AutoCloseable {
         Native.Exchange exchange = session.exchange();
         int id = exchange.id(takenCount);
         float logProbability = exchange.logProbability(takenCount);
+        List<Token.Alternative> alternatives = alternatives(exchange, takenCount);
         takenCount++;
         boolean last = takenCount == fetchedCount && reasonBehindFetched != null;
-        Token token = new Token(id, textOf(id, last), logProbability);
+        Token token = new Token(id, textOf(id, last), logProbability, alternatives);
         tokens.add(token);
         if (stopMatcher != null && stopMatcher.stopped()) {
             session.finish(this, FinishReason.STOP);
@@ -221,6 +233,21 @@ public final class TokenStream implements Iterable<Token>, AutoCloseable {
             session.finish(this, reasonBehindFetched);
         }
         return token;
+    }
+
+    private List<Token.Alternative> alternatives(Native.Exchange exchange, int index) {
+        if (options.topLogprobs() == 0) {
+            return List.of();
+        }
+        List<Token.Alternative> alternatives = new ArrayList<>();
+        for (int rank = index * options.topLogprobs(); rank < (index + 1) * options.topLogprobs(); rank++) {
+            int id = exchange.alternativeId(rank);
+            if (id >= 0) {
+                alternatives.add(
+                        new Token.Alternative(id, session.textOf(id), exchange.alternativeLogProbability(rank)));
+            }
+        }
+        return List.copyOf(alternatives);
     }
 
     private String textOf(int id, boolean last) {
@@ -304,7 +331,7 @@ public final class TokenStream implements Iterable<Token>, AutoCloseable {
         }
         int decoded = tokens.size() - 1;
         return new Generation(text.append(rest).toString(), tokens, reason, promptTokens,
-                perSecond(promptTokens, promptNanos), perSecond(decoded, decodeNanos), seed);
+                perSecond(promptTokens, promptNanos), perSecond(decoded, decodeNanos), seed, complete);
     }
 
     private static double perSecond(int count, long nanos) {

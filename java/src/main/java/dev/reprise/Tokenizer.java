@@ -7,9 +7,12 @@ import dev.reprise.tokenizer.Utf8;
 import dev.reprise.tokenizer.Vocabulary;
 import java.io.ByteArrayOutputStream;
 import java.nio.charset.StandardCharsets;
+import java.util.Arrays;
 import java.util.BitSet;
+import java.util.List;
 import java.util.Objects;
 import java.util.OptionalInt;
+import java.util.stream.IntStream;
 
 /**
  * Turns text into token ids and back, as the model's file describes it. Immutable and safe for use by many threads.
@@ -35,6 +38,10 @@ public final class Tokenizer {
     private final boolean addsEos;
     /** See {@link #knownText}. Threads may race to fill it in: strings are immutable, and all fill in the same. */
     private final String[] texts;
+    /** What {@link #tokensWith} found last. Threads may race: what it holds does not change. */
+    private volatile TokensWith tokensWith;
+
+    private record TokensWith(List<String> parts, int[] ids) {}
 
     Tokenizer(TokenizerReader reader) {
         vocabulary = reader.vocabulary();
@@ -210,6 +217,28 @@ public final class Tokenizer {
             ids[count++] = id;
         }
         return ids;
+    }
+
+    /** All ids whose bytes have one of the texts in them, in ascending order. The last answer is kept. */
+    int[] tokensWith(List<String> parts) {
+        TokensWith known = tokensWith;
+        if (known == null || !known.parts.equals(parts)) {
+            byte[][] wanted = parts.stream().map(part -> part.getBytes(StandardCharsets.UTF_8)).toArray(byte[][]::new);
+            int[] ids = IntStream.range(0, vocabularySize())
+                    .filter(id -> Arrays.stream(wanted).anyMatch(part -> contains(model.bytes(id), part)))
+                    .toArray();
+            tokensWith = known = new TokensWith(parts, ids);
+        }
+        return known.ids;
+    }
+
+    private static boolean contains(byte[] bytes, byte[] part) {
+        for (int at = 0; at + part.length <= bytes.length; at++) {
+            if (Arrays.equals(bytes, at, at + part.length, part, 0, part.length)) {
+                return true;
+            }
+        }
+        return false;
     }
 
     private static OptionalInt optional(int id) {

@@ -6,13 +6,17 @@ import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Comparator;
 import java.util.Iterator;
 import java.util.List;
+import java.util.Map;
 import java.util.NoSuchElementException;
 import java.util.stream.Collectors;
+import java.util.stream.IntStream;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeAll;
@@ -271,6 +275,91 @@ class GenerationTest {
         }
         Token first = with.tokens().get(0);
         assertEquals(logits[first.id()] - Math.log(sum), first.logProbability(), 1e-4);
+    }
+
+    @Test
+    void tokensComeWithTheLikeliestAlternatives() {
+        Generation plain = session.complete(PROMPT, GREEDY);
+        session.reset();
+        session.evaluate(PROMPT, false);
+        float[] logits = session.logits();
+        Generation generation = session.complete("", GREEDY.toBuilder().topLogprobs(5).build());
+
+        assertArrayEquals(plain.ids(), generation.ids());
+        assertTrue(plain.tokens().stream().allMatch(token -> token.alternatives().isEmpty()));
+        for (Token token : generation.tokens()) {
+            List<Token.Alternative> alternatives = token.alternatives();
+            assertEquals(5, alternatives.size());
+            // Greedy: the token is the likeliest.
+            assertEquals(token.id(), alternatives.get(0).id());
+            assertEquals(token.logProbability(), alternatives.get(0).logProbability());
+            for (int i = 1; i < 5; i++) {
+                assertTrue(alternatives.get(i).logProbability() <= alternatives.get(i - 1).logProbability());
+            }
+        }
+        int[] order = IntStream.range(0, logits.length).boxed()
+                .sorted(Comparator.comparing((Integer id) -> -logits[id])).mapToInt(id -> id).toArray();
+        Token.Alternative third = generation.tokens().get(0).alternatives().get(2);
+        assertEquals(order[2], third.id());
+        assertEquals(new String(model.tokenizer().tokenBytes(order[2]), StandardCharsets.UTF_8), third.text());
+    }
+
+    @Test
+    void bannedTokensDoNotComeAndFavouredOnesDo() {
+        int[] free = session.complete(PROMPT, GREEDY).ids();
+        session.reset();
+        Sampling ban = Sampling.greedy().toBuilder().logitBias(Map.of(free[0], Float.NEGATIVE_INFINITY)).build();
+        int[] without = session.complete(PROMPT, GREEDY.toBuilder().sampling(ban).build()).ids();
+        session.reset();
+        Sampling favour = Sampling.greedy().toBuilder().logitBias(Map.of(77, 1000f)).build();
+        int[] only = session.complete(PROMPT, GREEDY.toBuilder().sampling(favour).maxTokens(5).build()).ids();
+
+        assertTrue(IntStream.of(without).noneMatch(id -> id == free[0]));
+        assertArrayEquals(new int[] {77, 77, 77, 77, 77}, only);
+        Sampling unknown = Sampling.greedy().toBuilder().logitBias(Map.of(1_000_000, 1f)).build();
+        IllegalArgumentException e = assertThrows(
+                IllegalArgumentException.class,
+                () -> session.complete(PROMPT, GREEDY.toBuilder().sampling(unknown).build()));
+        assertTrue(e.getMessage().contains("1000000"), e.getMessage());
+    }
+
+    @Test
+    void dryKeepsFromRepeating() {
+        String twice = "The cat sat on the mat and was happy. The cat sat on the";
+        Sampling dry = Sampling.greedy().toBuilder().dryMultiplier(50).build();
+        Sampling broken = dry.toBuilder().dryBreakers(" the").build();
+        GenerationOptions one = GREEDY.toBuilder().maxTokens(1).build();
+        String repeating = session.complete(twice, one).text();
+        session.reset();
+        String other = session.complete(twice, one.toBuilder().sampling(dry).build()).text();
+        session.reset();
+        String again = session.complete(twice, one.toBuilder().sampling(broken).build()).text();
+
+        assertEquals(" mat", repeating);
+        assertNotEquals(repeating, other);
+        assertEquals(repeating, again, "the last token ends every repetition");
+    }
+
+    @Test
+    void xtcNeverTakesTheLikeliestOfSeveralTopChoices() {
+        session.evaluate(PROMPT, false);
+        int position = session.position();
+        Sampling hot = Sampling.builder().temperature(1).topK(0).topP(1).minP(0).xtcProbability(1).xtcThreshold(0.001)
+                .build();
+        GenerationOptions one = GenerationOptions.builder().sampling(hot).maxTokens(1).topLogprobs(1).build();
+        for (int i = 0; i < 20; i++) {
+            Token token = session.complete("", one).tokens().get(0);
+            assertNotEquals(token.alternatives().get(0).id(), token.id());
+            session.rewind(position);
+        }
+    }
+
+    @Test
+    void aConstraintThatIsNoneIsRefused() {
+        GenerationOptions options = GREEDY.toBuilder().constraint(12345).build();
+        assertThrows(IllegalStateException.class, () -> session.complete(PROMPT, options));
+        assertEquals(0, session.position());
+        assertTrue(session.complete(PROMPT, GREEDY).complete());
     }
 
     @Test

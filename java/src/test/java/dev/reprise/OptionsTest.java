@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.util.List;
+import java.util.Map;
 import java.util.function.Consumer;
 import org.junit.jupiter.api.Test;
 
@@ -23,7 +24,22 @@ class OptionsTest {
         refused("repeatPenalty", b -> b.repeatPenalty(0));
         refused("presencePenalty", b -> b.presencePenalty(Double.POSITIVE_INFINITY));
         refused("frequencyPenalty", b -> b.frequencyPenalty(-2000));
+        refused("dryMultiplier", b -> b.dryMultiplier(-0.1));
+        refused("dryMultiplier", b -> b.dryMultiplier(Double.NaN));
+        refused("dryBase", b -> b.dryBase(0.9));
+        refused("dryAllowedLength", b -> b.dryAllowedLength(0));
+        refused("dryLastN", b -> b.dryLastN(-2));
+        refused("one of dryBreakers", b -> b.dryBreakers("\n", ""));
+        refused("xtcProbability", b -> b.xtcProbability(1.1));
+        refused("xtcThreshold", b -> b.xtcThreshold(0));
+        refused("xtcThreshold", b -> b.xtcThreshold(1e-60));
+        refused("logitBias of token 7", b -> b.logitBias(Map.of(7, Float.NaN)));
+        refused("logitBias of token 7", b -> b.logitBias(Map.of(7, Float.POSITIVE_INFINITY)));
+        refused("logitBias", b -> b.logitBias(Map.of(-1, 1f)));
         assertThrows(IllegalArgumentException.class, () -> GenerationOptions.builder().maxTokens(0));
+        for (int n : new int[] {-1, 21}) {
+            assertThrows(IllegalArgumentException.class, () -> GenerationOptions.builder().topLogprobs(n));
+        }
         assertThrows(IllegalArgumentException.class, () -> GenerationOptions.builder().stop("a", ""));
         assertThrows(IllegalArgumentException.class, () -> SessionOptions.builder().contextLength(-1));
         assertThrows(IllegalArgumentException.class, () -> ModelOptions.builder().threads(-1));
@@ -61,15 +77,28 @@ class OptionsTest {
     @Test
     void aBuilderStartsAtWhatItComesFrom() {
         Sampling sampling = Sampling.builder().temperature(0.3).topK(5).topP(0.6).minP(0.1).repeatPenalty(1.1)
-                .presencePenalty(0.2).frequencyPenalty(0.4).seed(9).build();
+                .presencePenalty(0.2).frequencyPenalty(0.4).dryMultiplier(0.8).dryBase(2).dryAllowedLength(3)
+                .dryLastN(99).dryBreakers("x").xtcProbability(0.5).xtcThreshold(0.2).logitBias(Map.of(3, -1f)).seed(9)
+                .build();
         GenerationOptions options = GenerationOptions.builder().maxTokens(3).stop("x", "y").sampling(sampling)
-                .parseSpecialTokens(true).logprobs(true).build();
+                .parseSpecialTokens(true).logprobs(true).topLogprobs(4).constraint(17).build();
 
         assertEquals(sampling, sampling.toBuilder().build());
         assertEquals(options, options.toBuilder().build());
         assertEquals(options.hashCode(), options.toBuilder().build().hashCode());
         assertNotEquals(sampling, Sampling.defaults());
         assertNotEquals(options, options.toBuilder().maxTokens(4).build());
+        assertNotEquals(options, options.toBuilder().topLogprobs(5).build());
+        assertNotEquals(options, options.toBuilder().constraint(0).build());
+        List<Consumer<Sampling.Builder>> changes = List.of(
+                b -> b.dryMultiplier(1), b -> b.dryBase(3), b -> b.dryAllowedLength(4), b -> b.dryLastN(-1),
+                b -> b.dryBreakers(), b -> b.xtcProbability(0.4), b -> b.xtcThreshold(0.3), b -> b.logitBias(Map.of()));
+        for (Consumer<Sampling.Builder> change : changes) {
+            Sampling.Builder builder = sampling.toBuilder();
+            change.accept(builder);
+            assertNotEquals(sampling, builder.build());
+            assertNotEquals(sampling.toString(), builder.build().toString());
+        }
     }
 
     @Test
