@@ -72,22 +72,33 @@ struct RowsType<TensorType::Q4_K> {
         return __fmaf_rn(-half_bits_to_float(super >> 16), m, __fmul_rn(half_bits_to_float(super & 0xffff), whole));
     }
 
-    /// A block of 256 columns of a lane's two rows, as loaded.
+    /// What a lane has of a block: words of 16 bytes in its own places of a stage, word i at i * 512.
+    static constexpr uint32_t WORDS = 6;
+    /// Starts to fetch them. to: the lane's place of word 0, in shared memory; pair: of rows of the tile.
+    __device__ __forceinline__ static void fetch(uint32_t to, const uint8_t* tile, const TileLayout&, uint32_t block,
+                                                 uint32_t pair, uint32_t t) {
+        const uint8_t* const p = tile + block * BLOCK_BYTES;
+#pragma unroll
+        for (int j = 0; j < 4; ++j) copy_async16(to + j * 512, p + j * 128 + pair * 64 + t * 16);
+        copy_async16(to + 4 * 512, p + SCALES + pair * 16);
+        copy_async<4>(to + 5 * 512, p + MINIMA + pair * 16 + t * 4);
+        copy_async<8>(to + 5 * 512 + 8, p + SUPERS + pair * 8);
+    }
     struct Raw {
         uint4 q[4];
         uint4 scales;
         uint32_t minima;
         uint2 supers;
     };
-    /// pair: of rows of the tile, lane / 4 % 2; t: lane % 4.
-    __device__ __forceinline__ static void load(Raw& raw, const uint8_t* tile, const TileLayout&, uint32_t block,
-                                                uint32_t pair, uint32_t t) {
-        const uint8_t* const p = tile + block * BLOCK_BYTES;
+    __device__ __forceinline__ static Raw read(const uint8_t* from) {
+        Raw raw;
 #pragma unroll
-        for (int j = 0; j < 4; ++j) raw.q[j] = load_weights16(p + j * 128 + pair * 64 + t * 16);
-        raw.scales = load_weights16(p + SCALES + pair * 16);
-        raw.minima = load_weights4(p + MINIMA + pair * 16 + t * 4);
-        raw.supers = load_weights8(p + SUPERS + pair * 8);
+        for (int j = 0; j < 4; ++j) raw.q[j] = load_shared16(from + j * 512);
+        raw.scales = load_shared16(from + 4 * 512);
+        const uint4 rest = load_shared16(from + 5 * 512);
+        raw.minima = rest.x;
+        raw.supers = make_uint2(rest.z, rest.w);
+        return raw;
     }
 
     // Sums of integers as floats without a conversion: a sum of products p is made positive by the instruction that adds

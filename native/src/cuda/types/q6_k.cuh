@@ -43,7 +43,9 @@ struct RowsType<TensorType::Q6_K> {
 
     /// The upper bits of four A registers, each at bits 4 and 5 of its bytes, with nothing but zeros above.
     __device__ __forceinline__ static void spread(uint32_t word, uint32_t (&upper)[4]) {
-        const uint32_t even = word & 0x33333333u, odd = word >> 2 & 0x33333333u;
+        uint32_t even = word & 0x33333333u, odd = word >> 2 & 0x33333333u;
+        // Or the compiler gives every register a mask of its own again.
+        asm("" : "+r"(even), "+r"(odd));
         upper[0] = even << 4;
         upper[1] = odd << 4;
         upper[2] = even;
@@ -51,7 +53,9 @@ struct RowsType<TensorType::Q6_K> {
     }
     /// Low bits below, high ones above.
     __device__ __forceinline__ static uint32_t join(uint32_t low, uint32_t upper) {
-        return (low & 0x0f0f0f0fu) | (upper & 0xf0f0f0f0u);
+        uint32_t joined;
+        asm("lop3.b32 %0, %1, %2, 0x0f0f0f0f, 0xe4;" : "=r"(joined) : "r"(low), "r"(upper));
+        return joined;
     }
 
     __device__ __forceinline__ static float block_v(const uint8_t* brick, uint32_t n_blocks, uint32_t index,
@@ -99,25 +103,41 @@ struct RowsType<TensorType::Q6_K> {
         return __fmul_rn(half_bits_to_float(d), static_cast<float>(whole));
     }
 
+    static constexpr uint32_t WORDS = 9;
+    __device__ __forceinline__ static void fetch(uint32_t to, const uint8_t* tile, const TileLayout& layout,
+                                                 uint32_t block, uint32_t pair, uint32_t t) {
+        const uint32_t brick = block / BRICK_BLOCKS, n = min(layout.units / 8 - brick * BRICK_BLOCKS, BRICK_BLOCKS);
+        const uint8_t* const start = tile + brick * layout.brick_bytes;
+        const uint8_t* const p = start + block % BRICK_BLOCKS * BLOCK_BYTES;
+#pragma unroll
+        for (int j = 0; j < 4; ++j) copy_async16(to + j * 512, p + j * 128 + pair * 64 + t * 16);
+#pragma unroll
+        for (int j = 0; j < 2; ++j) {
+            copy_async16(to + (4 + j) * 512, p + UPPER + j * 128 + pair * 64 + t * 16);
+            copy_async16(to + (6 + j) * 512, p + SCALES + pair * 32 + j * 16);
+            copy_async<4>(to + 8 * 512 + j * 4, p + SCALES + pair * 32 + j * 16 + t * 4);
+        }
+        copy_async<4>(to + 8 * 512 + 8, start + n * BLOCK_BYTES + block % BRICK_BLOCKS * 8 + pair * 4);
+    }
     struct Raw {
         uint4 q[4], upper[2], scales[2];
         uint32_t own_scales[2];  // word t of scales
         uint32_t supers;
     };
-    __device__ __forceinline__ static void load(Raw& raw, const uint8_t* tile, const TileLayout& layout, uint32_t block,
-                                                uint32_t pair, uint32_t t) {
-        const uint32_t brick = block / BRICK_BLOCKS, n = min(layout.units / 8 - brick * BRICK_BLOCKS, BRICK_BLOCKS);
-        const uint8_t* const p = tile + brick * layout.brick_bytes + block % BRICK_BLOCKS * BLOCK_BYTES;
+    __device__ __forceinline__ static Raw read(const uint8_t* from) {
+        Raw raw;
 #pragma unroll
-        for (int j = 0; j < 4; ++j) raw.q[j] = load_weights16(p + j * 128 + pair * 64 + t * 16);
+        for (int j = 0; j < 4; ++j) raw.q[j] = load_shared16(from + j * 512);
 #pragma unroll
         for (int j = 0; j < 2; ++j) {
-            raw.upper[j] = load_weights16(p + UPPER + j * 128 + pair * 64 + t * 16);
-            raw.scales[j] = load_weights16(p + SCALES + pair * 32 + j * 16);
-            raw.own_scales[j] = load_weights4(p + SCALES + pair * 32 + j * 16 + t * 4);
+            raw.upper[j] = load_shared16(from + (4 + j) * 512);
+            raw.scales[j] = load_shared16(from + (6 + j) * 512);
         }
-        raw.supers = load_weights4(tile + brick * layout.brick_bytes + n * BLOCK_BYTES + block % BRICK_BLOCKS * 8 +
-                                   pair * 4);
+        const uint4 rest = load_shared16(from + 8 * 512);
+        raw.own_scales[0] = rest.x;
+        raw.own_scales[1] = rest.y;
+        raw.supers = rest.z;
+        return raw;
     }
 
     template <int NT, class Use>

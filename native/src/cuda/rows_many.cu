@@ -1,0 +1,470 @@
+// Products of many rows. A warp has units of 16 rows of weights (four tiles; of gate and up two each) and all rows of the
+// step; four warps share a unit's columns where there are few units (K_WARPS), each with one of the parts of the sum.
+// Weights come by copies that a lane waits for itself, from before the wait for the predecessor on; the input's blocks by
+// bulk copies, into a ring where they do not fit at once.
+#include "cuda/bulk_copy.cuh"
+#include "cuda/launch.cuh"
+#include "cuda/rows_intake.cuh"
+#include "cuda/rows_many.h"
+#include "cuda/shared_address.cuh"
+#include "cuda/tile_shares.h"
+#include "cuda/types/q4_k.cuh"
+#include "cuda/types/q6_k.cuh"
+
+namespace reprise::cuda::rows {
+
+namespace {
+
+constexpr uint32_t MAX_PARTS = 3;
+constexpr uint32_t UNIT_TILES = 4;
+constexpr uint32_t MAX_INPUT_STAGES = 64;
+
+struct Part {
+    const uint8_t* tiles;
+    void* out;
+    const float* bias;
+    const float* residual;
+    uint32_t stride, rows, n_tiles, first_unit, end_unit;
+    bool second_type;
+};
+struct Args {
+    Part parts[MAX_PARTS];
+    uint32_t n_parts;
+    TileShares shares;  // of units
+    TileLayout layouts[2];
+    uint32_t n_blocks, n_pairs, n_rows;
+    RowsInput input;
+    float inverse_cols;
+    uint32_t stages;    // of the input
+    uint32_t resident;  // all of it at once
+    uint32_t results_offset, weights_offset;
+};
+
+enum class Epilogue { STORE, SWIGLU };
+
+template <TensorType A, TensorType B>
+constexpr uint32_t stage_words() {
+    return RowsType<A>::WORDS > RowsType<B>::WORDS ? RowsType<A>::WORDS : RowsType<B>::WORDS;
+}
+
+__device__ __forceinline__ void arrive(uint32_t barrier) {
+    asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(barrier) : "memory");
+}
+
+template <TensorType A, TensorType B, Epilogue E, int NT, int K_WARPS, int W, int D>
+__global__ void __launch_bounds__((W + 1) * 32, NT <= 2 ? 2 : 1) many_kernel(const __grid_constant__ Args args) {
+    constexpr bool PAIRED = E == Epilogue::SWIGLU;
+    constexpr uint32_t T = NT * MMA_ROWS, GROUPS = W / K_WARPS, STAGE = stage_words<A, B>() * 512;
+    constexpr RowsChunk CHUNK{T};
+    extern __shared__ __align__(128) uint8_t shared[];
+    __shared__ uint64_t full[MAX_INPUT_STAGES], empty[MAX_INPUT_STAGES], factors_ready;
+    __shared__ float factors[T];
+    const uint32_t lane = opaque(threadIdx.x % 32), warp = __shfl_sync(~0u, opaque(threadIdx.x / 32), 0);
+    if (threadIdx.x < args.stages) {
+        init_barrier(shared_address(full + threadIdx.x), 1);
+        init_barrier(shared_address(empty + threadIdx.x), W);
+    }
+    if (threadIdx.x == 0) init_barrier(shared_address(&factors_ready), 32);
+    __syncthreads();
+    release_successor();
+    const uint32_t n_units = args.shares.count(blockIdx.x), first_unit = args.shares.first(blockIdx.x);
+    const uint32_t passes = (n_units + GROUPS - 1) / GROUPS;
+    // Blocks of part p of the sum; a step of the way takes one of each part that a warp of its own has.
+    const auto first_block = [&](uint32_t p) { return min(args.n_blocks, 2 * first_pair(args.n_pairs, p)); };
+    uint32_t steps = args.n_blocks;
+    if constexpr (K_WARPS > 1) {
+        steps = 0;
+        for (uint32_t p = 0; p < SUM_PARTS; ++p) steps = max(steps, first_block(p + 1) - first_block(p));
+    }
+
+    if (warp == W) {
+        wait_for_predecessor();
+        if (lane == 0) {
+            const uint32_t total = args.resident ? (passes == 0 ? 0 : steps) : passes * steps;
+            uint32_t stage = 0, parity = 1, step = 0;
+#pragma unroll 1
+            for (uint32_t i = 0; i < total; ++i) {
+                if (i >= args.stages) wait_at_barrier(shared_address(empty + stage), parity);
+                const uint32_t barrier = shared_address(full + stage);
+                uint32_t bytes = 0;
+                for (uint32_t p = 0; p < K_WARPS; ++p)
+                    if (K_WARPS == 1 || first_block(p) + step < first_block(p + 1)) bytes += CHUNK.bytes();
+                asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(barrier), "r"(bytes)
+                             : "memory");
+                for (uint32_t p = 0; p < K_WARPS; ++p) {
+                    const uint32_t block = (K_WARPS == 1 ? 0 : first_block(p)) + step;
+                    if (K_WARPS > 1 && block >= first_block(p + 1)) continue;
+                    asm volatile(
+                        "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(
+                            shared_address(shared + (stage * K_WARPS + p) * CHUNK.bytes())),
+                        "l"(args.input.chunks + size_t{block} * CHUNK.bytes()), "r"(CHUNK.bytes()), "r"(barrier)
+                        : "memory");
+                }
+                if (++step == steps) step = 0;
+                if (++stage == args.stages) {
+                    stage = 0;
+                    if (i >= args.stages) parity ^= 1;
+                    else parity = 0;
+                }
+            }
+        }
+        __syncwarp();
+        for (uint32_t row = lane; row < T; row += 32) {
+            float factor = 1;
+            if (args.input.squares != nullptr) {
+                float sum = 0;
+#pragma unroll 4
+                for (uint32_t b = 0; b < args.n_blocks; ++b) sum += __ldcg(args.input.squares + b * T + row);
+                factor = rsqrtf(fmaf(sum, args.inverse_cols, args.input.eps));
+            }
+            factors[row] = factor;
+        }
+        arrive(shared_address(&factors_ready));
+        return;
+    }
+
+    const uint32_t group = warp / K_WARPS, part_of_sum = warp % K_WARPS, t = lane % 4, g = lane / 4, sub = g / 2;
+    const uint32_t begin = K_WARPS == 1 ? 0 : first_block(part_of_sum),
+                   end = K_WARPS == 1 ? args.n_blocks : first_block(part_of_sum + 1);
+    const auto part_of = [&](uint32_t unit) {
+        uint32_t part = 0;
+#pragma unroll
+        for (uint32_t p = 0; !PAIRED && p + 1 < MAX_PARTS; ++p)
+            part += p + 1 < args.n_parts && unit >= args.parts[p].end_unit;
+        return part;
+    };
+    const auto tile_of = [&](uint32_t unit, uint32_t part) {  // of this lane
+        const Part& of = args.parts[PAIRED ? sub / 2 : part];
+        const uint32_t tile = PAIRED ? unit * 2 + sub % 2 : (unit - of.first_unit) * UNIT_TILES + sub;
+        return min(tile, of.n_tiles - 1);
+    };
+
+    // The way of the copies, D blocks ahead of the products.
+    struct {
+        uint32_t pass = 0, step = 0, stage = 0;
+        const uint8_t* tile = nullptr;
+        bool second = false, active = false;
+    } fetching;
+    const uint32_t own_stage = shared_address(shared + args.weights_offset + warp * (D * STAGE)) + lane * 16;
+    const auto enter_unit = [&] {
+        fetching.active = fetching.pass * GROUPS + group < n_units;
+        if (!fetching.active) return;
+        const uint32_t unit = first_unit + fetching.pass * GROUPS + group, part = part_of(unit);
+        const Part& of = args.parts[PAIRED ? sub / 2 : part];
+        fetching.second = A != B && of.second_type;
+        fetching.tile = of.tiles + size_t{tile_of(unit, part)} * args.layouts[A != B && of.second_type].bytes;
+    };
+    enter_unit();
+    const auto fetch_next = [&] {
+        if (fetching.active && begin + fetching.step < end) {
+            const uint32_t to = own_stage + fetching.stage * STAGE, block = begin + fetching.step;
+            if (fetching.second) {
+                RowsType<B>::fetch(to, fetching.tile, args.layouts[1], block, g % 2, t);
+            } else {
+                RowsType<A>::fetch(to, fetching.tile, args.layouts[0], block, g % 2, t);
+            }
+        }
+        commit_copies();
+        if (++fetching.stage == D) fetching.stage = 0;
+        if (++fetching.step == steps) {
+            fetching.step = 0;
+            ++fetching.pass;
+            enter_unit();
+        }
+    };
+#pragma unroll
+    for (int i = 0; i < D; ++i) fetch_next();
+    wait_for_predecessor();
+
+    uint32_t stage = 0, parity = 0, weight_stage = 0;
+    const uint8_t* const own_weights = shared + args.weights_offset + warp * (D * STAGE) + lane * 16;
+#pragma unroll 1
+    for (uint32_t pass = 0; pass < passes; ++pass) {
+        const uint32_t unit = first_unit + pass * GROUPS + group;
+        const bool active = pass * GROUPS + group < n_units;
+        const uint32_t part = part_of(min(unit, first_unit + n_units - 1));
+        const bool second = A != B && args.parts[PAIRED ? sub / 2 : part].second_type;
+        float total[K_WARPS == 1 ? NT : 1][4], sum[NT][4] = {}, pair[NT][4];
+        uint32_t part_now = 0, part_end = K_WARPS == 1 ? first_block(1) : 0;
+        const auto end_part = [&] {
+#pragma unroll
+            for (int c = 0; c < NT; ++c) {
+#pragma unroll
+                for (int e = 0; e < 4; ++e) {
+                    float& of = total[K_WARPS == 1 ? c : 0][e];
+                    of = part_now == 0 ? sum[c][e] : of + sum[c][e];
+                    sum[c][e] = 0;
+                }
+            }
+            ++part_now;
+            part_end = first_block(part_now + 1);
+        };
+#pragma unroll 1
+        for (uint32_t step = 0; step < steps; ++step) {
+            if (!args.resident || pass == 0) wait_at_barrier(shared_address(full + stage), parity);
+            wait_for_copies<D - 1>();
+            const uint32_t block = begin + step;
+            const bool busy = active && block < end;
+            const uint8_t* const chunk = shared + (stage * K_WARPS + part_of_sum) * CHUNK.bytes();
+            const bool odd = block % 2;
+            const auto use = [&](int c, const float(&v)[4]) {
+                const float2 xs = *reinterpret_cast<const float2*>(chunk + CHUNK.scales() + (c * MMA_ROWS + 2 * t) * 4);
+#pragma unroll
+                for (int e = 0; e < 4; ++e) {
+                    const float x = e % 2 ? xs.y : xs.x;
+                    pair[c][e] = odd ? __fmaf_rn(x, v[e], pair[c][e]) : __fmul_rn(x, v[e]);
+                }
+            };
+            if (busy) {
+                if (K_WARPS == 1) {
+                    while (block == part_end) end_part();
+                }
+                if (second) {
+                    const auto raw = RowsType<B>::read(own_weights + weight_stage * STAGE);
+                    fetch_next();
+                    RowsType<B>::template multiply<NT>(raw, chunk, lane, use);
+                } else {
+                    const auto raw = RowsType<A>::read(own_weights + weight_stage * STAGE);
+                    fetch_next();
+                    RowsType<A>::template multiply<NT>(raw, chunk, lane, use);
+                }
+                if (odd || block + 1 == args.n_blocks) {
+#pragma unroll
+                    for (int c = 0; c < NT; ++c) {
+#pragma unroll
+                        for (int e = 0; e < 4; ++e) sum[c][e] += pair[c][e];
+                    }
+                }
+            } else {
+                fetch_next();
+            }
+            if (++weight_stage == D) weight_stage = 0;
+            if (!args.resident) {
+                __syncwarp();
+                if (lane == 0) arrive(shared_address(empty + stage));
+            }
+            if (++stage == args.stages) {
+                stage = 0;
+                parity ^= 1;
+            }
+            if (args.resident && step + 1 == steps) stage = 0;
+        }
+        if (K_WARPS == 1) end_part();
+        if (pass == 0) wait_at_barrier(shared_address(&factors_ready), 0);
+        const auto store = [&](const Part& of, uint32_t weight_row, uint32_t row, float y, float up) {
+            if (weight_row >= of.rows || row >= args.n_rows) return;
+            const float factor = factors[row];
+            const size_t at = size_t{row} * of.stride + weight_row;
+            delay_point();
+            if constexpr (PAIRED) {
+                const float gate = y * factor;
+                const float gated = __fdividef(gate, 1.f + __expf(-gate)) * (up * factor);
+                static_cast<__nv_bfloat16*>(of.out)[at] = __float2bfloat16_rn(gated);
+            } else {
+                const float addend = (of.bias == nullptr ? 0.f : __ldg(of.bias + weight_row)) +
+                                     (of.residual == nullptr ? 0.f : __ldcg(of.residual + at));
+                static_cast<float*>(of.out)[at] = fmaf(y, factor, addend);
+            }
+        };
+        if constexpr (K_WARPS == 1) {
+#pragma unroll
+            for (int c = 0; c < NT; ++c) {
+#pragma unroll
+                for (int e = 0; e < 4; ++e) {
+                    const float y = total[c][e];
+                    const float up = PAIRED ? __shfl_down_sync(~0u, y, 16) : 0.f;
+                    if (!active || (PAIRED && lane >= 16)) continue;
+                    const Part& of = args.parts[part];
+                    const uint32_t tile = PAIRED ? unit * 2 + sub : (unit - of.first_unit) * UNIT_TILES + sub;
+                    store(of, tile * TILE_ROWS + g % 2 * 2 + e / 2, c * MMA_ROWS + 2 * t + e % 2, y, up);
+                }
+            }
+        } else {
+            float* const results = reinterpret_cast<float*>(shared + args.results_offset) + group * (K_WARPS * T * 16);
+            const auto meet = [&] { asm volatile("bar.sync %0, %1;" ::"r"(1 + group), "n"(K_WARPS * 32) : "memory"); };
+            if (pass > 0) meet();
+#pragma unroll
+            for (int c = 0; c < NT; ++c) {
+#pragma unroll
+                for (int e = 0; e < 4; e += 2) {
+#pragma unroll
+                    for (int i = 0; i < 2; ++i) {
+                        results[(part_of_sum * T + c * MMA_ROWS + 2 * t + i) * 16 + sub * 4 + g % 2 * 2 + e / 2] =
+                            sum[c][e + i];
+                    }
+                }
+            }
+            meet();
+            constexpr uint32_t OUTPUTS = PAIRED ? 8 : 16;
+            for (uint32_t i = part_of_sum * 32 + lane; i < T * OUTPUTS; i += K_WARPS * 32) {
+                const uint32_t row = i / OUTPUTS, r = i % OUTPUTS;
+                const float* of_row = results + row * 16 + r;
+                const auto y_of = [&](const float* p) {
+                    return ((p[0] + p[T * 16]) + p[2 * T * 16]) + p[3 * T * 16];
+                };
+                const float y = y_of(of_row), up = PAIRED ? y_of(of_row + 8) : 0.f;
+                if (!active) continue;
+                const Part& of = args.parts[part];
+                store(of, (PAIRED ? unit : unit - of.first_unit) * OUTPUTS + r, row, y, up);
+            }
+        }
+    }
+}
+
+/// A warp a block of 256 columns of a row.
+__global__ void __launch_bounds__(256) quantise_kernel(RowsSource source, uint32_t n_blocks, uint32_t bucket,
+                                                       uint32_t n_rows, uint8_t* chunks, float* squares) {
+    release_successor();
+    const uint32_t i = blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32, lane = threadIdx.x % 32;
+    const uint32_t block = i / n_rows, row = i % n_rows;
+    if (block >= n_blocks) return;
+    const uint32_t column = block * 256 + lane * 8;
+    float4 norm[2];
+    if (source.norm != nullptr) {
+        norm[0] = __ldg(reinterpret_cast<const float4*>(source.norm + column));
+        norm[1] = __ldg(reinterpret_cast<const float4*>(source.norm + column + 4));
+    }
+    wait_for_predecessor();
+    uint4 raw[2];
+    float v[8];
+    if (source.bf16) {
+        raw[0] = __ldcg(reinterpret_cast<const uint4*>(static_cast<const __nv_bfloat16*>(source.x) +
+                                                       size_t{row} * source.stride + column));
+        decode_eight(raw, true, v);
+    } else {
+        const float* x = static_cast<const float*>(source.x) + size_t{row} * source.stride + column;
+        raw[0] = __ldcg(reinterpret_cast<const uint4*>(x));
+        raw[1] = __ldcg(reinterpret_cast<const uint4*>(x + 4));
+        decode_eight(raw, false, v);
+    }
+    if (source.norm != nullptr) {
+        const float sum = block_squares(lane_squares(v));
+        if (lane == 0) squares[block * bucket + row] = sum;
+        const float* weight = reinterpret_cast<const float*>(norm);
+#pragma unroll
+        for (int j = 0; j < 8; ++j) v[j] *= weight[j];
+    }
+    float max = 0;
+#pragma unroll
+    for (int j = 0; j < 8; ++j) max = fmaxf(max, fabsf(v[j]));
+    max = __uint_as_float(__reduce_max_sync(~0u, __float_as_uint(max)));
+    const uint2 q = quantise_eight(v, block_inverse(max));
+    int sum = __dp4a(static_cast<int>(q.x), 0x01010101, __dp4a(static_cast<int>(q.y), 0x01010101, 0));
+    sum += __shfl_xor_sync(~0u, sum, 1);  // of 16 columns
+    const RowsChunk at{bucket};
+    uint8_t* const chunk = chunks + size_t{block} * at.bytes();
+    const uint32_t group = lane / 4, m = lane % 4, tile = row / MMA_ROWS, in_tile = row % MMA_ROWS;
+    uint8_t* const to = chunk + ((tile * 4 + group / 2) * 32 + in_tile * 4 + m % 2 * 2) * 16 + group % 2 * 8 + m / 2 * 4;
+    *reinterpret_cast<uint32_t*>(to) = q.x;
+    *reinterpret_cast<uint32_t*>(to + 16) = q.y;
+    if (lane % 2 == 0) {
+        uint8_t* const of_sum = chunk + at.sums() + (tile * 32 + in_tile * 4 + lane / 8) * 8 + lane / 2 % 4;
+        of_sum[0] = static_cast<uint8_t>(sum >> 7);
+        of_sum[4] = static_cast<uint8_t>(sum & 127);
+    }
+    if (lane == 0) reinterpret_cast<float*>(chunk + at.scales())[row] = block_scale(max);
+    asm volatile("fence.proxy.async;" ::: "memory");  // read by bulk copies
+}
+
+using Kernel = void (*)(Args);
+struct Entry {
+    TensorType a, b;
+    Epilogue epilogue;
+    uint32_t bucket, k_warps, warps, depth, stage_bytes;
+    Kernel kernel;
+};
+template <TensorType A, TensorType B, Epilogue E, int NT, int K, int W, int D>
+constexpr Entry entry() {
+    return {A, B, E, NT * MMA_ROWS, K, W, D, stage_words<A, B>() * 512, many_kernel<A, B, E, NT, K, W, D>};
+}
+#define REPRISE_ENTRIES(A, B, E)                                                                                  \
+    entry<A, B, E, 1, 1, 8, 3>(), entry<A, B, E, 1, 4, 8, 3>(), entry<A, B, E, 2, 1, 8, 2>(),                     \
+        entry<A, B, E, 2, 4, 8, 2>(), entry<A, B, E, 4, 1, 8, 3>(), entry<A, B, E, 4, 4, 8, 3>(),                 \
+        entry<A, B, E, 8, 1, 7, 2>(), entry<A, B, E, 8, 4, 8, 2>()
+const Entry ENTRIES[] = {
+    REPRISE_ENTRIES(TensorType::Q4_K, TensorType::Q4_K, Epilogue::STORE),
+    REPRISE_ENTRIES(TensorType::Q4_K, TensorType::Q6_K, Epilogue::STORE),
+    REPRISE_ENTRIES(TensorType::Q4_K, TensorType::Q4_K, Epilogue::SWIGLU),
+};
+
+void launch_many(std::span<const RowsPart> parts, Epilogue epilogue, const RowsInput& input, uint32_t bucket,
+                 uint32_t n_rows, const RowsTuning& tuning, cudaStream_t stream) {
+    Args args = {};
+    const uint32_t cols = parts[0].matrix->cols;
+    const DeviceTraits traits = device_traits();
+    uint32_t n_units = 0;
+    for (const RowsPart& part : parts) {
+        const DeviceMatrix& m = *part.matrix;
+        Part& of = args.parts[args.n_parts++];
+        const uint32_t units = epilogue == Epilogue::SWIGLU ? (m.rows + 7) / 8 : (m.rows + 15) / 16;
+        of = {m.data, part.out, part.bias, part.residual, part.stride, m.rows, tile_count(m.rows), n_units, 0, false};
+        n_units = epilogue == Epilogue::SWIGLU ? units : n_units + units;
+        of.end_unit = n_units;
+    }
+    const auto n_sms = static_cast<uint32_t>(traits.n_sms);
+    args.shares = TileShares::of(n_units, n_sms);
+    const uint32_t k_warps = tuning.k_warps != 0 ? tuning.k_warps : args.shares.most < 8 ? 4 : 1;
+    const Entry* found = nullptr;
+    for (const Entry& e : ENTRIES) {
+        bool takes = e.epilogue == epilogue && e.bucket == bucket && e.k_warps == k_warps;
+        for (const RowsPart& part : parts) takes &= part.matrix->type == e.a || part.matrix->type == e.b;
+        if (takes) {
+            found = &e;
+            break;
+        }
+    }
+    if (found == nullptr) fail(REPRISE_INTERNAL, "no kernel of %u rows for these matrices", bucket);
+    for (uint32_t i = 0; i < args.n_parts; ++i) args.parts[i].second_type = parts[i].matrix->type != found->a;
+    args.layouts[0] = tile_layout(found->a, cols);
+    args.layouts[1] = tile_layout(found->b, cols);
+    args.n_blocks = block_count(cols);
+    args.n_pairs = pair_count(cols);
+    args.n_rows = n_rows;
+    args.input = input;
+    args.inverse_cols = 1.f / static_cast<float>(cols);
+    const bool two = bucket <= 16;  // blocks to a multiprocessor
+    const uint32_t large = two ? traits.shared_per_sm / 2 - 3072 : traits.shared_per_block - 3072;
+    const uint32_t most = two ? large - 10240 : large;
+    const uint32_t results = k_warps == 1 ? 0 : found->warps / k_warps * k_warps * bucket * 64;
+    const uint32_t weights = found->warps * found->depth * found->stage_bytes;
+    const uint32_t of_stage = k_warps * RowsChunk{bucket}.bytes();
+    uint32_t steps = args.n_blocks;
+    if (k_warps > 1) {
+        steps = 0;
+        for (uint32_t p = 0; p < SUM_PARTS; ++p)
+            steps = std::max(steps, std::min(args.n_blocks, 2 * first_pair(args.n_pairs, p + 1)) -
+                                        std::min(args.n_blocks, 2 * first_pair(args.n_pairs, p)));
+    }
+    if (weights + results + of_stage > most) fail(REPRISE_INTERNAL, "no room for %u rows", bucket);
+    args.stages = std::min({steps, (most - weights - results) / of_stage, MAX_INPUT_STAGES});
+    args.resident = args.stages == steps;
+    args.results_offset = (args.stages * of_stage + 127) / 128 * 128;
+    args.weights_offset = (args.results_offset + results + 127) / 128 * 128;
+    launch(found->kernel, n_sms, (found->warps + 1) * 32, tuning.large ? large : most, stream, args);
+}
+
+}  // namespace
+
+void project_rows(std::span<const RowsPart> parts, const RowsInput& input, uint32_t bucket, uint32_t n_rows,
+                  const RowsTuning& tuning, cudaStream_t stream) {
+    launch_many(parts, Epilogue::STORE, input, bucket, n_rows, tuning, stream);
+}
+void gated_rows(std::span<const RowsPart> parts, const RowsInput& input, uint32_t bucket, uint32_t n_rows,
+                const RowsTuning& tuning, cudaStream_t stream) {
+    launch_many(parts, Epilogue::SWIGLU, input, bucket, n_rows, tuning, stream);
+}
+
+void quantise_rows(const RowsSource& source, uint32_t cols, uint32_t bucket, uint32_t n_rows, uint8_t* chunks,
+                   float* squares, cudaStream_t stream) {
+    const auto n_sms = static_cast<uint32_t>(device_traits().n_sms);
+    const uint32_t n = block_count(cols) * n_rows, warps = std::min(8u, (n + n_sms - 1) / n_sms);
+    launch(quantise_kernel, (n + warps - 1) / warps, warps * 32, 0, stream, source, block_count(cols), bucket, n_rows,
+           chunks, squares);
+}
+
+void load_rows_kernels() {
+    for (const Entry& e : ENTRIES) load_kernel_with_shared_memory(e.kernel);
+    load_kernel(quantise_kernel);
+}
+
+}  // namespace reprise::cuda::rows
