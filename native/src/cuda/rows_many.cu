@@ -51,8 +51,8 @@ __device__ __forceinline__ void arrive(uint32_t barrier) {
     asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(barrier) : "memory");
 }
 
-template <TensorType A, TensorType B, Epilogue E, int NT, int K_WARPS, int W, int D>
-__global__ void __launch_bounds__((W + 1) * 32, NT <= 2 ? 2 : 1) many_kernel(const __grid_constant__ Args args) {
+template <TensorType A, TensorType B, Epilogue E, int NT, int K_WARPS, int W, int D, int BLOCKS>
+__global__ void __launch_bounds__((W + 1) * 32, BLOCKS) many_kernel(const __grid_constant__ Args args) {
     constexpr bool PAIRED = E == Epilogue::SWIGLU;
     constexpr uint32_t T = NT * MMA_ROWS, GROUPS = W / K_WARPS, STAGE = stage_words<A, B>() * 512;
     constexpr RowsChunk CHUNK{T};
@@ -370,21 +370,22 @@ using Kernel = void (*)(Args);
 struct Entry {
     TensorType a, b;
     Epilogue epilogue;
-    uint32_t bucket, k_warps, warps, depth, stage_bytes;
+    uint32_t bucket, k_warps, warps, depth, blocks, stage_bytes;
     Kernel kernel;
 };
-template <TensorType A, TensorType B, Epilogue E, int NT, int K, int W, int D>
+template <TensorType A, TensorType B, Epilogue E, int NT, int K, int W, int D, int BLOCKS>
 constexpr Entry entry() {
-    return {A, B, E, NT * MMA_ROWS, K, W, D, stage_words<A, B>() * 512, many_kernel<A, B, E, NT, K, W, D>};
+    return {A, B, E, NT * MMA_ROWS, K, W, D, BLOCKS, stage_words<A, B>() * 512, many_kernel<A, B, E, NT, K, W, D, BLOCKS>};
 }
-#define REPRISE_ENTRIES(A, B, E)                                                                                  \
-    entry<A, B, E, 1, 1, 8, 3>(), entry<A, B, E, 1, 4, 8, 3>(), entry<A, B, E, 2, 1, 8, 2>(),                     \
-        entry<A, B, E, 2, 4, 8, 2>(), entry<A, B, E, 4, 1, 8, 3>(), entry<A, B, E, 4, 4, 8, 3>(),                 \
-        entry<A, B, E, 8, 1, 7, 2>(), entry<A, B, E, 8, 4, 8, 2>()
+// Blocks to a multiprocessor: two, so that a kernel's weights come while its predecessor runs, as far as room allows.
+#define REPRISE_ENTRIES(A, B, E, D1, D2, B2)                                                                      \
+    entry<A, B, E, 1, 1, 8, D1, 2>(), entry<A, B, E, 1, 4, 8, D1, 2>(), entry<A, B, E, 2, 1, 8, D2, B2>(),        \
+        entry<A, B, E, 2, 4, 8, D2, B2>(), entry<A, B, E, 4, 1, 8, 3, 1>(), entry<A, B, E, 4, 4, 8, 3, 1>(),      \
+        entry<A, B, E, 8, 1, 7, 2, 1>(), entry<A, B, E, 8, 4, 4, 3, 1>()
 const Entry ENTRIES[] = {
-    REPRISE_ENTRIES(TensorType::Q4_K, TensorType::Q4_K, Epilogue::STORE),
-    REPRISE_ENTRIES(TensorType::Q4_K, TensorType::Q6_K, Epilogue::STORE),
-    REPRISE_ENTRIES(TensorType::Q4_K, TensorType::Q4_K, Epilogue::SWIGLU),
+    REPRISE_ENTRIES(TensorType::Q4_K, TensorType::Q4_K, Epilogue::STORE, 3, 2, 2),
+    REPRISE_ENTRIES(TensorType::Q4_K, TensorType::Q6_K, Epilogue::STORE, 2, 3, 1),
+    REPRISE_ENTRIES(TensorType::Q4_K, TensorType::Q4_K, Epilogue::SWIGLU, 3, 2, 2),
 };
 
 void launch_many(std::span<const RowsPart> parts, Epilogue epilogue, const RowsInput& input, uint32_t bucket,
@@ -422,7 +423,7 @@ void launch_many(std::span<const RowsPart> parts, Epilogue epilogue, const RowsI
     args.n_rows = n_rows;
     args.input = input;
     args.inverse_cols = 1.f / static_cast<float>(cols);
-    const bool two = bucket <= 16;  // blocks to a multiprocessor
+    const bool two = found->blocks == 2;
     const uint32_t large = two ? traits.shared_per_sm / 2 - 3072 : traits.shared_per_block - 3072;
     const uint32_t most = two ? large - 10240 : large;
     const uint32_t results = k_warps == 1 ? 0 : found->warps / k_warps * k_warps * bucket * 64;
