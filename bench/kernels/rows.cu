@@ -165,6 +165,13 @@ Reference reference(TensorType type, uint32_t seed, uint32_t weight_row, uint32_
     return {y, exact, magnitude};
 }
 
+/// Numbers of warps that can share a unit's columns.
+std::vector<int> k_warps_of(uint32_t bucket) {
+    if (bucket == 8) return {1, 8};
+    if (bucket == 64) return {1, 4};
+    return {1, 4, 8};
+}
+
 uint32_t bits_of(float x) {
     uint32_t u;
     std::memcpy(&u, &x, 4);
@@ -227,7 +234,7 @@ void check_product(TensorType type, TensorType other, uint32_t rows, uint32_t co
         check(cudaStreamSynchronize(stream), "one row");
         check(cudaMemcpy(one.data(), out, one.size() * 4, cudaMemcpyDeviceToHost), "reading");
         for (const uint32_t bucket : rows::ROW_BUCKETS) {
-            for (const int k_warps : {1, 4}) {
+            for (const int k_warps : k_warps_of(bucket)) {
                 const uint32_t n_rows = bucket == 16 ? 13 : bucket;
                 check(cudaMemset(out, 0xff, one.size() * 4), "poisoning");
                 rows::quantise_rows({bf16 ? static_cast<const void*>(narrow) : x, cols, bf16, full ? norm : nullptr},
@@ -269,7 +276,7 @@ void check_product(TensorType type, TensorType other, uint32_t rows, uint32_t co
         check(cudaStreamSynchronize(stream), "one row");
         check(cudaMemcpy(one.data(), out, one.size() * 2, cudaMemcpyDeviceToHost), "reading");
         for (const uint32_t bucket : rows::ROW_BUCKETS) {
-            for (const int k_warps : {1, 4}) {
+            for (const int k_warps : k_warps_of(bucket)) {
                 check(cudaMemset(out, 0xff, one.size() * 2), "poisoning");
                 rows::quantise_rows({x, cols, false, norm}, cols, bucket, bucket, chunks, squares, stream);
                 const rows::RowsPart parts[] = {{&a, out, rows}, {&b, out, rows}};
@@ -287,6 +294,7 @@ void check_product(TensorType type, TensorType other, uint32_t rows, uint32_t co
                 traits(type).name, rows, cols, compared, wrong_one, wrong_reference, wrong_many, wrong_gated, worst,
                 wrong_one + wrong_many + wrong_reference + wrong_gated == 0 && worst < 1e-6 ? "ok" : "WRONG");
     report(wrong_one + wrong_many + wrong_reference + wrong_gated == 0 && worst < 1e-6, "a product");
+    std::fflush(stdout);
     for (void* p : {(void*)a.data, (void*)b.data, (void*)x, (void*)norm, (void*)bias, (void*)residual, (void*)squares,
                     (void*)narrow, (void*)chunks})
         cudaFree(p);
@@ -432,15 +440,18 @@ void time_model(const Shape& s, double bandwidth, cudaStream_t stream) {
     const uint64_t expected = row0();
     print("one row", 1, us_one, expected);
     for (const uint32_t bucket : rows::ROW_BUCKETS) {
-        for (const int k : {0, 1, 4}) {
-            const Bound tuning{{k ? 4 : 0}, {k ? 4 : 0}, {k}, {k ? 4 : 0}, {k}};
-            check(cudaMemset(logits, 0xff, size_t{MOST} * s.vocab * 4), "poisoning");
-            const double us = microseconds(stream, repeats, [&] { step_of(bucket, tuning); });
-            const uint64_t h = row0();
-            char name[64];
-            std::snprintf(name, sizeof name, k ? "gated, head: %d warps" : "by number of tiles", k);
-            print(name, bucket, us, h);
-            report(h == expected, "row 0 differs from one row alone");
+        for (const int few : k_warps_of(bucket)) {
+            if (few == 1) continue;
+            for (const int many : {1, few}) {
+                const Bound tuning{{few}, {few}, {many}, {few}, {many}};
+                check(cudaMemset(logits, 0xff, size_t{MOST} * s.vocab * 4), "poisoning");
+                const double us = microseconds(stream, repeats, [&] { step_of(bucket, tuning); });
+                const uint64_t h = row0();
+                char name[64];
+                std::snprintf(name, sizeof name, "K warps %d, gated %d", few, many);
+                print(name, bucket, us, h);
+                report(h == expected, "row 0 differs from one row alone");
+            }
         }
         // Parts by themselves, in a row.
         const rows::RowsInput with_norm{chunks, squares, 1e-5f}, plain{chunks, nullptr, 0};
@@ -450,7 +461,7 @@ void time_model(const Shape& s, double bandwidth, cudaStream_t stream) {
         std::printf("    alone: quantise %.2f / ff %.2f |",
                     each([&](const Layer&) { rows::quantise_rows({x, s.embd, false, norm}, s.embd, bucket, bucket, chunks, squares, stream); }),
                     each([&](const Layer&) { rows::quantise_rows({ff, s.ff, true, nullptr}, s.ff, bucket, bucket, chunks, nullptr, stream); }));
-        for (const int k : {1, 4}) {
+        for (const int k : k_warps_of(bucket)) {
             const auto tuned = [&] { return rows::RowsTuning{k, turn()}; };
             std::printf(" %d: q k v %.2f output %.2f gated %.2f down %.2f head %.1f |", k,
                 each([&](const Layer& l) {

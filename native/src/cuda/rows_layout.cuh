@@ -12,8 +12,8 @@
 //   block        I = sum over columns of scale * q_w * q_x and M = sum over groups of minimum * sum of q_x: integers
 //                v = fma(-dmin, M, d * I)            each operation rounded once
 //   pair         a = fma(xs1, v1, xs0 * v0)          blocks 2i and 2i + 1; without the latter xs0 * v0
-//   part         A_p = 0 + a + a ...                 pairs n p / 4 .. n (p + 1) / 4 - 1 of n, p = 0 .. 3
-//   y            ((A_0 + A_1) + A_2) + A_3
+//   part         A_p = 0 + a + a ...                 pairs n p / 8 .. n (p + 1) / 8 - 1 of n, p = 0 .. 7
+//   y            ((A_0 + A_1) + A_2) + ... + A_7
 //
 // Nothing in it depends on how many rows there are, how columns are dealt to warps, or how many multiprocessors exist.
 #pragma once
@@ -24,7 +24,7 @@ namespace reprise::cuda {
 
 constexpr uint32_t BLOCK_COLUMNS = 256;
 constexpr uint32_t BRICK_BLOCKS = 4;
-constexpr uint32_t SUM_PARTS = 4;
+constexpr uint32_t SUM_PARTS = 8;
 
 __host__ __device__ constexpr uint32_t block_count(uint32_t cols) { return (cols + 255) / 256; }
 __host__ __device__ constexpr uint32_t pair_count(uint32_t cols) { return (block_count(cols) + 1) / 2; }

@@ -43,8 +43,8 @@ struct Args {
 enum class Epilogue { STORE, SWIGLU };
 
 template <TensorType A, TensorType B>
-constexpr uint32_t stage_words() {
-    return RowsType<A>::WORDS > RowsType<B>::WORDS ? RowsType<A>::WORDS : RowsType<B>::WORDS;
+constexpr uint32_t stage_bytes() {
+    return RowsType<A>::STAGE_BYTES > RowsType<B>::STAGE_BYTES ? RowsType<A>::STAGE_BYTES : RowsType<B>::STAGE_BYTES;
 }
 
 __device__ __forceinline__ void arrive(uint32_t barrier) {
@@ -54,7 +54,7 @@ __device__ __forceinline__ void arrive(uint32_t barrier) {
 template <TensorType A, TensorType B, Epilogue E, int NT, int K_WARPS, int W, int D, int BLOCKS>
 __global__ void __launch_bounds__((W + 1) * 32, BLOCKS) many_kernel(const __grid_constant__ Args args) {
     constexpr bool PAIRED = E == Epilogue::SWIGLU;
-    constexpr uint32_t T = NT * MMA_ROWS, GROUPS = W / K_WARPS, STAGE = stage_words<A, B>() * 512;
+    constexpr uint32_t T = NT * MMA_ROWS, GROUPS = W / K_WARPS, OWN_PARTS = SUM_PARTS / K_WARPS, STAGE = stage_bytes<A, B>();
     constexpr RowsChunk CHUNK{T};
     extern __shared__ __align__(128) uint8_t shared[];
     __shared__ uint64_t full[MAX_INPUT_STAGES], empty[MAX_INPUT_STAGES], factors_ready;
@@ -69,44 +69,41 @@ __global__ void __launch_bounds__((W + 1) * 32, BLOCKS) many_kernel(const __grid
     release_successor();
     const uint32_t n_units = args.shares.count(blockIdx.x), first_unit = args.shares.first(blockIdx.x);
     const uint32_t passes = (n_units + GROUPS - 1) / GROUPS;
-    // Blocks of part p of the sum; a step of the way takes one of each part that a warp of its own has.
-    const auto first_block = [&](uint32_t p) { return min(args.n_blocks, 2 * first_pair(args.n_pairs, p)); };
+    // Of part p of the sum, and of what K warp k has; a step of the way takes a block of each K warp's.
+    const auto first_of_part = [&](uint32_t p) { return min(args.n_blocks, 2 * first_pair(args.n_pairs, p)); };
+    const auto first_block = [&](uint32_t k) { return first_of_part(k * OWN_PARTS); };
     uint32_t steps = args.n_blocks;
     if constexpr (K_WARPS > 1) {
         steps = 0;
-        for (uint32_t p = 0; p < SUM_PARTS; ++p) steps = max(steps, first_block(p + 1) - first_block(p));
+        for (uint32_t k = 0; k < K_WARPS; ++k) steps = max(steps, first_block(k + 1) - first_block(k));
     }
 
     if (warp == W) {
         wait_for_predecessor();
-        if (lane == 0) {
-            const uint32_t total = args.resident ? (passes == 0 ? 0 : steps) : passes * steps;
-            uint32_t stage = 0, parity = 1, step = 0;
-#pragma unroll 1
-            for (uint32_t i = 0; i < total; ++i) {
-                if (i >= args.stages) wait_at_barrier(shared_address(empty + stage), parity);
-                const uint32_t barrier = shared_address(full + stage);
-                uint32_t bytes = 0;
-                for (uint32_t p = 0; p < K_WARPS; ++p)
-                    if (K_WARPS == 1 || first_block(p) + step < first_block(p + 1)) bytes += CHUNK.bytes();
-                asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(barrier), "r"(bytes)
-                             : "memory");
-                for (uint32_t p = 0; p < K_WARPS; ++p) {
-                    const uint32_t block = (K_WARPS == 1 ? 0 : first_block(p)) + step;
-                    if (K_WARPS > 1 && block >= first_block(p + 1)) continue;
-                    asm volatile(
-                        "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(
-                            shared_address(shared + (stage * K_WARPS + p) * CHUNK.bytes())),
-                        "l"(args.input.chunks + size_t{block} * CHUNK.bytes()), "r"(CHUNK.bytes()), "r"(barrier)
-                        : "memory");
-                }
-                if (++step == steps) step = 0;
-                if (++stage == args.stages) {
-                    stage = 0;
-                    if (i >= args.stages) parity ^= 1;
-                    else parity = 0;
-                }
+        const uint32_t total = args.resident ? (passes == 0 ? 0 : steps) : passes * steps;
+        uint32_t stage = 0, parity = 0, step = 0;
+        const auto bring = [&] {  // what the next step needs
+            const uint32_t barrier = shared_address(full + stage);
+            uint32_t bytes = 0;
+            for (uint32_t p = 0; p < K_WARPS; ++p)
+                if (K_WARPS == 1 || first_block(p) + step < first_block(p + 1)) bytes += CHUNK.bytes();
+            asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(barrier), "r"(bytes)
+                         : "memory");
+            for (uint32_t p = 0; p < K_WARPS; ++p) {
+                const uint32_t block = (K_WARPS == 1 ? 0 : first_block(p)) + step;
+                if (K_WARPS > 1 && block >= first_block(p + 1)) continue;
+                asm volatile(
+                    "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(
+                        shared_address(shared + (stage * K_WARPS + p) * CHUNK.bytes())),
+                    "l"(args.input.chunks + size_t{block} * CHUNK.bytes()), "r"(CHUNK.bytes()), "r"(barrier)
+                    : "memory");
             }
+            if (++step == steps) step = 0;
+            if (++stage == args.stages) stage = 0;
+        };
+        const uint32_t head = min(total, args.stages);
+        if (lane == 0) {
+            for (uint32_t i = 0; i < head; ++i) bring();
         }
         __syncwarp();
         for (uint32_t row = lane; row < T; row += 32) {
@@ -119,13 +116,22 @@ __global__ void __launch_bounds__((W + 1) * 32, BLOCKS) many_kernel(const __grid
             }
             factors[row] = factor;
         }
+        // Before the rest of the input: consumers give stages back only once they have these.
         arrive(shared_address(&factors_ready));
+        if (lane == 0) {
+#pragma unroll 1
+            for (uint32_t i = head; i < total; ++i) {
+                wait_at_barrier(shared_address(empty + stage), parity);
+                bring();
+                if (stage == 0) parity ^= 1;
+            }
+        }
         return;
     }
 
-    const uint32_t group = warp / K_WARPS, part_of_sum = warp % K_WARPS, t = lane % 4, g = lane / 4, sub = g / 2;
-    const uint32_t begin = K_WARPS == 1 ? 0 : first_block(part_of_sum),
-                   end = K_WARPS == 1 ? args.n_blocks : first_block(part_of_sum + 1);
+    const uint32_t group = warp / K_WARPS, k_warp = warp % K_WARPS, t = lane % 4, g = lane / 4, sub = g / 2;
+    const uint32_t begin = K_WARPS == 1 ? 0 : first_block(k_warp),
+                   end = K_WARPS == 1 ? args.n_blocks : first_block(k_warp + 1);
     const auto part_of = [&](uint32_t unit) {
         uint32_t part = 0;
 #pragma unroll
@@ -145,7 +151,7 @@ __global__ void __launch_bounds__((W + 1) * 32, BLOCKS) many_kernel(const __grid
         const uint8_t* tile = nullptr;
         bool second = false, active = false;
     } fetching;
-    const uint32_t own_stage = shared_address(shared + args.weights_offset + warp * (D * STAGE)) + lane * 16;
+    const uint32_t own_stage = shared_address(shared + args.weights_offset + warp * (D * STAGE));
     const auto enter_unit = [&] {
         fetching.active = fetching.pass * GROUPS + group < n_units;
         if (!fetching.active) return;
@@ -159,9 +165,9 @@ __global__ void __launch_bounds__((W + 1) * 32, BLOCKS) many_kernel(const __grid
         if (fetching.active && begin + fetching.step < end) {
             const uint32_t to = own_stage + fetching.stage * STAGE, block = begin + fetching.step;
             if (fetching.second) {
-                RowsType<B>::fetch(to, fetching.tile, args.layouts[1], block, g % 2, t);
+                RowsType<B>::fetch(to, fetching.tile, args.layouts[1], block, g % 2, lane);
             } else {
-                RowsType<A>::fetch(to, fetching.tile, args.layouts[0], block, g % 2, t);
+                RowsType<A>::fetch(to, fetching.tile, args.layouts[0], block, g % 2, lane);
             }
         }
         commit_copies();
@@ -177,35 +183,37 @@ __global__ void __launch_bounds__((W + 1) * 32, BLOCKS) many_kernel(const __grid
     wait_for_predecessor();
 
     uint32_t stage = 0, parity = 0, weight_stage = 0;
-    const uint8_t* const own_weights = shared + args.weights_offset + warp * (D * STAGE) + lane * 16;
+    const uint8_t* const own_weights = shared + args.weights_offset + warp * (D * STAGE);
 #pragma unroll 1
     for (uint32_t pass = 0; pass < passes; ++pass) {
         const uint32_t unit = first_unit + pass * GROUPS + group;
         const bool active = pass * GROUPS + group < n_units;
         const uint32_t part = part_of(min(unit, first_unit + n_units - 1));
         const bool second = A != B && args.parts[PAIRED ? sub / 2 : part].second_type;
-        float total[K_WARPS == 1 ? NT : 1][4], sum[NT][4] = {}, pair[NT][4];
-        uint32_t part_now = 0, part_end = K_WARPS == 1 ? first_block(1) : 0;
+        // total: of the parts before, or of four K warps the first of two.
+        float total[OWN_PARTS > 1 ? NT : 1][4], sum[NT][4] = {}, pair[NT][4];
+        uint32_t part_now = k_warp * OWN_PARTS, part_end = first_of_part(part_now + 1);
         const auto end_part = [&] {
 #pragma unroll
             for (int c = 0; c < NT; ++c) {
 #pragma unroll
                 for (int e = 0; e < 4; ++e) {
-                    float& of = total[K_WARPS == 1 ? c : 0][e];
-                    of = part_now == 0 ? sum[c][e] : of + sum[c][e];
+                    float& of = total[OWN_PARTS > 1 ? c : 0][e];
+                    of = part_now % OWN_PARTS == 0 ? sum[c][e] : of + sum[c][e];
                     sum[c][e] = 0;
                 }
             }
             ++part_now;
-            part_end = first_block(part_now + 1);
+            part_end = first_of_part(part_now + 1);
         };
 #pragma unroll 1
         for (uint32_t step = 0; step < steps; ++step) {
             if (!args.resident || pass == 0) wait_at_barrier(shared_address(full + stage), parity);
             wait_for_copies<D - 1>();
+            __syncwarp();
             const uint32_t block = begin + step;
             const bool busy = active && block < end;
-            const uint8_t* const chunk = shared + (stage * K_WARPS + part_of_sum) * CHUNK.bytes();
+            const uint8_t* const chunk = shared + (stage * K_WARPS + k_warp) * CHUNK.bytes();
             const bool odd = block % 2;
             const auto use = [&](int c, const float(&v)[4]) {
                 const float2 xs = *reinterpret_cast<const float2*>(chunk + CHUNK.scales() + (c * MMA_ROWS + 2 * t) * 4);
@@ -216,15 +224,17 @@ __global__ void __launch_bounds__((W + 1) * 32, BLOCKS) many_kernel(const __grid
                 }
             };
             if (busy) {
-                if (K_WARPS == 1) {
+                if (OWN_PARTS > 1) {
                     while (block == part_end) end_part();
                 }
                 if (second) {
-                    const auto raw = RowsType<B>::read(own_weights + weight_stage * STAGE);
+                    const auto raw = RowsType<B>::read(own_weights + weight_stage * STAGE, lane);
+                    __syncwarp();  // lanes read what others have fetched
                     fetch_next();
                     RowsType<B>::template multiply<NT>(raw, chunk, lane, use);
                 } else {
-                    const auto raw = RowsType<A>::read(own_weights + weight_stage * STAGE);
+                    const auto raw = RowsType<A>::read(own_weights + weight_stage * STAGE, lane);
+                    __syncwarp();  // lanes read what others have fetched
                     fetch_next();
                     RowsType<A>::template multiply<NT>(raw, chunk, lane, use);
                 }
@@ -249,7 +259,11 @@ __global__ void __launch_bounds__((W + 1) * 32, BLOCKS) many_kernel(const __grid
             }
             if (args.resident && step + 1 == steps) stage = 0;
         }
-        if (K_WARPS == 1) end_part();
+        if (K_WARPS == 1) {
+            end_part();
+        } else if (OWN_PARTS > 1) {  // a unit's last block may lie in the first part
+            while (part_now < k_warp * OWN_PARTS + OWN_PARTS - 1) end_part();
+        }
         if (pass == 0) wait_at_barrier(shared_address(&factors_ready), 0);
         const auto store = [&](const Part& of, uint32_t weight_row, uint32_t row, float y, float up) {
             if (weight_row >= of.rows || row >= args.n_rows) return;
@@ -280,27 +294,32 @@ __global__ void __launch_bounds__((W + 1) * 32, BLOCKS) many_kernel(const __grid
                 }
             }
         } else {
-            float* const results = reinterpret_cast<float*>(shared + args.results_offset) + group * (K_WARPS * T * 16);
+            static_assert(K_WARPS == 1 || OWN_PARTS <= 2);
+            float* const results = reinterpret_cast<float*>(shared + args.results_offset) + group * (SUM_PARTS * T * 16);
             const auto meet = [&] { asm volatile("bar.sync %0, %1;" ::"r"(1 + group), "n"(K_WARPS * 32) : "memory"); };
             if (pass > 0) meet();
 #pragma unroll
             for (int c = 0; c < NT; ++c) {
 #pragma unroll
-                for (int e = 0; e < 4; e += 2) {
-#pragma unroll
-                    for (int i = 0; i < 2; ++i) {
-                        results[(part_of_sum * T + c * MMA_ROWS + 2 * t + i) * 16 + sub * 4 + g % 2 * 2 + e / 2] =
-                            sum[c][e + i];
-                    }
+                for (int e = 0; e < 4; ++e) {
+                    float* to = results + (k_warp * OWN_PARTS * T + c * MMA_ROWS + 2 * t + e % 2) * 16 + sub * 4 +
+                                g % 2 * 2 + e / 2;
+                    if (OWN_PARTS > 1) *to = total[OWN_PARTS > 1 ? c : 0][e], to += T * 16;
+                    *to = sum[c][e];
                 }
             }
             meet();
             constexpr uint32_t OUTPUTS = PAIRED ? 8 : 16;
-            for (uint32_t i = part_of_sum * 32 + lane; i < T * OUTPUTS; i += K_WARPS * 32) {
+            for (uint32_t i = k_warp * 32 + lane; i < T * OUTPUTS; i += K_WARPS * 32) {
                 const uint32_t row = i / OUTPUTS, r = i % OUTPUTS;
                 const float* of_row = results + row * 16 + r;
                 const auto y_of = [&](const float* p) {
-                    return ((p[0] + p[T * 16]) + p[2 * T * 16]) + p[3 * T * 16];
+                    float parts[SUM_PARTS];
+#pragma unroll
+                    for (uint32_t j = 0; j < SUM_PARTS; ++j) parts[j] = p[j * T * 16];
+#pragma unroll
+                    for (uint32_t j = 1; j < SUM_PARTS; ++j) parts[0] += parts[j];
+                    return parts[0];
                 };
                 const float y = y_of(of_row), up = PAIRED ? y_of(of_row + 8) : 0.f;
                 if (!active) continue;
@@ -375,17 +394,18 @@ struct Entry {
 };
 template <TensorType A, TensorType B, Epilogue E, int NT, int K, int W, int D, int BLOCKS>
 constexpr Entry entry() {
-    return {A, B, E, NT * MMA_ROWS, K, W, D, BLOCKS, stage_words<A, B>() * 512, many_kernel<A, B, E, NT, K, W, D, BLOCKS>};
+    return {A, B, E, NT * MMA_ROWS, K, W, D, BLOCKS, stage_bytes<A, B>(), many_kernel<A, B, E, NT, K, W, D, BLOCKS>};
 }
 // Blocks to a multiprocessor: two, so that a kernel's weights come while its predecessor runs, as far as room allows.
-#define REPRISE_ENTRIES(A, B, E, D1, D2, B2)                                                                      \
-    entry<A, B, E, 1, 1, 8, D1, 2>(), entry<A, B, E, 1, 4, 8, D1, 2>(), entry<A, B, E, 2, 1, 8, D2, B2>(),        \
-        entry<A, B, E, 2, 4, 8, D2, B2>(), entry<A, B, E, 4, 1, 8, 3, 1>(), entry<A, B, E, 4, 4, 8, 3, 1>(),      \
-        entry<A, B, E, 8, 1, 7, 2, 1>(), entry<A, B, E, 8, 4, 4, 3, 1>()
+#define REPRISE_ENTRIES(A, B, E, D8)                                                                       \
+    entry<A, B, E, 1, 1, 8, D8, 2>(), entry<A, B, E, 1, 8, 8, D8, 2>(), entry<A, B, E, 2, 1, 8, 2, 2>(),   \
+        entry<A, B, E, 2, 4, 8, 2, 2>(), entry<A, B, E, 2, 8, 8, 3, 1>(), entry<A, B, E, 4, 1, 8, 3, 1>(), \
+        entry<A, B, E, 4, 4, 8, 3, 1>(), entry<A, B, E, 4, 8, 8, 2, 1>(), entry<A, B, E, 8, 1, 7, 2, 1>(), \
+        entry<A, B, E, 8, 4, 4, 3, 1>()
 const Entry ENTRIES[] = {
-    REPRISE_ENTRIES(TensorType::Q4_K, TensorType::Q4_K, Epilogue::STORE, 3, 2, 2),
-    REPRISE_ENTRIES(TensorType::Q4_K, TensorType::Q6_K, Epilogue::STORE, 2, 3, 1),
-    REPRISE_ENTRIES(TensorType::Q4_K, TensorType::Q4_K, Epilogue::SWIGLU, 3, 2, 2),
+    REPRISE_ENTRIES(TensorType::Q4_K, TensorType::Q4_K, Epilogue::STORE, 3),
+    REPRISE_ENTRIES(TensorType::Q4_K, TensorType::Q6_K, Epilogue::STORE, 2),
+    REPRISE_ENTRIES(TensorType::Q4_K, TensorType::Q4_K, Epilogue::SWIGLU, 3),
 };
 
 void launch_many(std::span<const RowsPart> parts, Epilogue epilogue, const RowsInput& input, uint32_t bucket,
@@ -404,7 +424,7 @@ void launch_many(std::span<const RowsPart> parts, Epilogue epilogue, const RowsI
     }
     const auto n_sms = static_cast<uint32_t>(traits.n_sms);
     args.shares = TileShares::of(n_units, n_sms);
-    const uint32_t k_warps = tuning.k_warps != 0 ? tuning.k_warps : args.shares.most < 8 ? 4 : 1;
+    const uint32_t k_warps = tuning.k_warps;
     const Entry* found = nullptr;
     for (const Entry& e : ENTRIES) {
         bool takes = e.epilogue == epilogue && e.bucket == bucket && e.k_warps == k_warps;
@@ -426,15 +446,16 @@ void launch_many(std::span<const RowsPart> parts, Epilogue epilogue, const RowsI
     const bool two = found->blocks == 2;
     const uint32_t large = two ? traits.shared_per_sm / 2 - 3072 : traits.shared_per_block - 3072;
     const uint32_t most = two ? large - 10240 : large;
-    const uint32_t results = k_warps == 1 ? 0 : found->warps / k_warps * k_warps * bucket * 64;
+    const uint32_t results = k_warps == 1 ? 0 : found->warps / k_warps * SUM_PARTS * bucket * 64;
     const uint32_t weights = found->warps * found->depth * found->stage_bytes;
     const uint32_t of_stage = k_warps * RowsChunk{bucket}.bytes();
     uint32_t steps = args.n_blocks;
     if (k_warps > 1) {
         steps = 0;
-        for (uint32_t p = 0; p < SUM_PARTS; ++p)
-            steps = std::max(steps, std::min(args.n_blocks, 2 * first_pair(args.n_pairs, p + 1)) -
-                                        std::min(args.n_blocks, 2 * first_pair(args.n_pairs, p)));
+        const uint32_t own = SUM_PARTS / k_warps;
+        for (uint32_t k = 0; k < k_warps; ++k)
+            steps = std::max(steps, std::min(args.n_blocks, 2 * first_pair(args.n_pairs, (k + 1) * own)) -
+                                        std::min(args.n_blocks, 2 * first_pair(args.n_pairs, k * own)));
     }
     if (weights + results + of_stage > most) fail(REPRISE_INTERNAL, "no room for %u rows", bucket);
     args.stages = std::min({steps, (most - weights - results) / of_stage, MAX_INPUT_STAGES});

@@ -28,6 +28,7 @@ namespace {
 constexpr uint32_t MAX_WARPS = 12;  // fewer where shared memory does not hold two pieces for each
 constexpr uint32_t MAX_THREADS = MAX_WARPS * 32;
 constexpr uint32_t MAX_PARTS = 3;
+constexpr uint32_t ROW_LANES = SUM_PARTS / 2;  // that add up a row
 constexpr uint32_t MAX_STAGES = 6;
 constexpr uint32_t MAX_PIECE_BRICKS = 2;
 constexpr uint32_t MAX_PARTIAL_BYTES = 32 * 1024;  // of a block's partial sums, roughly
@@ -195,7 +196,7 @@ __global__ void __launch_bounds__(MAX_THREADS, 2) fused_kernel(const __grid_cons
     };
     // What the epilogue adds to this thread's first row is asked for here, so that nobody waits for it there. The two
     // are not added up before, since their sum would have to wait for them.
-    const Addends first = thread % SUM_PARTS == 0 ? addends_of(thread / SUM_PARTS) : Addends{};
+    const Addends first = thread % ROW_LANES == 0 ? addends_of(thread / ROW_LANES) : Addends{};
     const float first_bias = first.bias == nullptr ? 0.f : load_here(first.bias);
 
     times.pass(Point::FETCHING);
@@ -241,33 +242,41 @@ __global__ void __launch_bounds__(MAX_THREADS, 2) fused_kernel(const __grid_cons
     __syncthreads();
     times.pass(Point::COMPUTED);
 
-    // A row has four lanes, a part of the sum each.
-    const uint32_t part_of_sum = thread % SUM_PARTS;
-    const uint32_t from_pair = first_pair(n_pairs, part_of_sum), to_pair = first_pair(n_pairs, part_of_sum + 1);
-    const auto sum_of = [&](const float* of_row) {
+    // A row has four lanes, two parts of the sum each.
+    const uint32_t row_lane = thread % ROW_LANES;
+    const auto part_of_sum = [&](const float* of_row, uint32_t part) {
+        const uint32_t end = first_pair(n_pairs, part + 1);
         float sum = 0;
 #pragma unroll 1
-        for (uint32_t pair = from_pair; pair < to_pair; pair += 4) {
+        for (uint32_t pair = first_pair(n_pairs, part); pair < end; pair += 4) {
             float of_pair[4];
 #pragma unroll
-            for (uint32_t j = 0; j < 4; ++j) of_pair[j] = pair + j < to_pair ? of_row[(pair + j) * TILE_ROWS] : 0.f;
+            for (uint32_t j = 0; j < 4; ++j) of_pair[j] = pair + j < end ? of_row[(pair + j) * TILE_ROWS] : 0.f;
 #pragma unroll
             for (uint32_t j = 0; j < 4; ++j) sum += of_pair[j];
         }
-        const float second = __shfl_down_sync(~0u, sum, 1), third = __shfl_down_sync(~0u, sum, 2),
-                    fourth = __shfl_down_sync(~0u, sum, 3);
-        return ((sum + second) + third) + fourth;
+        return sum;
+    };
+    const auto sum_of = [&](const float* of_row) {
+        const float first = part_of_sum(of_row, 2 * row_lane), second = part_of_sum(of_row, 2 * row_lane + 1);
+        float sum = first + second;
+#pragma unroll
+        for (uint32_t l = 1; l < ROW_LANES; ++l) {
+            sum += __shfl_down_sync(~0u, first, l);
+            sum += __shfl_down_sync(~0u, second, l);
+        }
+        return sum;
     };
 #pragma unroll 1
-    for (uint32_t i = thread; i - thread % 32 < n_rows * SUM_PARTS; i += blockDim.x) {
-        const uint32_t row = i / SUM_PARTS, row_here = min(row, n_rows - 1);
+    for (uint32_t i = thread; i - thread % 32 < n_rows * ROW_LANES; i += blockDim.x) {
+        const uint32_t row = i / ROW_LANES, row_here = min(row, n_rows - 1);
         const float* of_row =
             partial + (row_here / TILE_ROWS * n_pairs * TILE_ROWS + row_here % TILE_ROWS);
         const float sum = sum_of(of_row);
         const float other = PAIRED ? sum_of(of_row + args.n_sums * TILE_ROWS) : 0.f;
         const Row at = place_row(row_here);
         const FusedPart& of = args.parts[at.part];
-        if (part_of_sum != 0 || row >= n_rows || at.row >= of.rows) continue;
+        if (row_lane != 0 || row >= n_rows || at.row >= of.rows) continue;
         if constexpr (PAIRED) {
             const float gate = sum * factor, up = other * factor;
             const float y = __fdividef(gate, 1.f + __expf(-gate)) * up;

@@ -72,17 +72,19 @@ struct RowsType<TensorType::Q4_K> {
         return __fmaf_rn(-half_bits_to_float(super >> 16), m, __fmul_rn(half_bits_to_float(super & 0xffff), whole));
     }
 
-    /// What a lane has of a block: words of 16 bytes in its own places of a stage, word i at i * 512.
-    static constexpr uint32_t WORDS = 6;
-    /// Starts to fetch them. to: the lane's place of word 0, in shared memory; pair: of rows of the tile.
+    /// A block of 16 rows in a stage of shared memory: q [j 4][lane] 16 bytes, minima [lane] 4, scales [lane / 4] 16,
+    /// supers [lane / 4] 8.
+    static constexpr uint32_t STAGE_BYTES = 4 * BLOCK_BYTES;
+    /// Starts to fetch this lane's share. to: the stage; pair: of rows of the tile, t: lane % 4.
     __device__ __forceinline__ static void fetch(uint32_t to, const uint8_t* tile, const TileLayout&, uint32_t block,
-                                                 uint32_t pair, uint32_t t) {
+                                                 uint32_t pair, uint32_t lane) {
+        const uint32_t t = lane % 4, g = lane / 4;
         const uint8_t* const p = tile + block * BLOCK_BYTES;
 #pragma unroll
-        for (int j = 0; j < 4; ++j) copy_async16(to + j * 512, p + j * 128 + pair * 64 + t * 16);
-        copy_async16(to + 4 * 512, p + SCALES + pair * 16);
-        copy_async<4>(to + 5 * 512, p + MINIMA + pair * 16 + t * 4);
-        copy_async<8>(to + 5 * 512 + 8, p + SUPERS + pair * 8);
+        for (int j = 0; j < 4; ++j) copy_async16(to + j * 512 + lane * 16, p + j * 128 + pair * 64 + t * 16);
+        copy_async<4>(to + 2048 + lane * 4, p + MINIMA + pair * 16 + t * 4);
+        copy_async<4>(to + 2176 + lane * 4, p + SCALES + pair * 16 + t * 4);
+        if (t < 2) copy_async<4>(to + 2304 + g * 8 + t * 4, p + SUPERS + pair * 8 + t * 4);
     }
     struct Raw {
         uint4 q[4];
@@ -90,14 +92,13 @@ struct RowsType<TensorType::Q4_K> {
         uint32_t minima;
         uint2 supers;
     };
-    __device__ __forceinline__ static Raw read(const uint8_t* from) {
+    __device__ __forceinline__ static Raw read(const uint8_t* stage, uint32_t lane) {
         Raw raw;
 #pragma unroll
-        for (int j = 0; j < 4; ++j) raw.q[j] = load_shared16(from + j * 512);
-        raw.scales = load_shared16(from + 4 * 512);
-        const uint4 rest = load_shared16(from + 5 * 512);
-        raw.minima = rest.x;
-        raw.supers = make_uint2(rest.z, rest.w);
+        for (int j = 0; j < 4; ++j) raw.q[j] = load_shared16(stage + j * 512 + lane * 16);
+        raw.minima = load_shared4(stage + 2048 + lane * 4);
+        raw.scales = load_shared16(stage + 2176 + lane / 4 * 16);
+        raw.supers = *reinterpret_cast<const uint2*>(stage + 2304 + lane / 4 * 8);
         return raw;
     }
 

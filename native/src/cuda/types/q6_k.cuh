@@ -103,40 +103,42 @@ struct RowsType<TensorType::Q6_K> {
         return __fmul_rn(half_bits_to_float(d), static_cast<float>(whole));
     }
 
-    static constexpr uint32_t WORDS = 9;
+    /// A block of 16 rows in a stage of shared memory: q [j 4][lane] 16 bytes, upper [2][lane] 16, scales [lane / 4][row
+    /// 2] 16, supers [lane / 4] 4.
+    static constexpr uint32_t STAGE_BYTES = 4 * BLOCK_BYTES + 32;
     __device__ __forceinline__ static void fetch(uint32_t to, const uint8_t* tile, const TileLayout& layout,
-                                                 uint32_t block, uint32_t pair, uint32_t t) {
+                                                 uint32_t block, uint32_t pair, uint32_t lane) {
+        const uint32_t t = lane % 4, g = lane / 4;
         const uint32_t brick = block / BRICK_BLOCKS, n = min(layout.units / 8 - brick * BRICK_BLOCKS, BRICK_BLOCKS);
         const uint8_t* const start = tile + brick * layout.brick_bytes;
         const uint8_t* const p = start + block % BRICK_BLOCKS * BLOCK_BYTES;
 #pragma unroll
-        for (int j = 0; j < 4; ++j) copy_async16(to + j * 512, p + j * 128 + pair * 64 + t * 16);
+        for (int j = 0; j < 4; ++j) copy_async16(to + j * 512 + lane * 16, p + j * 128 + pair * 64 + t * 16);
 #pragma unroll
         for (int j = 0; j < 2; ++j) {
-            copy_async16(to + (4 + j) * 512, p + UPPER + j * 128 + pair * 64 + t * 16);
-            copy_async16(to + (6 + j) * 512, p + SCALES + pair * 32 + j * 16);
-            copy_async<4>(to + 8 * 512 + j * 4, p + SCALES + pair * 32 + j * 16 + t * 4);
+            copy_async16(to + (4 + j) * 512 + lane * 16, p + UPPER + j * 128 + pair * 64 + t * 16);
+            copy_async<4>(to + 3072 + g * 32 + j * 16 + t * 4, p + SCALES + pair * 32 + j * 16 + t * 4);
         }
-        copy_async<4>(to + 8 * 512 + 8, start + n * BLOCK_BYTES + block % BRICK_BLOCKS * 8 + pair * 4);
+        if (t == 0) {
+            copy_async<4>(to + 3328 + g * 4, start + n * BLOCK_BYTES + block % BRICK_BLOCKS * 8 + pair * 4);
+        }
     }
     struct Raw {
         uint4 q[4], upper[2], scales[2];
         uint32_t own_scales[2];  // word t of scales
         uint32_t supers;
     };
-    __device__ __forceinline__ static Raw read(const uint8_t* from) {
+    __device__ __forceinline__ static Raw read(const uint8_t* stage, uint32_t lane) {
         Raw raw;
 #pragma unroll
-        for (int j = 0; j < 4; ++j) raw.q[j] = load_shared16(from + j * 512);
+        for (int j = 0; j < 4; ++j) raw.q[j] = load_shared16(stage + j * 512 + lane * 16);
 #pragma unroll
         for (int j = 0; j < 2; ++j) {
-            raw.upper[j] = load_shared16(from + (4 + j) * 512);
-            raw.scales[j] = load_shared16(from + (6 + j) * 512);
+            raw.upper[j] = load_shared16(stage + (4 + j) * 512 + lane * 16);
+            raw.scales[j] = load_shared16(stage + 3072 + lane / 4 * 32 + j * 16);
+            raw.own_scales[j] = load_shared4(stage + 3072 + lane / 4 * 32 + j * 16 + lane % 4 * 4);
         }
-        const uint4 rest = load_shared16(from + 8 * 512);
-        raw.own_scales[0] = rest.x;
-        raw.own_scales[1] = rest.y;
-        raw.supers = rest.z;
+        raw.supers = load_shared4(stage + 3328 + lane / 4 * 4);
         return raw;
     }
 
