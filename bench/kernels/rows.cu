@@ -154,7 +154,9 @@ Reference reference(TensorType type, uint32_t seed, uint32_t weight_row, uint32_
         const double block = (double{d} * static_cast<double>(products) -
                               (type == TensorType::Q4_K ? double{dmin} * static_cast<double>(minima) : 0.)) *
                              xs;
-        exact += block, magnitude += std::fabs(block);
+        exact += block;
+        magnitude += (std::fabs(double{d} * static_cast<double>(products)) +
+                      (type == TensorType::Q4_K ? std::fabs(double{dmin} * static_cast<double>(minima)) : 0.)) * xs;
     }
     float y = 0;
     for (uint32_t p = 0; p < SUM_PARTS; ++p) {
@@ -168,8 +170,8 @@ Reference reference(TensorType type, uint32_t seed, uint32_t weight_row, uint32_
 /// Numbers of warps that can share a unit's columns.
 std::vector<int> k_warps_of(uint32_t bucket) {
     if (bucket == 8) return {1, 8};
-    if (bucket == 64) return {1, 4};
-    return {1, 4, 8};
+    if (bucket == 16) return {1, 4, 8};
+    return bucket == 32 ? std::vector<int>{1, 8} : std::vector<int>{1, 4};
 }
 
 uint32_t bits_of(float x) {

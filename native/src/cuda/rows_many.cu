@@ -51,10 +51,10 @@ __device__ __forceinline__ void arrive(uint32_t barrier) {
     asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(barrier) : "memory");
 }
 
-template <TensorType A, TensorType B, Epilogue E, int NT, int K_WARPS, int W, int D, int BLOCKS>
+template <TensorType A, TensorType B, Epilogue E, int NT, int K_WARPS, int ROW_WARPS, int W, int D, int BLOCKS>
 __global__ void __launch_bounds__((W + 1) * 32, BLOCKS) many_kernel(const __grid_constant__ Args args) {
     constexpr bool PAIRED = E == Epilogue::SWIGLU;
-    constexpr uint32_t T = NT * MMA_ROWS, GROUPS = W / K_WARPS, OWN_PARTS = SUM_PARTS / K_WARPS, STAGE = stage_bytes<A, B>();
+    constexpr uint32_t T = NT * MMA_ROWS * ROW_WARPS, GROUPS = W / K_WARPS / ROW_WARPS, OWN_PARTS = SUM_PARTS / K_WARPS, STAGE = stage_bytes<A, B>();
     constexpr RowsChunk CHUNK{T};
     extern __shared__ __align__(128) uint8_t shared[];
     __shared__ uint64_t full[MAX_INPUT_STAGES], empty[MAX_INPUT_STAGES], factors_ready;
@@ -129,7 +129,8 @@ __global__ void __launch_bounds__((W + 1) * 32, BLOCKS) many_kernel(const __grid
         return;
     }
 
-    const uint32_t group = warp / K_WARPS, k_warp = warp % K_WARPS, t = lane % 4, g = lane / 4, sub = g / 2;
+    static_assert(K_WARPS == 1 || ROW_WARPS == 1);
+    const uint32_t group = warp / (K_WARPS * ROW_WARPS), first_tile_of_rows = warp % ROW_WARPS * NT, k_warp = warp % K_WARPS, t = lane % 4, g = lane / 4, sub = g / 2;
     const uint32_t begin = K_WARPS == 1 ? 0 : first_block(k_warp),
                    end = K_WARPS == 1 ? args.n_blocks : first_block(k_warp + 1);
     const auto part_of = [&](uint32_t unit) {
@@ -216,7 +217,7 @@ __global__ void __launch_bounds__((W + 1) * 32, BLOCKS) many_kernel(const __grid
             const uint8_t* const chunk = shared + (stage * K_WARPS + k_warp) * CHUNK.bytes();
             const bool odd = block % 2;
             const auto use = [&](int c, const float(&v)[4]) {
-                const float2 xs = *reinterpret_cast<const float2*>(chunk + CHUNK.scales() + (c * MMA_ROWS + 2 * t) * 4);
+                const float2 xs = *reinterpret_cast<const float2*>(chunk + CHUNK.scales() + ((first_tile_of_rows + c) * MMA_ROWS + 2 * t) * 4);
 #pragma unroll
                 for (int e = 0; e < 4; ++e) {
                     const float x = e % 2 ? xs.y : xs.x;
@@ -231,12 +232,14 @@ __global__ void __launch_bounds__((W + 1) * 32, BLOCKS) many_kernel(const __grid
                     const auto raw = RowsType<B>::read(own_weights + weight_stage * STAGE, lane);
                     __syncwarp();  // lanes read what others have fetched
                     fetch_next();
-                    RowsType<B>::template multiply<NT>(raw, chunk, lane, use);
+                    RowsType<B>::template multiply<NT>(raw, chunk + first_tile_of_rows * 2048,
+                                                            chunk + CHUNK.sums() + first_tile_of_rows * 256, lane, use);
                 } else {
                     const auto raw = RowsType<A>::read(own_weights + weight_stage * STAGE, lane);
                     __syncwarp();  // lanes read what others have fetched
                     fetch_next();
-                    RowsType<A>::template multiply<NT>(raw, chunk, lane, use);
+                    RowsType<A>::template multiply<NT>(raw, chunk + first_tile_of_rows * 2048,
+                                                            chunk + CHUNK.sums() + first_tile_of_rows * 256, lane, use);
                 }
                 if (odd || block + 1 == args.n_blocks) {
 #pragma unroll
@@ -290,7 +293,8 @@ __global__ void __launch_bounds__((W + 1) * 32, BLOCKS) many_kernel(const __grid
                     if (!active || (PAIRED && lane >= 16)) continue;
                     const Part& of = args.parts[part];
                     const uint32_t tile = PAIRED ? unit * 2 + sub : (unit - of.first_unit) * UNIT_TILES + sub;
-                    store(of, tile * TILE_ROWS + g % 2 * 2 + e / 2, c * MMA_ROWS + 2 * t + e % 2, y, up);
+                    store(of, tile * TILE_ROWS + g % 2 * 2 + e / 2,
+                          (first_tile_of_rows + c) * MMA_ROWS + 2 * t + e % 2, y, up);
                 }
             }
         } else {
@@ -392,16 +396,15 @@ struct Entry {
     uint32_t bucket, k_warps, warps, depth, blocks, stage_bytes;
     Kernel kernel;
 };
-template <TensorType A, TensorType B, Epilogue E, int NT, int K, int W, int D, int BLOCKS>
+template <TensorType A, TensorType B, Epilogue E, int NT, int K, int R, int W, int D, int BLOCKS>
 constexpr Entry entry() {
-    return {A, B, E, NT * MMA_ROWS, K, W, D, BLOCKS, stage_bytes<A, B>(), many_kernel<A, B, E, NT, K, W, D, BLOCKS>};
+    return {A, B, E, NT * MMA_ROWS * R, K, W, D, BLOCKS, stage_bytes<A, B>(), many_kernel<A, B, E, NT, K, R, W, D, BLOCKS>};
 }
 // Blocks to a multiprocessor: two, so that a kernel's weights come while its predecessor runs, as far as room allows.
-#define REPRISE_ENTRIES(A, B, E, D8)                                                                       \
-    entry<A, B, E, 1, 1, 8, D8, 2>(), entry<A, B, E, 1, 8, 8, D8, 2>(), entry<A, B, E, 2, 1, 8, 2, 2>(),   \
-        entry<A, B, E, 2, 4, 8, 2, 2>(), entry<A, B, E, 2, 8, 8, 3, 1>(), entry<A, B, E, 4, 1, 8, 3, 1>(), \
-        entry<A, B, E, 4, 4, 8, 3, 1>(), entry<A, B, E, 4, 8, 8, 2, 1>(), entry<A, B, E, 8, 1, 7, 2, 1>(), \
-        entry<A, B, E, 8, 4, 4, 3, 1>()
+#define REPRISE_ENTRIES(A, B, E, D8)                                                                                \
+    entry<A, B, E, 1, 1, 1, 8, D8, 2>(), entry<A, B, E, 1, 8, 1, 8, D8, 2>(), entry<A, B, E, 2, 1, 1, 8, 2, 2>(),   \
+        entry<A, B, E, 2, 4, 1, 8, 2, 2>(), entry<A, B, E, 2, 8, 1, 8, 3, 1>(), entry<A, B, E, 4, 1, 1, 14, 2, 1>(), \
+        entry<A, B, E, 4, 8, 1, 8, 2, 1>(), entry<A, B, E, 4, 1, 2, 14, 2, 1>(), entry<A, B, E, 8, 4, 1, 4, 3, 1>()
 const Entry ENTRIES[] = {
     REPRISE_ENTRIES(TensorType::Q4_K, TensorType::Q4_K, Epilogue::STORE, 3),
     REPRISE_ENTRIES(TensorType::Q4_K, TensorType::Q6_K, Epilogue::STORE, 2),
@@ -444,7 +447,7 @@ void launch_many(std::span<const RowsPart> parts, Epilogue epilogue, const RowsI
     args.input = input;
     args.inverse_cols = 1.f / static_cast<float>(cols);
     const bool two = found->blocks == 2;
-    const uint32_t large = two ? traits.shared_per_sm / 2 - 3072 : traits.shared_per_block - 3072;
+    const uint32_t large = two ? traits.shared_per_sm / 2 : traits.shared_per_block - 3072;
     const uint32_t most = two ? large - 10240 : large;
     const uint32_t results = k_warps == 1 ? 0 : found->warps / k_warps * SUM_PARTS * bucket * 64;
     const uint32_t weights = found->warps * found->depth * found->stage_bytes;

@@ -57,6 +57,7 @@ struct FusedArgs {
     WeightPrefetch prefetch;
     uint32_t n_stages, stage_bytes;
     uint32_t n_pairs;      // of blocks, of a row
+    uint32_t row_lanes;    // that add up a row: 1 or ROW_LANES
     uint32_t n_sums;       // pairs of a block's tiles, at most; of each part where they are paired
     uint32_t input_bytes;  // of shared memory
 };
@@ -196,7 +197,7 @@ __global__ void __launch_bounds__(MAX_THREADS, 2) fused_kernel(const __grid_cons
     };
     // What the epilogue adds to this thread's first row is asked for here, so that nobody waits for it there. The two
     // are not added up before, since their sum would have to wait for them.
-    const Addends first = thread % ROW_LANES == 0 ? addends_of(thread / ROW_LANES) : Addends{};
+    const Addends first = (thread & args.row_lanes - 1) == 0 ? addends_of(args.row_lanes == 1 ? thread : thread / ROW_LANES) : Addends{};
     const float first_bias = first.bias == nullptr ? 0.f : load_here(first.bias);
 
     times.pass(Point::FETCHING);
@@ -242,23 +243,25 @@ __global__ void __launch_bounds__(MAX_THREADS, 2) fused_kernel(const __grid_cons
     __syncthreads();
     times.pass(Point::COMPUTED);
 
-    // A row has four lanes, two parts of the sum each.
-    const uint32_t row_lane = thread % ROW_LANES;
-    const auto part_of_sum = [&](const float* of_row, uint32_t part) {
-        const uint32_t end = first_pair(n_pairs, part + 1);
-        float sum = 0;
-#pragma unroll 1
-        for (uint32_t pair = first_pair(n_pairs, part); pair < end; pair += 4) {
-            float of_pair[4];
-#pragma unroll
-            for (uint32_t j = 0; j < 4; ++j) of_pair[j] = pair + j < end ? of_row[(pair + j) * TILE_ROWS] : 0.f;
-#pragma unroll
-            for (uint32_t j = 0; j < 4; ++j) sum += of_pair[j];
-        }
-        return sum;
-    };
+    // Where no part has more than one pair, adding up the pairs in order is the same as adding up the parts.
+    const uint32_t row_lanes = args.row_lanes, row_lane = thread & row_lanes - 1;
     const auto sum_of = [&](const float* of_row) {
-        const float first = part_of_sum(of_row, 2 * row_lane), second = part_of_sum(of_row, 2 * row_lane + 1);
+        const auto add_up = [&](uint32_t pair, uint32_t end) {
+            float sum = 0;
+#pragma unroll 1
+            for (; pair < end; pair += 4) {
+                float of_pair[4];
+#pragma unroll
+                for (uint32_t j = 0; j < 4; ++j) of_pair[j] = pair + j < end ? of_row[(pair + j) * TILE_ROWS] : 0.f;
+#pragma unroll
+                for (uint32_t j = 0; j < 4; ++j) sum += of_pair[j];
+            }
+            return sum;
+        };
+        if (row_lanes == 1) return add_up(0, n_pairs);
+        const uint32_t middle = first_pair(n_pairs, 2 * row_lane + 1);
+        const float first = add_up(first_pair(n_pairs, 2 * row_lane), middle),
+                    second = add_up(middle, first_pair(n_pairs, 2 * row_lane + 2));
         float sum = first + second;
 #pragma unroll
         for (uint32_t l = 1; l < ROW_LANES; ++l) {
@@ -268,8 +271,8 @@ __global__ void __launch_bounds__(MAX_THREADS, 2) fused_kernel(const __grid_cons
         return sum;
     };
 #pragma unroll 1
-    for (uint32_t i = thread; i - thread % 32 < n_rows * ROW_LANES; i += blockDim.x) {
-        const uint32_t row = i / ROW_LANES, row_here = min(row, n_rows - 1);
+    for (uint32_t i = thread; i - thread % 32 < n_rows * row_lanes; i += blockDim.x) {
+        const uint32_t row = row_lanes == 1 ? i : i / ROW_LANES, row_here = min(row, n_rows - 1);
         const float* of_row =
             partial + (row_here / TILE_ROWS * n_pairs * TILE_ROWS + row_here % TILE_ROWS);
         const float sum = sum_of(of_row);
@@ -394,6 +397,7 @@ Geometry geometry_of(const KernelEntry& entry, const DeviceTraits& traits, Slot 
     for (;;) {
         args.pieces_per_tile = (bricks + piece_bricks - 1) / piece_bricks;
         args.n_pairs = pair_count(args.cols);
+        args.row_lanes = args.n_pairs <= SUM_PARTS ? 1 : ROW_LANES;
         args.n_sums = args.shares.most * args.n_pairs;
         fixed = CopyRing::whole_lines(args.input_bytes + together * args.n_sums * TILE_ROWS * 4);
         args.stage_bytes = CopyRing::whole_lines(piece_bricks * brick + CopyRing::LINE);

@@ -102,6 +102,71 @@ struct RowsType<TensorType::Q4_K> {
         return raw;
     }
 
+    /// v of a block, of NT times MMA_ROWS rows: v[0..1] of the lane's first row of weights and rows 2t, 2t + 1 of the step,
+    /// v[2..3] of its second. q, sums: of those rows, in shared memory. use(i, v) takes each.
+    template <int NT, class Use>
+    __device__ __forceinline__ static void multiply(const Raw& raw, const uint8_t* q, const uint8_t* sums, uint32_t lane,
+                                                    Use use) {
+        if constexpr (NT <= 4) {
+            multiply_integers<NT>(raw, q, sums, lane, use);
+        } else {
+            multiply_floats<NT>(raw, q, sums, lane, use);
+        }
+    }
+
+    /// The sums scaled and added as integers.
+    template <int NT, class Use>
+    __device__ __forceinline__ static void multiply_integers(const Raw& raw, const uint8_t* of_q, const uint8_t* of_sums,
+                                                             uint32_t lane, Use use) {
+        int sum[NT][4] = {};
+#pragma unroll
+        for (int j = 0; j < 4; ++j) {
+            uint32_t low[4], high[4];
+#pragma unroll
+            for (int i = 0; i < 4; ++i) {
+                low[i] = word_of(raw.q[j], i) & 0x0f0f0f0fu;
+                high[i] = word_of(raw.q[j], i) >> 4 & 0x0f0f0f0fu;
+            }
+            int scale[2][2];
+#pragma unroll
+            for (int r = 0; r < 2; ++r) {
+                const uint32_t bytes = r == 0 ? (j < 2 ? raw.scales.x : raw.scales.y)
+                                              : (j < 2 ? raw.scales.z : raw.scales.w);
+#pragma unroll
+                for (int k = 0; k < 2; ++k)
+                    scale[r][k] = static_cast<int>(__byte_perm(bytes, 0, 0x4440 + (2 * j + k) % 4));
+            }
+#pragma unroll
+            for (int c = 0; c < NT; ++c) {
+                const uint4 x = load_shared16(of_q + ((c * 4 + j) * 32 + lane) * 16);
+                int p[4], q[4];
+                mma_u8_k32(p, low, x.x, x.y, 0);
+                mma_u8_k32(q, high, x.z, x.w, 0);
+#pragma unroll
+                for (int e = 0; e < 4; ++e) sum[c][e] += scale[e / 2][0] * p[e] + scale[e / 2][1] * q[e];
+            }
+        }
+        const uint32_t m0 = __byte_perm(raw.minima, 0, 0x1100), m1 = __byte_perm(raw.minima, 0, 0x3322);
+        const float d[2] = {half_bits_to_float(raw.supers.x & 0xffff), half_bits_to_float(raw.supers.y & 0xffff)},
+                    dmin[2] = {half_bits_to_float(raw.supers.x >> 16), half_bits_to_float(raw.supers.y >> 16)};
+#pragma unroll
+        for (int c = 0; c < NT; ++c) {
+            const uint2 x = *reinterpret_cast<const uint2*>(of_sums + (c * 32 + lane) * 8);
+            int m[4];
+            mma_u8_k16(m, m0, m1, x.x, 0);
+#pragma unroll
+            for (int e = 0; e < 4; ++e) m[e] <<= 7;
+            mma_u8_k16_add(m, m0, m1, x.y);
+            float v[4];
+#pragma unroll
+            for (int e = 0; e < 4; ++e) {
+                v[e] = __fmaf_rn(-dmin[e / 2], static_cast<float>(m[e]),
+                                 __fmul_rn(d[e / 2], static_cast<float>(sum[c][e])));
+            }
+            use(c, v);
+        }
+    }
+
     // Sums of integers as floats without a conversion: a sum of products p is made positive by the instruction that adds
     // it up, and read as the denormal float p 2^-149. Four groups' sums, each times its scale, stay below 2^24, so that
     // they are exact in units of UNIT; the factors of the block undo the unit.
@@ -109,10 +174,9 @@ struct RowsType<TensorType::Q4_K> {
     static constexpr float SCALE_UNIT = 0x1p100f, UNIT = 0x1p-49f;  // 2^100 2^-149
     static constexpr int SUM_BIAS = 32768;                // more than 16 * 63 * 16
 
-    /// v of a block, of NT times MMA_ROWS rows: v[i][0..1] of the lane's first row of weights and rows 2t, 2t + 1 of the
-    /// step, v[i][2..3] of its second. chunk: in shared memory. use(i, v) takes each.
     template <int NT, class Use>
-    __device__ __forceinline__ static void multiply(const Raw& raw, const uint8_t* chunk, uint32_t lane, Use use) {
+    __device__ __forceinline__ static void multiply_floats(const Raw& raw, const uint8_t* of_q, const uint8_t* of_sums,
+                                                           uint32_t lane, Use use) {
         float scale[2][8], start[2][2];
 #pragma unroll
         for (int r = 0; r < 2; ++r) {
@@ -137,7 +201,6 @@ struct RowsType<TensorType::Q4_K> {
             d[r] = __fmul_rn(half_bits_to_float(super & 0xffff), 0x1p49f);
             dmin[r] = __fmul_rn(half_bits_to_float(super >> 16), -0x1p49f);
         }
-        const RowsChunk at{NT * MMA_ROWS};
         uint32_t a[8][4];
 #pragma unroll
         for (int j = 0; j < 4; ++j) {
@@ -156,7 +219,7 @@ struct RowsType<TensorType::Q4_K> {
                 for (int e = 0; e < 4; ++e) sum[h][e] = start[e / 2][h];
 #pragma unroll
                 for (int j = 2 * h; j < 2 * h + 2; ++j) {
-                    const uint4 x = load_shared16(chunk + ((c * 4 + j) * 32 + lane) * 16);
+                    const uint4 x = load_shared16(of_q + ((c * 4 + j) * 32 + lane) * 16);
                     int p[4], q[4];
                     mma_u8_k32(p, a[2 * j], x.x, x.y, BIAS);
                     mma_u8_k32(q, a[2 * j + 1], x.z, x.w, BIAS);
@@ -167,7 +230,7 @@ struct RowsType<TensorType::Q4_K> {
                     }
                 }
             }
-            const uint2 x = *reinterpret_cast<const uint2*>(chunk + at.sums() + (c * 32 + lane) * 8);
+            const uint2 x = *reinterpret_cast<const uint2*>(of_sums + (c * 32 + lane) * 8);
             int high[4], low[4];
             mma_u8_k16(high, m0, m1, x.x, SUM_BIAS);
             mma_u8_k16(low, m0, m1, x.y, 0);

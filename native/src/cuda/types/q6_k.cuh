@@ -143,8 +143,8 @@ struct RowsType<TensorType::Q6_K> {
     }
 
     template <int NT, class Use>
-    __device__ __forceinline__ static void multiply(const Raw& raw, const uint8_t* chunk, uint32_t lane, Use use) {
-        const RowsChunk at{NT * MMA_ROWS};
+    __device__ __forceinline__ static void multiply(const Raw& raw, const uint8_t* of_q, const uint8_t* of_sums, uint32_t lane,
+                                                    Use use) {
         int sum[NT][4] = {};
 #pragma unroll
         for (int j = 0; j < 4; ++j) {
@@ -167,7 +167,7 @@ struct RowsType<TensorType::Q6_K> {
             }
 #pragma unroll
             for (int c = 0; c < NT; ++c) {
-                const uint4 x = load_shared16(chunk + ((c * 4 + j) * 32 + lane) * 16);
+                const uint4 x = load_shared16(of_q + ((c * 4 + j) * 32 + lane) * 16);
 #pragma unroll
                 for (int k = 0; k < 4; ++k) {  // sixteen columns each
                     int p[4];
@@ -180,7 +180,7 @@ struct RowsType<TensorType::Q6_K> {
         const float d[2] = {half_bits_to_float(raw.supers & 0xffff), half_bits_to_float(raw.supers >> 16)};
 #pragma unroll
         for (int c = 0; c < NT; ++c) {
-            const uint2 x = *reinterpret_cast<const uint2*>(chunk + at.sums() + (c * 32 + lane) * 8);
+            const uint2 x = *reinterpret_cast<const uint2*>(of_sums + (c * 32 + lane) * 8);
             int m[4] = {};
             mma_s8_k16(m, raw.own_scales[0], raw.own_scales[1], x.x);
 #pragma unroll
