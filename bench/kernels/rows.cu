@@ -441,6 +441,33 @@ void time_model(const Shape& s, double bandwidth, cudaStream_t stream) {
     const double us_one = microseconds(stream, repeats, one);
     const uint64_t expected = row0();
     print("one row", 1, us_one, expected);
+    const auto alone = [&](const char* name, auto project, auto gated) {
+        const auto each = [&](auto body) {
+            return microseconds(stream, 10, [&] { for (const Layer& l : layers) body(l); }) / s.layers;
+        };
+        std::printf("    %s alone: q k v %.2f output %.2f gated %.2f down %.2f head %.1f\n", name,
+                    each([&](const Layer& l) {
+                        const MatvecPart in[] = {{&l.q, qkv}, {&l.k, qkv + s.embd}, {&l.v, qkv + s.embd + s.kv}};
+                        project(std::span<const MatvecPart>(in), FusedInput{x, norm, 1e-5f});
+                    }),
+                    each([&](const Layer& l) {
+                        const MatvecPart out[] = {{&l.o, x, nullptr, x}};
+                        project(std::span<const MatvecPart>(out), FusedInput{qkv});
+                    }),
+                    each([&](const Layer& l) { gated(l.gate, l.up, FusedInput{x, norm, 1e-5f}); }),
+                    each([&](const Layer& l) {
+                        const MatvecPart down[] = {{&l.down, x, nullptr, x}};
+                        project(std::span<const MatvecPart>(down), FusedInput{ff, nullptr, 0, true});
+                    }),
+                    microseconds(stream, 10, [&] {
+                        const MatvecPart last[] = {{&head, logits}};
+                        project(std::span<const MatvecPart>(last), FusedInput{x, norm, 1e-5f});
+                    }));
+    };
+    alone("present kernels", [&](auto parts, auto input) { fused_project(parts, input, {}, slots.next(), stream); },
+          [&](const auto& g, const auto& u, auto input) { fused_gated_feed_forward(g, u, input, ff, slots.next(), stream); });
+    alone("one row", [&](auto parts, auto input) { rows::fused_project(parts, input, {}, slots.next(), stream); },
+          [&](const auto& g, const auto& u, auto input) { rows::fused_gated_feed_forward(g, u, input, ff, slots.next(), stream); });
     for (const uint32_t bucket : rows::ROW_BUCKETS) {
         for (const int few : k_warps_of(bucket)) {
             if (few == 1) continue;

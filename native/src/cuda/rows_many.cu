@@ -42,6 +42,10 @@ struct Args {
 
 enum class Epilogue { STORE, SWIGLU };
 
+/// Where the K warps of a unit meet: in two places in turns, where there is room, so that they meet once a unit.
+template <int K_WARPS, uint32_t T>
+constexpr uint32_t RESULT_BUFFERS = K_WARPS == SUM_PARTS && T <= 16 ? 2 : 1;
+
 template <TensorType A, TensorType B>
 constexpr uint32_t stage_bytes() {
     return RowsType<A>::STAGE_BYTES > RowsType<B>::STAGE_BYTES ? RowsType<A>::STAGE_BYTES : RowsType<B>::STAGE_BYTES;
@@ -146,6 +150,16 @@ __global__ void __launch_bounds__((W + 1) * 32, BLOCKS) many_kernel(const __grid
         return min(tile, of.n_tiles - 1);
     };
 
+    const auto addend_of = [&](const Part& of, uint32_t weight_row, uint32_t row) {
+        if (PAIRED || weight_row >= of.rows || row >= args.n_rows) return 0.f;
+        return (of.bias == nullptr ? 0.f : __ldg(of.bias + weight_row)) +
+               (of.residual == nullptr ? 0.f : __ldcg(of.residual + size_t{row} * of.stride + weight_row));
+    };
+    // Of a unit whose columns several warps share: what a thread stores, and what is added to it.
+    constexpr uint32_t UNIT_OUTPUTS = PAIRED ? 8 : 16,
+                       OWN_OUTPUTS = (T * UNIT_OUTPUTS + K_WARPS * 32 - 1) / (K_WARPS * 32);
+    const auto own_output = [&](uint32_t j) { return (j * K_WARPS + k_warp) * 32 + lane; };
+
     // The way of the copies, D blocks ahead of the products.
     struct {
         uint32_t pass = 0, step = 0, stage = 0;
@@ -191,6 +205,18 @@ __global__ void __launch_bounds__((W + 1) * 32, BLOCKS) many_kernel(const __grid
         const bool active = pass * GROUPS + group < n_units;
         const uint32_t part = part_of(min(unit, first_unit + n_units - 1));
         const bool second = A != B && args.parts[PAIRED ? sub / 2 : part].second_type;
+        float addends[K_WARPS > 1 ? OWN_OUTPUTS : 1];
+        if constexpr (K_WARPS > 1) {
+            const Part& of = args.parts[part];
+#pragma unroll
+            for (uint32_t j = 0; j < OWN_OUTPUTS; ++j) {
+                const uint32_t i = own_output(j);
+                addends[j] = active && i < T * UNIT_OUTPUTS
+                                 ? addend_of(of, (PAIRED ? unit : unit - of.first_unit) * UNIT_OUTPUTS + i % UNIT_OUTPUTS,
+                                             i / UNIT_OUTPUTS)
+                                 : 0.f;
+            }
+        }
         // total: of the parts before, or of four K warps the first of two.
         float total[OWN_PARTS > 1 ? NT : 1][4], sum[NT][4] = {}, pair[NT][4];
         uint32_t part_now = k_warp * OWN_PARTS, part_end = first_of_part(part_now + 1);
@@ -268,7 +294,7 @@ __global__ void __launch_bounds__((W + 1) * 32, BLOCKS) many_kernel(const __grid
             while (part_now < k_warp * OWN_PARTS + OWN_PARTS - 1) end_part();
         }
         if (pass == 0) wait_at_barrier(shared_address(&factors_ready), 0);
-        const auto store = [&](const Part& of, uint32_t weight_row, uint32_t row, float y, float up) {
+        const auto store = [&](const Part& of, uint32_t weight_row, uint32_t row, float y, float up, float addend) {
             if (weight_row >= of.rows || row >= args.n_rows) return;
             const float factor = factors[row];
             const size_t at = size_t{row} * of.stride + weight_row;
@@ -278,8 +304,6 @@ __global__ void __launch_bounds__((W + 1) * 32, BLOCKS) many_kernel(const __grid
                 const float gated = __fdividef(gate, 1.f + __expf(-gate)) * (up * factor);
                 static_cast<__nv_bfloat16*>(of.out)[at] = __float2bfloat16_rn(gated);
             } else {
-                const float addend = (of.bias == nullptr ? 0.f : __ldg(of.bias + weight_row)) +
-                                     (of.residual == nullptr ? 0.f : __ldcg(of.residual + at));
                 static_cast<float*>(of.out)[at] = fmaf(y, factor, addend);
             }
         };
@@ -293,15 +317,18 @@ __global__ void __launch_bounds__((W + 1) * 32, BLOCKS) many_kernel(const __grid
                     if (!active || (PAIRED && lane >= 16)) continue;
                     const Part& of = args.parts[part];
                     const uint32_t tile = PAIRED ? unit * 2 + sub : (unit - of.first_unit) * UNIT_TILES + sub;
-                    store(of, tile * TILE_ROWS + g % 2 * 2 + e / 2,
-                          (first_tile_of_rows + c) * MMA_ROWS + 2 * t + e % 2, y, up);
+                    const uint32_t weight_row = tile * TILE_ROWS + g % 2 * 2 + e / 2,
+                                   row = (first_tile_of_rows + c) * MMA_ROWS + 2 * t + e % 2;
+                    store(of, weight_row, row, y, up, addend_of(of, weight_row, row));
                 }
             }
         } else {
             static_assert(K_WARPS == 1 || OWN_PARTS <= 2);
-            float* const results = reinterpret_cast<float*>(shared + args.results_offset) + group * (SUM_PARTS * T * 16);
+            constexpr uint32_t RESULTS = SUM_PARTS * T * 16;
+            float* const results = reinterpret_cast<float*>(shared + args.results_offset) +
+                                   (group * RESULT_BUFFERS<K_WARPS, T> + pass % RESULT_BUFFERS<K_WARPS, T>) * RESULTS;
             const auto meet = [&] { asm volatile("bar.sync %0, %1;" ::"r"(1 + group), "n"(K_WARPS * 32) : "memory"); };
-            if (pass > 0) meet();
+            if (RESULT_BUFFERS<K_WARPS, T> == 1 && pass > 0) meet();
 #pragma unroll
             for (int c = 0; c < NT; ++c) {
 #pragma unroll
@@ -313,9 +340,10 @@ __global__ void __launch_bounds__((W + 1) * 32, BLOCKS) many_kernel(const __grid
                 }
             }
             meet();
-            constexpr uint32_t OUTPUTS = PAIRED ? 8 : 16;
-            for (uint32_t i = k_warp * 32 + lane; i < T * OUTPUTS; i += K_WARPS * 32) {
-                const uint32_t row = i / OUTPUTS, r = i % OUTPUTS;
+#pragma unroll
+            for (uint32_t j = 0; j < OWN_OUTPUTS; ++j) {
+                const uint32_t i = own_output(j), row = i / UNIT_OUTPUTS, r = i % UNIT_OUTPUTS;
+                if (i >= T * UNIT_OUTPUTS) break;
                 const float* of_row = results + row * 16 + r;
                 const auto y_of = [&](const float* p) {
                     float parts[SUM_PARTS];
@@ -328,7 +356,7 @@ __global__ void __launch_bounds__((W + 1) * 32, BLOCKS) many_kernel(const __grid
                 const float y = y_of(of_row), up = PAIRED ? y_of(of_row + 8) : 0.f;
                 if (!active) continue;
                 const Part& of = args.parts[part];
-                store(of, (PAIRED ? unit : unit - of.first_unit) * OUTPUTS + r, row, y, up);
+                store(of, (PAIRED ? unit : unit - of.first_unit) * UNIT_OUTPUTS + r, row, y, up, addends[j]);
             }
         }
     }
@@ -449,7 +477,7 @@ void launch_many(std::span<const RowsPart> parts, Epilogue epilogue, const RowsI
     const bool two = found->blocks == 2;
     const uint32_t large = two ? traits.shared_per_sm / 2 : traits.shared_per_block - 3072;
     const uint32_t most = two ? large - 10240 : large;
-    const uint32_t results = k_warps == 1 ? 0 : found->warps / k_warps * SUM_PARTS * bucket * 64;
+    const uint32_t results = k_warps == 1 ? 0 : found->warps / k_warps * SUM_PARTS * bucket * 64 * (k_warps == SUM_PARTS && bucket <= 16 ? 2 : 1);
     const uint32_t weights = found->warps * found->depth * found->stage_bytes;
     const uint32_t of_stage = k_warps * RowsChunk{bucket}.bytes();
     uint32_t steps = args.n_blocks;
