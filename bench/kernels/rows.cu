@@ -1,11 +1,11 @@
-// Products of 1 to 64 rows with the same bits for a row however many there are: rows_one.cu (one row, dp4a, the input
-// quantised by every block) and rows_many.cu (8 to 64 rows, mma.m16n8k32, the input quantised by a kernel of its own)
-// over one layout of weights. Checks every kernel bit by bit against the arithmetic of rows_layout.cuh as a plain host
+// Products of 1 to 64 rows with the same bits for a row however many there are: one.cu of cuda/rows/ (one row, dp4a, the input
+// quantised by every block) and many.cu (8 to 64 rows, mma.m16n8k32, the input quantised by a kernel of its own)
+// over one layout of weights. Checks every kernel bit by bit against the arithmetic of rows/layout.cuh as a plain host
 // loop states it, times products by themselves, then whole steps as one graph with programmatic launches (no keys and
 // values: attention's place has what quantises its output), whose row 0 must have the same logits in every bucket.
 //
 // Build: nvcc -O3 -std=c++20 -arch=sm_90a --expt-relaxed-constexpr -I native/src -I native/include -I bench/kernels
-//   bench/kernels/rows.cu native/src/cuda/{rows_one,rows_many,fused_project,bandwidth,device,linear_*,repack}.cu
+//   bench/kernels/rows.cu native/src/cuda/rows/{one,many}.cu native/src/cuda/{fused_project,bandwidth,device,linear_*,repack,attention_*,rope}.cu
 //   native/src/cuda/memory.cpp native/src/core/error.cpp native/src/quant/{tensor_type,half}.cpp -Xcompiler -pthread
 // Run: rows [check|products|chain] [8B|1.5B]
 #include <cmath>
@@ -18,8 +18,8 @@
 #include "cuda/bandwidth.h"
 #include "cuda/fused_project.h"
 #include "cuda/launch.cuh"
-#include "cuda/rows_many.h"
-#include "cuda/rows_one.h"
+#include "cuda/rows/many.h"
+#include "cuda/rows/one.h"
 #include "cuda/types/q4_k.cuh"
 #include "cuda/types/q6_k.cuh"
 
@@ -407,7 +407,7 @@ void time_model(const Shape& s, double bandwidth, cudaStream_t stream) {
         const rows::RowsPart last[] = {{&head, logits, s.vocab}};
         rows::project_rows(last, with_norm, bucket, bucket, with(tuning.head), stream);
     };
-    // One row: the present kernels (whatever the bytes mean to them) and rows_one.
+    // One row: the present kernels (whatever the bytes mean to them) and rows/one.cu.
     const auto one_step = [&](auto project, auto gated, bool prefetches) {
         fill_rows<<<1, 256, 0, stream>>>(x, s.embd, 77);
         for (const Layer& l : layers) {

@@ -8,7 +8,7 @@
 #pragma once
 
 #include "cuda/quant_dot.cuh"
-#include "cuda/rows_mma.cuh"
+#include "cuda/rows/mma.cuh"
 
 namespace reprise::cuda {
 

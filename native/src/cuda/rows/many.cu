@@ -4,8 +4,8 @@
 // bulk copies, into a ring where they do not fit at once.
 #include "cuda/bulk_copy.cuh"
 #include "cuda/launch.cuh"
-#include "cuda/rows_intake.cuh"
-#include "cuda/rows_many.h"
+#include "cuda/rows/intake.cuh"
+#include "cuda/rows/many.h"
 #include "cuda/shared_address.cuh"
 #include "cuda/tile_shares.h"
 #include "cuda/types/q4_k.cuh"

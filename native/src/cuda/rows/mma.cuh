@@ -1,7 +1,7 @@
 // Products of 8-bit integers on the tensor cores, and what a block of 256 columns of many rows looks like in memory.
 #pragma once
 
-#include "cuda/rows_layout.cuh"
+#include "cuda/rows/layout.cuh"
 
 namespace reprise::cuda {
 

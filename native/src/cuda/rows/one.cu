@@ -14,8 +14,8 @@
 #include <algorithm>
 
 #include "cuda/copy_ring.cuh"
-#include "cuda/rows_intake.cuh"
-#include "cuda/rows_one.h"
+#include "cuda/rows/intake.cuh"
+#include "cuda/rows/one.h"
 #include "cuda/launch.cuh"
 #include "cuda/types/q4_k.cuh"
 #include "cuda/types/q6_k.cuh"

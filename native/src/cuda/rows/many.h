@@ -1,4 +1,4 @@
-// Products of 8 to 64 rows on the integer tensor cores, with the results of rows_one.h to the last bit.
+// Products of 8 to 64 rows on the integer tensor cores, with the results of one.h to the last bit.
 #pragma once
 
 #include <cuda_runtime_api.h>

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "cuda/fused_input.cuh"
-#include "cuda/rows_layout.cuh"
+#include "cuda/rows/layout.cuh"
 
 namespace reprise::cuda::rows {
 
