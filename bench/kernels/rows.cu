@@ -1,12 +1,13 @@
-// Products of 1 to 64 rows with the same bits for a row however many there are: one.cu of cuda/rows/ (one row, dp4a, the input
-// quantised by every block) and many.cu (8 to 64 rows, mma.m16n8k32, the input quantised by a kernel of its own)
-// over one layout of weights. Checks every kernel bit by bit against the arithmetic of rows/layout.cuh as a plain host
-// loop states it, times products by themselves, then whole steps as one graph with programmatic launches (no keys and
-// values: attention's place has what quantises its output), whose row 0 must have the same logits in every bucket.
+// Products of 1 to 64 rows with the same bits for a row however many there are: one.cu of cuda/rows/ (one row, dp4a,
+// the input quantised by every block) and many.cu (8 to 64 rows, mma.m16n8k32, the input quantised by a kernel of its
+// own) over one layout of weights. Checks every kernel bit by bit against the arithmetic of rows/layout.cuh as a plain
+// host loop states it, times products by themselves, then whole steps as one graph with programmatic launches (no keys
+// and values: attention's place has what quantises its output), whose row 0 must have the same logits in every bucket.
 //
 // Build: nvcc -O3 -std=c++20 -arch=sm_90a --expt-relaxed-constexpr -I native/src -I native/include -I bench/kernels
-//   bench/kernels/rows.cu native/src/cuda/rows/{one,many}.cu native/src/cuda/{fused_project,bandwidth,device,linear_*,repack,attention_*,rope}.cu
-//   native/src/cuda/memory.cpp native/src/core/error.cpp native/src/quant/{tensor_type,half}.cpp -Xcompiler -pthread
+//   bench/kernels/rows.cu native/src/cuda/rows/{one,many}.cu
+//   native/src/cuda/{fused_project,bandwidth,device,linear_*,repack,attention_*,rope}.cu native/src/cuda/memory.cpp
+//   native/src/core/error.cpp native/src/quant/{tensor_type,half}.cpp -Xcompiler -pthread
 // Run: rows [check|products|chain] [8B|1.5B]
 #include <cmath>
 #include <cstdio>
@@ -119,7 +120,8 @@ struct Reference {
     float y;
     double exact, magnitude;
 };
-Reference reference(TensorType type, uint32_t seed, uint32_t weight_row, uint32_t cols, const Quantised& x, uint32_t row) {
+Reference reference(TensorType type, uint32_t seed, uint32_t weight_row, uint32_t cols, const Quantised& x,
+                    uint32_t row) {
     const uint32_t n_blocks = block_count(cols), n_pairs = pair_count(cols);
     std::vector<float> pairs(n_pairs);
     double exact = 0, magnitude = 0;
@@ -156,7 +158,8 @@ Reference reference(TensorType type, uint32_t seed, uint32_t weight_row, uint32_
                              xs;
         exact += block;
         magnitude += (std::fabs(double{d} * static_cast<double>(products)) +
-                      (type == TensorType::Q4_K ? std::fabs(double{dmin} * static_cast<double>(minima)) : 0.)) * xs;
+                      (type == TensorType::Q4_K ? std::fabs(double{dmin} * static_cast<double>(minima)) : 0.)) *
+                     xs;
     }
     float y = 0;
     for (uint32_t p = 0; p < SUM_PARTS; ++p) {
@@ -248,8 +251,7 @@ void check_product(TensorType type, TensorType other, uint32_t rows, uint32_t co
                                    stream);
                 check(cudaStreamSynchronize(stream), "many rows");
                 check(cudaMemcpy(many.data(), out, many.size() * 4, cudaMemcpyDeviceToHost), "reading");
-                for (size_t i = 0; i < size_t{n_rows} * stride; ++i)
-                    wrong_many += bits_of(one[i]) != bits_of(many[i]);
+                for (size_t i = 0; i < size_t{n_rows} * stride; ++i) wrong_many += bits_of(one[i]) != bits_of(many[i]);
                 for (size_t i = size_t{n_rows} * stride; i < many.size(); ++i)
                     wrong_many += bits_of(many[i]) != 0xffffffffu;
                 compared += size_t{n_rows} * stride;
@@ -291,10 +293,11 @@ void check_product(TensorType type, TensorType other, uint32_t rows, uint32_t co
         }
         cudaFree(out);
     }
-    std::printf("check %-5s %6u x %5u: %zu values compared; differ from the host loop: one row %zu, many %zu; many from "
-                "one %zu, gated %zu; against double %.1e %s\n",
-                traits(type).name, rows, cols, compared, wrong_one, wrong_reference, wrong_many, wrong_gated, worst,
-                wrong_one + wrong_many + wrong_reference + wrong_gated == 0 && worst < 1e-6 ? "ok" : "WRONG");
+    std::printf(
+        "check %-5s %6u x %5u: %zu values compared; differ from the host loop: one row %zu, many %zu; many from "
+        "one %zu, gated %zu; against double %.1e %s\n",
+        traits(type).name, rows, cols, compared, wrong_one, wrong_reference, wrong_many, wrong_gated, worst,
+        wrong_one + wrong_many + wrong_reference + wrong_gated == 0 && worst < 1e-6 ? "ok" : "WRONG");
     report(wrong_one + wrong_many + wrong_reference + wrong_gated == 0 && worst < 1e-6, "a product");
     std::fflush(stdout);
     for (void* p : {(void*)a.data, (void*)b.data, (void*)x, (void*)norm, (void*)bias, (void*)residual, (void*)squares,
@@ -387,11 +390,14 @@ void time_model(const Shape& s, double bandwidth, cudaStream_t stream) {
     const auto step_of = [&](uint32_t bucket, const Bound& tuning) {
         const auto with = [&](rows::RowsTuning t) { return t.large = turn(), t; };
         fill_rows<<<bucket, 256, 0, stream>>>(x, s.embd, 77);
-        const auto normed = [&] { rows::quantise_rows({x, s.embd, false, norm}, s.embd, bucket, bucket, chunks, squares, stream); };
+        const auto normed = [&] {
+            rows::quantise_rows({x, s.embd, false, norm}, s.embd, bucket, bucket, chunks, squares, stream);
+        };
         const rows::RowsInput with_norm{chunks, squares, 1e-5f}, plain{chunks, nullptr, 0};
         for (const Layer& l : layers) {
             normed();
-            const rows::RowsPart in[] = {{&l.q, qkv, qkv_rows}, {&l.k, qkv + s.embd, qkv_rows}, {&l.v, qkv + s.embd + s.kv, qkv_rows}};
+            const rows::RowsPart in[] = {
+                {&l.q, qkv, qkv_rows}, {&l.k, qkv + s.embd, qkv_rows}, {&l.v, qkv + s.embd + s.kv, qkv_rows}};
             rows::project_rows(in, with_norm, bucket, bucket, with(tuning.qkv), stream);
             rows::quantise_rows({qkv, qkv_rows, false, nullptr}, s.embd, bucket, bucket, chunks, nullptr, stream);
             const rows::RowsPart out[] = {{&l.o, x, s.embd, nullptr, x}};
@@ -424,50 +430,68 @@ void time_model(const Shape& s, double bandwidth, cudaStream_t stream) {
         project(std::span<const MatvecPart>(last), FusedInput{x, norm, 1e-5f}, WeightPrefetch{});
     };
     const auto print = [&](const char* what, uint32_t n, double us, uint64_t h) {
-        std::printf("%-14s %2u rows, %-22s %8.1f us/step %7.0f tokens/s, %5.0f GB/s = %4.1f %% | row 0 %016llx\n", s.name, n,
-                    what, us, n * 1e6 / us, bytes / us * 1e-3, bytes / us * 1e8 / bandwidth, (unsigned long long)h);
+        std::printf("%-14s %2u rows, %-22s %8.1f us/step %7.0f tokens/s, %5.0f GB/s = %4.1f %% | row 0 %016llx\n",
+                    s.name, n, what, us, n * 1e6 / us, bytes / us * 1e-3, bytes / us * 1e8 / bandwidth,
+                    (unsigned long long)h);
         std::fflush(stdout);
     };
     const int repeats = s.embd > 2000 ? 5 : 15;
     const double now = microseconds(stream, repeats, [&] {
-        one_step([&](auto parts, auto input, auto prefetch) { fused_project(parts, input, prefetch, slots.next(), stream); },
-                 [&](const auto& g, const auto& u, auto input) { fused_gated_feed_forward(g, u, input, ff, slots.next(), stream); }, true);
+        one_step(
+            [&](auto parts, auto input, auto prefetch) { fused_project(parts, input, prefetch, slots.next(), stream); },
+            [&](const auto& g, const auto& u, auto input) {
+                fused_gated_feed_forward(g, u, input, ff, slots.next(), stream);
+            },
+            true);
     });
     print("present kernels", 1, now, 0);
     const auto one = [&] {
-        one_step([&](auto parts, auto input, auto prefetch) { rows::fused_project(parts, input, prefetch, slots.next(), stream); },
-                 [&](const auto& g, const auto& u, auto input) { rows::fused_gated_feed_forward(g, u, input, ff, slots.next(), stream); }, true);
+        one_step([&](auto parts, auto input,
+                     auto prefetch) { rows::fused_project(parts, input, prefetch, slots.next(), stream); },
+                 [&](const auto& g, const auto& u, auto input) {
+                     rows::fused_gated_feed_forward(g, u, input, ff, slots.next(), stream);
+                 },
+                 true);
     };
     const double us_one = microseconds(stream, repeats, one);
     const uint64_t expected = row0();
     print("one row", 1, us_one, expected);
     const auto alone = [&](const char* name, auto project, auto gated) {
         const auto each = [&](auto body) {
-            return microseconds(stream, 10, [&] { for (const Layer& l : layers) body(l); }) / s.layers;
+            return microseconds(stream, 10,
+                                [&] {
+                                    for (const Layer& l : layers) body(l);
+                                }) /
+                   s.layers;
         };
-        std::printf("    %s alone: q k v %.2f output %.2f gated %.2f down %.2f head %.1f\n", name,
-                    each([&](const Layer& l) {
-                        const MatvecPart in[] = {{&l.q, qkv}, {&l.k, qkv + s.embd}, {&l.v, qkv + s.embd + s.kv}};
-                        project(std::span<const MatvecPart>(in), FusedInput{x, norm, 1e-5f});
-                    }),
-                    each([&](const Layer& l) {
-                        const MatvecPart out[] = {{&l.o, x, nullptr, x}};
-                        project(std::span<const MatvecPart>(out), FusedInput{qkv});
-                    }),
-                    each([&](const Layer& l) { gated(l.gate, l.up, FusedInput{x, norm, 1e-5f}); }),
-                    each([&](const Layer& l) {
-                        const MatvecPart down[] = {{&l.down, x, nullptr, x}};
-                        project(std::span<const MatvecPart>(down), FusedInput{ff, nullptr, 0, true});
-                    }),
-                    microseconds(stream, 10, [&] {
-                        const MatvecPart last[] = {{&head, logits}};
-                        project(std::span<const MatvecPart>(last), FusedInput{x, norm, 1e-5f});
-                    }));
+        std::printf(
+            "    %s alone: q k v %.2f output %.2f gated %.2f down %.2f head %.1f\n", name, each([&](const Layer& l) {
+                const MatvecPart in[] = {{&l.q, qkv}, {&l.k, qkv + s.embd}, {&l.v, qkv + s.embd + s.kv}};
+                project(std::span<const MatvecPart>(in), FusedInput{x, norm, 1e-5f});
+            }),
+            each([&](const Layer& l) {
+                const MatvecPart out[] = {{&l.o, x, nullptr, x}};
+                project(std::span<const MatvecPart>(out), FusedInput{qkv});
+            }),
+            each([&](const Layer& l) { gated(l.gate, l.up, FusedInput{x, norm, 1e-5f}); }), each([&](const Layer& l) {
+                const MatvecPart down[] = {{&l.down, x, nullptr, x}};
+                project(std::span<const MatvecPart>(down), FusedInput{ff, nullptr, 0, true});
+            }),
+            microseconds(stream, 10, [&] {
+                const MatvecPart last[] = {{&head, logits}};
+                project(std::span<const MatvecPart>(last), FusedInput{x, norm, 1e-5f});
+            }));
     };
-    alone("present kernels", [&](auto parts, auto input) { fused_project(parts, input, {}, slots.next(), stream); },
-          [&](const auto& g, const auto& u, auto input) { fused_gated_feed_forward(g, u, input, ff, slots.next(), stream); });
-    alone("one row", [&](auto parts, auto input) { rows::fused_project(parts, input, {}, slots.next(), stream); },
-          [&](const auto& g, const auto& u, auto input) { rows::fused_gated_feed_forward(g, u, input, ff, slots.next(), stream); });
+    alone(
+        "present kernels", [&](auto parts, auto input) { fused_project(parts, input, {}, slots.next(), stream); },
+        [&](const auto& g, const auto& u, auto input) {
+            fused_gated_feed_forward(g, u, input, ff, slots.next(), stream);
+        });
+    alone(
+        "one row", [&](auto parts, auto input) { rows::fused_project(parts, input, {}, slots.next(), stream); },
+        [&](const auto& g, const auto& u, auto input) {
+            rows::fused_gated_feed_forward(g, u, input, ff, slots.next(), stream);
+        });
     for (const uint32_t bucket : rows::ROW_BUCKETS) {
         for (const int few : k_warps_of(bucket)) {
             if (few == 1) continue;
@@ -485,36 +509,51 @@ void time_model(const Shape& s, double bandwidth, cudaStream_t stream) {
         // Parts by themselves, in a row.
         const rows::RowsInput with_norm{chunks, squares, 1e-5f}, plain{chunks, nullptr, 0};
         const auto each = [&](auto body) {
-            return microseconds(stream, 3, [&] { for (const Layer& l : layers) body(l); }) / s.layers;
+            return microseconds(stream, 3,
+                                [&] {
+                                    for (const Layer& l : layers) body(l);
+                                }) /
+                   s.layers;
         };
-        std::printf("    alone: quantise %.2f / ff %.2f |",
-                    each([&](const Layer&) { rows::quantise_rows({x, s.embd, false, norm}, s.embd, bucket, bucket, chunks, squares, stream); }),
-                    each([&](const Layer&) { rows::quantise_rows({ff, s.ff, true, nullptr}, s.ff, bucket, bucket, chunks, nullptr, stream); }));
+        std::printf("    alone: quantise %.2f / ff %.2f |", each([&](const Layer&) {
+                        rows::quantise_rows({x, s.embd, false, norm}, s.embd, bucket, bucket, chunks, squares, stream);
+                    }),
+                    each([&](const Layer&) {
+                        rows::quantise_rows({ff, s.ff, true, nullptr}, s.ff, bucket, bucket, chunks, nullptr, stream);
+                    }));
         for (const int k : k_warps_of(bucket)) {
             const auto tuned = [&] { return rows::RowsTuning{k, turn()}; };
-            std::printf(" %d: q k v %.2f output %.2f gated %.2f down %.2f head %.1f |", k,
-                each([&](const Layer& l) {
-                    const rows::RowsPart in[] = {{&l.q, qkv, qkv_rows}, {&l.k, qkv + s.embd, qkv_rows}, {&l.v, qkv + s.embd + s.kv, qkv_rows}};
-                    rows::project_rows(in, with_norm, bucket, bucket, tuned(), stream); }),
-                each([&](const Layer& l) {
-                    const rows::RowsPart out[] = {{&l.o, x, s.embd, nullptr, x}};
-                    rows::project_rows(out, plain, bucket, bucket, tuned(), stream); }),
-                each([&](const Layer& l) {
-                    const rows::RowsPart gated[] = {{&l.gate, ff, s.ff}, {&l.up, ff, s.ff}};
-                    rows::gated_rows(gated, with_norm, bucket, bucket, tuned(), stream); }),
-                each([&](const Layer& l) {
-                    const rows::RowsPart down[] = {{&l.down, x, s.embd, nullptr, x}};
-                    rows::project_rows(down, plain, bucket, bucket, tuned(), stream); }),
-                microseconds(stream, 3, [&] {
-                    const rows::RowsPart last[] = {{&head, logits, s.vocab}};
-                    rows::project_rows(last, with_norm, bucket, bucket, tuned(), stream); }));
+            std::printf(" %d: q k v %.2f output %.2f gated %.2f down %.2f head %.1f |", k, each([&](const Layer& l) {
+                            const rows::RowsPart in[] = {{&l.q, qkv, qkv_rows},
+                                                         {&l.k, qkv + s.embd, qkv_rows},
+                                                         {&l.v, qkv + s.embd + s.kv, qkv_rows}};
+                            rows::project_rows(in, with_norm, bucket, bucket, tuned(), stream);
+                        }),
+                        each([&](const Layer& l) {
+                            const rows::RowsPart out[] = {{&l.o, x, s.embd, nullptr, x}};
+                            rows::project_rows(out, plain, bucket, bucket, tuned(), stream);
+                        }),
+                        each([&](const Layer& l) {
+                            const rows::RowsPart gated[] = {{&l.gate, ff, s.ff}, {&l.up, ff, s.ff}};
+                            rows::gated_rows(gated, with_norm, bucket, bucket, tuned(), stream);
+                        }),
+                        each([&](const Layer& l) {
+                            const rows::RowsPart down[] = {{&l.down, x, s.embd, nullptr, x}};
+                            rows::project_rows(down, plain, bucket, bucket, tuned(), stream);
+                        }),
+                        microseconds(stream, 3, [&] {
+                            const rows::RowsPart last[] = {{&head, logits, s.vocab}};
+                            rows::project_rows(last, with_norm, bucket, bucket, tuned(), stream);
+                        }));
         }
         std::printf("\n");
     }
     for (const Layer& l : layers) {
         for (const DeviceMatrix* m : {&l.q, &l.k, &l.v, &l.o, &l.gate, &l.up, &l.down}) cudaFree(m->data);
     }
-    for (void* p : {(void*)head.data, (void*)x, (void*)qkv, (void*)norm, (void*)logits, (void*)squares, (void*)ff, (void*)chunks}) cudaFree(p);
+    for (void* p :
+         {(void*)head.data, (void*)x, (void*)qkv, (void*)norm, (void*)logits, (void*)squares, (void*)ff, (void*)chunks})
+        cudaFree(p);
 }
 
 }  // namespace

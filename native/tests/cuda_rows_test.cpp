@@ -7,7 +7,6 @@
 #include "cuda/rows/relayout.h"
 #include "cuda_linear_support.h"
 #include "rows_reference.h"
-#include "support/expect_error.h"
 
 namespace reprise::cuda {
 namespace {
@@ -16,6 +15,14 @@ using cpu::Random;
 using T = TensorType;
 
 constexpr uint32_t MOST = 64;
+
+#define SKIP_BEFORE_HOPPER()                                                                   \
+    do {                                                                                       \
+        SKIP_WITHOUT_CUDA();                                                                   \
+        int major = 0;                                                                         \
+        check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, 0), "asking"); \
+        if (major < 9) GTEST_SKIP() << "the kernels are for compute capability 9.0";           \
+    } while (false)
 
 /// A matrix in the layout of rows, and its blocks as in a file.
 struct RowsMatrix {
@@ -43,8 +50,8 @@ QuantisedRow quantised(const std::vector<uint8_t>& chunks, uint32_t cols, uint32
     for (uint32_t i = 0; i < cols; ++i) {
         const uint32_t group = i % 256 / 32, k = i % 32;
         const size_t word = (row / 8 * 4 + group / 2) * 32 + row % 8 * 4 + k % 16 / 4;
-        out.q.push_back(static_cast<int8_t>(
-            chunks[i / 256 * chunk_bytes + word * 16 + group % 2 * 8 + k / 16 * 4 + k % 4]));
+        out.q.push_back(
+            static_cast<int8_t>(chunks[i / 256 * chunk_bytes + word * 16 + group % 2 * 8 + k / 16 * 4 + k % 4]));
         if (i % 256 == 0) {
             float scale;
             std::memcpy(&scale, &chunks[i / 256 * chunk_bytes + bucket * 288 + row * 4], sizeof scale);
@@ -99,7 +106,7 @@ void expect_rows_right(TensorType type, uint32_t n_weights, uint32_t cols) {
 }
 
 TEST(CudaRows, ProductsHaveTheSameBitsForEveryNumberOfRows) {
-    SKIP_WITHOUT_CUDA();
+    SKIP_BEFORE_HOPPER();
     rows::load_fused_kernels();
     rows::load_rows_kernels();
     for (const TensorType type : {T::Q4_K, T::Q6_K}) {
@@ -111,7 +118,7 @@ TEST(CudaRows, ProductsHaveTheSameBitsForEveryNumberOfRows) {
 }
 
 TEST(CudaRows, ATypeWithoutALayoutIsAnError) {
-    SKIP_WITHOUT_CUDA();
+    SKIP_BEFORE_HOPPER();
     const DeviceMatrix matrix{T::Q8_0, 4, 256, nullptr, 0};
     EXPECT_FALSE(rows::has_layout(T::Q8_0));
     EXPECT_THROW(rows::relayout(matrix, nullptr, nullptr), Error);

@@ -7,7 +7,6 @@
 #include <vector>
 
 #include "quant/blocks.h"
-#include "quant/half.h"
 #include "quant/tensor_type.h"
 
 namespace reprise {
@@ -66,8 +65,7 @@ inline float rows_reference(TensorType type, const uint8_t* row, const Quantised
             minima += int64_t{w.minimum[i]} * q;
         }
         const float scaled = w.d * static_cast<float>(products);
-        const float v =
-            type == TensorType::Q4_K ? std::fma(-w.dmin, static_cast<float>(minima), scaled) : scaled;
+        const float v = type == TensorType::Q4_K ? std::fma(-w.dmin, static_cast<float>(minima), scaled) : scaled;
         float& pair = pairs[b / 2];
         pair = b % 2 == 0 ? x.scales[b] * v : std::fma(x.scales[b], v, pair);
     }

@@ -3,8 +3,8 @@
 //
 // What a brick of n blocks of 256 columns holds is the order in which the lanes of mma.m16n8k32 hold a matrix: lane
 // (g, t) = (lane / 4, lane % 4) has two rows, and of every group of 32 columns the columns 4t .. 4t + 3 and
-// 16 + 4t .. 16 + 4t + 3. One row takes a brick with 8 lanes a block (two pairs of rows, four t); many rows take a block
-// of four tiles, two lanes' worth of pairs of each. See the structs in types/.
+// 16 + 4t .. 16 + 4t + 3. One row takes a brick with 8 lanes a block (two pairs of rows, four t); many rows take a
+// block of four tiles, two lanes' worth of pairs of each. See the structs in types/.
 //
 // The arithmetic of K-quants (canonical order; all kernels, host reference in tests/rows_reference.h):
 //
@@ -31,8 +31,8 @@ __host__ __device__ constexpr uint32_t pair_count(uint32_t cols) { return (block
 /// The first pair of part p of n pairs.
 __host__ __device__ constexpr uint32_t first_pair(uint32_t n, uint32_t p) { return n * p / SUM_PARTS; }
 
-/// What one row's kernels read of an input of n blocks: q in the order of B fragments, a uint4 for each pair of groups and
-/// t ({group 2j: columns 4t.., 16 + 4t..; group 2j + 1: the same}); sums of 16 and of 32 q; scales.
+/// What one row's kernels read of an input of n blocks: q in the order of B fragments, a uint4 for each pair of groups
+/// and t ({group 2j: columns 4t.., 16 + 4t..; group 2j + 1: the same}); sums of 16 and of 32 q; scales.
 struct RowInput {
     uint32_t blocks;
     __host__ __device__ constexpr uint32_t sums16() const { return blocks * 256; }

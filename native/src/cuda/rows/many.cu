@@ -1,7 +1,7 @@
-// Products of many rows. A warp has units of 16 rows of weights (four tiles; of gate and up two each) and all rows of the
-// step; four warps share a unit's columns where there are few units (K_WARPS), each with one of the parts of the sum.
-// Weights come by copies that a lane waits for itself, from before the wait for the predecessor on; the input's blocks by
-// bulk copies, into a ring where they do not fit at once.
+// Products of many rows. A warp has units of 16 rows of weights (four tiles; of gate and up two each) and all rows of
+// the step; four warps share a unit's columns where there are few units (K_WARPS), each with one of the parts of the
+// sum. Weights come by copies that a lane waits for itself, from before the wait for the predecessor on; the input's
+// blocks by bulk copies, into a ring where they do not fit at once.
 #include "cuda/bulk_copy.cuh"
 #include "cuda/launch.cuh"
 #include "cuda/rows/intake.cuh"
@@ -58,7 +58,8 @@ __device__ __forceinline__ void arrive(uint32_t barrier) {
 template <TensorType A, TensorType B, Epilogue E, int NT, int K_WARPS, int ROW_WARPS, int W, int D, int BLOCKS>
 __global__ void __launch_bounds__((W + 1) * 32, BLOCKS) many_kernel(const __grid_constant__ Args args) {
     constexpr bool PAIRED = E == Epilogue::SWIGLU;
-    constexpr uint32_t T = NT * MMA_ROWS * ROW_WARPS, GROUPS = W / K_WARPS / ROW_WARPS, OWN_PARTS = SUM_PARTS / K_WARPS, STAGE = stage_bytes<A, B>();
+    constexpr uint32_t T = NT * MMA_ROWS * ROW_WARPS, GROUPS = W / K_WARPS / ROW_WARPS, OWN_PARTS = SUM_PARTS / K_WARPS,
+                       STAGE = stage_bytes<A, B>();
     constexpr RowsChunk CHUNK{T};
     extern __shared__ __align__(128) uint8_t shared[];
     __shared__ uint64_t full[MAX_INPUT_STAGES], empty[MAX_INPUT_STAGES], factors_ready;
@@ -134,7 +135,8 @@ __global__ void __launch_bounds__((W + 1) * 32, BLOCKS) many_kernel(const __grid
     }
 
     static_assert(K_WARPS == 1 || ROW_WARPS == 1);
-    const uint32_t group = warp / (K_WARPS * ROW_WARPS), first_tile_of_rows = warp % ROW_WARPS * NT, k_warp = warp % K_WARPS, t = lane % 4, g = lane / 4, sub = g / 2;
+    const uint32_t group = warp / (K_WARPS * ROW_WARPS), first_tile_of_rows = warp % ROW_WARPS * NT,
+                   k_warp = warp % K_WARPS, t = lane % 4, g = lane / 4, sub = g / 2;
     const uint32_t begin = K_WARPS == 1 ? 0 : first_block(k_warp),
                    end = K_WARPS == 1 ? args.n_blocks : first_block(k_warp + 1);
     const auto part_of = [&](uint32_t unit) {
@@ -211,10 +213,11 @@ __global__ void __launch_bounds__((W + 1) * 32, BLOCKS) many_kernel(const __grid
 #pragma unroll
             for (uint32_t j = 0; j < OWN_OUTPUTS; ++j) {
                 const uint32_t i = own_output(j);
-                addends[j] = active && i < T * UNIT_OUTPUTS
-                                 ? addend_of(of, (PAIRED ? unit : unit - of.first_unit) * UNIT_OUTPUTS + i % UNIT_OUTPUTS,
-                                             i / UNIT_OUTPUTS)
-                                 : 0.f;
+                addends[j] =
+                    active && i < T * UNIT_OUTPUTS
+                        ? addend_of(of, (PAIRED ? unit : unit - of.first_unit) * UNIT_OUTPUTS + i % UNIT_OUTPUTS,
+                                    i / UNIT_OUTPUTS)
+                        : 0.f;
             }
         }
         // total: of the parts before, or of four K warps the first of two.
@@ -242,8 +245,9 @@ __global__ void __launch_bounds__((W + 1) * 32, BLOCKS) many_kernel(const __grid
             const bool busy = active && block < end;
             const uint8_t* const chunk = shared + (stage * K_WARPS + k_warp) * CHUNK.bytes();
             const bool odd = block % 2;
-            const auto use = [&](int c, const float(&v)[4]) {
-                const float2 xs = *reinterpret_cast<const float2*>(chunk + CHUNK.scales() + ((first_tile_of_rows + c) * MMA_ROWS + 2 * t) * 4);
+            const auto use = [&](int c, const float (&v)[4]) {
+                const float2 xs = *reinterpret_cast<const float2*>(chunk + CHUNK.scales() +
+                                                                   ((first_tile_of_rows + c) * MMA_ROWS + 2 * t) * 4);
 #pragma unroll
                 for (int e = 0; e < 4; ++e) {
                     const float x = e % 2 ? xs.y : xs.x;
@@ -259,13 +263,13 @@ __global__ void __launch_bounds__((W + 1) * 32, BLOCKS) many_kernel(const __grid
                     __syncwarp();  // lanes read what others have fetched
                     fetch_next();
                     RowsType<B>::template multiply<NT>(raw, chunk + first_tile_of_rows * 2048,
-                                                            chunk + CHUNK.sums() + first_tile_of_rows * 256, lane, use);
+                                                       chunk + CHUNK.sums() + first_tile_of_rows * 256, lane, use);
                 } else {
                     const auto raw = RowsType<A>::read(own_weights + weight_stage * STAGE, lane);
                     __syncwarp();  // lanes read what others have fetched
                     fetch_next();
                     RowsType<A>::template multiply<NT>(raw, chunk + first_tile_of_rows * 2048,
-                                                            chunk + CHUNK.sums() + first_tile_of_rows * 256, lane, use);
+                                                       chunk + CHUNK.sums() + first_tile_of_rows * 256, lane, use);
                 }
                 if (odd || block + 1 == args.n_blocks) {
 #pragma unroll
@@ -326,7 +330,7 @@ __global__ void __launch_bounds__((W + 1) * 32, BLOCKS) many_kernel(const __grid
             static_assert(K_WARPS == 1 || OWN_PARTS <= 2);
             constexpr uint32_t RESULTS = SUM_PARTS * T * 16;
             float* const results = reinterpret_cast<float*>(shared + args.results_offset) +
-                                   (group * RESULT_BUFFERS<K_WARPS, T> + pass % RESULT_BUFFERS<K_WARPS, T>) * RESULTS;
+                                   (group * RESULT_BUFFERS<K_WARPS, T> + pass % RESULT_BUFFERS<K_WARPS, T>)*RESULTS;
             const auto meet = [&] { asm volatile("bar.sync %0, %1;" ::"r"(1 + group), "n"(K_WARPS * 32) : "memory"); };
             if (RESULT_BUFFERS<K_WARPS, T> == 1 && pass > 0) meet();
 #pragma unroll
@@ -405,7 +409,8 @@ __global__ void __launch_bounds__(256) quantise_kernel(RowsSource source, uint32
     const RowsChunk at{bucket};
     uint8_t* const chunk = chunks + size_t{block} * at.bytes();
     const uint32_t group = lane / 4, m = lane % 4, tile = row / MMA_ROWS, in_tile = row % MMA_ROWS;
-    uint8_t* const to = chunk + ((tile * 4 + group / 2) * 32 + in_tile * 4 + m % 2 * 2) * 16 + group % 2 * 8 + m / 2 * 4;
+    uint8_t* const to =
+        chunk + ((tile * 4 + group / 2) * 32 + in_tile * 4 + m % 2 * 2) * 16 + group % 2 * 8 + m / 2 * 4;
     *reinterpret_cast<uint32_t*>(to) = q.x;
     *reinterpret_cast<uint32_t*>(to + 16) = q.y;
     if (lane % 2 == 0) {
@@ -426,11 +431,12 @@ struct Entry {
 };
 template <TensorType A, TensorType B, Epilogue E, int NT, int K, int R, int W, int D, int BLOCKS>
 constexpr Entry entry() {
-    return {A, B, E, NT * MMA_ROWS * R, K, W, D, BLOCKS, stage_bytes<A, B>(), many_kernel<A, B, E, NT, K, R, W, D, BLOCKS>};
+    return {A, B, E,      NT * MMA_ROWS * R,   K,
+            W, D, BLOCKS, stage_bytes<A, B>(), many_kernel<A, B, E, NT, K, R, W, D, BLOCKS>};
 }
 // Blocks to a multiprocessor: two, so that a kernel's weights come while its predecessor runs, as far as room allows.
-#define REPRISE_ENTRIES(A, B, E, D8)                                                                                \
-    entry<A, B, E, 1, 1, 1, 8, D8, 2>(), entry<A, B, E, 1, 8, 1, 8, D8, 2>(), entry<A, B, E, 2, 1, 1, 8, 2, 2>(),   \
+#define REPRISE_ENTRIES(A, B, E, D8)                                                                                 \
+    entry<A, B, E, 1, 1, 1, 8, D8, 2>(), entry<A, B, E, 1, 8, 1, 8, D8, 2>(), entry<A, B, E, 2, 1, 1, 8, 2, 2>(),    \
         entry<A, B, E, 2, 4, 1, 8, 2, 2>(), entry<A, B, E, 2, 8, 1, 8, 3, 1>(), entry<A, B, E, 4, 1, 1, 14, 2, 1>(), \
         entry<A, B, E, 4, 8, 1, 8, 2, 1>(), entry<A, B, E, 4, 1, 2, 14, 2, 1>(), entry<A, B, E, 8, 4, 1, 4, 3, 1>()
 const Entry ENTRIES[] = {
@@ -477,7 +483,9 @@ void launch_many(std::span<const RowsPart> parts, Epilogue epilogue, const RowsI
     const bool two = found->blocks == 2;
     const uint32_t large = two ? traits.shared_per_sm / 2 : traits.shared_per_block - 3072;
     const uint32_t most = two ? large - 10240 : large;
-    const uint32_t results = k_warps == 1 ? 0 : found->warps / k_warps * SUM_PARTS * bucket * 64 * (k_warps == SUM_PARTS && bucket <= 16 ? 2 : 1);
+    const uint32_t results = k_warps == 1 ? 0
+                                          : found->warps / k_warps * SUM_PARTS * bucket * 64 *
+                                                (k_warps == SUM_PARTS && bucket <= 16 ? 2 : 1);
     const uint32_t weights = found->warps * found->depth * found->stage_bytes;
     const uint32_t of_stage = k_warps * RowsChunk{bucket}.bytes();
     uint32_t steps = args.n_blocks;

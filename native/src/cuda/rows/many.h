@@ -12,8 +12,8 @@ namespace reprise::cuda::rows {
 
 /// Rows quantised for products: of every block of 256 columns a RowsChunk, and the sums of squares of its rows.
 struct RowsInput {
-    const uint8_t* chunks;   // [cols / 256] RowsChunk{bucket}
-    const float* squares;    // [cols / 256][bucket], or null: no norm
+    const uint8_t* chunks;  // [cols / 256] RowsChunk{bucket}
+    const float* squares;   // [cols / 256][bucket], or null: no norm
     float eps;
 };
 
@@ -27,7 +27,7 @@ struct RowsSource {
 
 struct RowsPart {
     const DeviceMatrix* matrix;
-    void* out;              // [rows][stride]: float32, or bfloat16 of gated feed-forward
+    void* out;  // [rows][stride]: float32, or bfloat16 of gated feed-forward
     uint32_t stride;
     const float* bias = nullptr;
     const float* residual = nullptr;  // [rows][stride]; may be out

@@ -14,9 +14,9 @@
 #include <algorithm>
 
 #include "cuda/copy_ring.cuh"
+#include "cuda/launch.cuh"
 #include "cuda/rows/intake.cuh"
 #include "cuda/rows/one.h"
-#include "cuda/launch.cuh"
 #include "cuda/types/q4_k.cuh"
 #include "cuda/types/q6_k.cuh"
 #include "cuda/weight_prefetch.cuh"
@@ -197,7 +197,8 @@ __global__ void __launch_bounds__(MAX_THREADS, 2) fused_kernel(const __grid_cons
     };
     // What the epilogue adds to this thread's first row is asked for here, so that nobody waits for it there. The two
     // are not added up before, since their sum would have to wait for them.
-    const Addends first = (thread & args.row_lanes - 1) == 0 ? addends_of(args.row_lanes == 1 ? thread : thread / ROW_LANES) : Addends{};
+    const Addends first =
+        (thread & args.row_lanes - 1) == 0 ? addends_of(args.row_lanes == 1 ? thread : thread / ROW_LANES) : Addends{};
     const float first_bias = first.bias == nullptr ? 0.f : load_here(first.bias);
 
     times.pass(Point::FETCHING);
@@ -215,8 +216,8 @@ __global__ void __launch_bounds__(MAX_THREADS, 2) fused_kernel(const __grid_cons
         const uint8_t* stage = ring.take();
         const uint32_t first_block = taking.piece * args.piece_units / 8;
         const uint32_t end_block = min(n_blocks, first_block + args.piece_units / 8);
-        float* const pair_sums = sums + ((taking.tile - first_tile) * n_pairs + first_block / 2) * TILE_ROWS +
-                                 lane / 4 % 2 * 2 + lane % 2;
+        float* const pair_sums =
+            sums + ((taking.tile - first_tile) * n_pairs + first_block / 2) * TILE_ROWS + lane / 4 % 2 * 2 + lane % 2;
         if (taking_second) {
             multiply_piece<B>(input, n_blocks, first_block, end_block, stage, args.layouts[1].brick_bytes, lane,
                               pair_sums);
@@ -273,8 +274,7 @@ __global__ void __launch_bounds__(MAX_THREADS, 2) fused_kernel(const __grid_cons
 #pragma unroll 1
     for (uint32_t i = thread; i - thread % 32 < n_rows * row_lanes; i += blockDim.x) {
         const uint32_t row = row_lanes == 1 ? i : i / ROW_LANES, row_here = min(row, n_rows - 1);
-        const float* of_row =
-            partial + (row_here / TILE_ROWS * n_pairs * TILE_ROWS + row_here % TILE_ROWS);
+        const float* of_row = partial + (row_here / TILE_ROWS * n_pairs * TILE_ROWS + row_here % TILE_ROWS);
         const float sum = sum_of(of_row);
         const float other = PAIRED ? sum_of(of_row + args.n_sums * TILE_ROWS) : 0.f;
         const Row at = place_row(row_here);

@@ -1,7 +1,10 @@
-// Q4_K: 4-bit values, 6-bit scale and minimum per 32, float16 factors of both per 256. A block of 256 columns of a tile:
+// Q4_K: 4-bit values, 6-bit scale and minimum per 32, float16 factors of both per 256. A block of 256 columns of a
+// tile:
 //
-//   quants  [pair of groups 4][pair of rows 2][t 4]  16 bytes: the words of A registers 0 to 3 (row 0, row 1, row 0, row 1;
-//                                                    columns 4t.. and 16 + 4t..), low nibbles group 2j, high ones 2j + 1
+//   quants  [pair of groups 4][pair of rows 2][t 4]  16 bytes: the words of A registers 0 to 3 (row 0, row 1, row 0,
+//   row 1;
+//                                                    columns 4t.. and 16 + 4t..), low nibbles group 2j, high ones 2j +
+//                                                    1
 //   scales  [row 4][group 8]                         1 byte
 //   minima  [pair of rows 2][t 4]                    4 bytes: groups 2t, 2t + 1 of row 0, of row 1
 //   supers  [row 4]                                  half d, half dmin
@@ -32,8 +35,8 @@ struct RowsType<TensorType::Q4_K> {
         if (in_block == 0) *reinterpret_cast<uint32_t*>(block + SUPERS + row * 4) = g.super;
     }
 
-    /// v of block number index of a brick in shared memory, for row lane / 4 % 2 * 2 + lane % 2, where lane & 2 is 0. x: the
-    /// input's block's q, of all blocks the sums.
+    /// v of block number index of a brick in shared memory, for row lane / 4 % 2 * 2 + lane % 2, where lane & 2 is 0.
+    /// x: the input's block's q, of all blocks the sums.
     __device__ __forceinline__ static float block_v(const uint8_t* brick, uint32_t, uint32_t index, const uint8_t* q,
                                                     const uint8_t*, const uint8_t* sums32, uint32_t lane) {
         const uint8_t* const block = brick + index * BLOCK_BYTES;
@@ -102,11 +105,11 @@ struct RowsType<TensorType::Q4_K> {
         return raw;
     }
 
-    /// v of a block, of NT times MMA_ROWS rows: v[0..1] of the lane's first row of weights and rows 2t, 2t + 1 of the step,
-    /// v[2..3] of its second. q, sums: of those rows, in shared memory. use(i, v) takes each.
+    /// v of a block, of NT times MMA_ROWS rows: v[0..1] of the lane's first row of weights and rows 2t, 2t + 1 of the
+    /// step, v[2..3] of its second. q, sums: of those rows, in shared memory. use(i, v) takes each.
     template <int NT, class Use>
-    __device__ __forceinline__ static void multiply(const Raw& raw, const uint8_t* q, const uint8_t* sums, uint32_t lane,
-                                                    Use use) {
+    __device__ __forceinline__ static void multiply(const Raw& raw, const uint8_t* q, const uint8_t* sums,
+                                                    uint32_t lane, Use use) {
         if constexpr (NT <= 4) {
             multiply_integers<NT>(raw, q, sums, lane, use);
         } else {
@@ -116,8 +119,8 @@ struct RowsType<TensorType::Q4_K> {
 
     /// The sums scaled and added as integers.
     template <int NT, class Use>
-    __device__ __forceinline__ static void multiply_integers(const Raw& raw, const uint8_t* of_q, const uint8_t* of_sums,
-                                                             uint32_t lane, Use use) {
+    __device__ __forceinline__ static void multiply_integers(const Raw& raw, const uint8_t* of_q,
+                                                             const uint8_t* of_sums, uint32_t lane, Use use) {
         int sum[NT][4] = {};
 #pragma unroll
         for (int j = 0; j < 4; ++j) {
@@ -130,8 +133,8 @@ struct RowsType<TensorType::Q4_K> {
             int scale[2][2];
 #pragma unroll
             for (int r = 0; r < 2; ++r) {
-                const uint32_t bytes = r == 0 ? (j < 2 ? raw.scales.x : raw.scales.y)
-                                              : (j < 2 ? raw.scales.z : raw.scales.w);
+                const uint32_t bytes =
+                    r == 0 ? (j < 2 ? raw.scales.x : raw.scales.y) : (j < 2 ? raw.scales.z : raw.scales.w);
 #pragma unroll
                 for (int k = 0; k < 2; ++k)
                     scale[r][k] = static_cast<int>(__byte_perm(bytes, 0, 0x4440 + (2 * j + k) % 4));
@@ -167,12 +170,12 @@ struct RowsType<TensorType::Q4_K> {
         }
     }
 
-    // Sums of integers as floats without a conversion: a sum of products p is made positive by the instruction that adds
-    // it up, and read as the denormal float p 2^-149. Four groups' sums, each times its scale, stay below 2^24, so that
-    // they are exact in units of UNIT; the factors of the block undo the unit.
-    static constexpr int BIAS = 65536;                    // more than 32 * 15 * 127
+    // Sums of integers as floats without a conversion: a sum of products p is made positive by the instruction that
+    // adds it up, and read as the denormal float p 2^-149. Four groups' sums, each times its scale, stay below 2^24, so
+    // that they are exact in units of UNIT; the factors of the block undo the unit.
+    static constexpr int BIAS = 65536;                              // more than 32 * 15 * 127
     static constexpr float SCALE_UNIT = 0x1p100f, UNIT = 0x1p-49f;  // 2^100 2^-149
-    static constexpr int SUM_BIAS = 32768;                // more than 16 * 63 * 16
+    static constexpr int SUM_BIAS = 32768;                          // more than 16 * 63 * 16
 
     template <int NT, class Use>
     __device__ __forceinline__ static void multiply_floats(const Raw& raw, const uint8_t* of_q, const uint8_t* of_sums,
@@ -182,8 +185,8 @@ struct RowsType<TensorType::Q4_K> {
         for (int r = 0; r < 2; ++r) {
 #pragma unroll
             for (int g = 0; g < 8; ++g) {
-                const uint32_t bytes = r == 0 ? (g < 4 ? raw.scales.x : raw.scales.y)
-                                              : (g < 4 ? raw.scales.z : raw.scales.w);
+                const uint32_t bytes =
+                    r == 0 ? (g < 4 ? raw.scales.x : raw.scales.y) : (g < 4 ? raw.scales.z : raw.scales.w);
                 // 2^123 + scale 2^100
                 scale[r][g] = __fadd_rn(__uint_as_float(__byte_perm(bytes, 0x7d000000u, 0x7650 + g % 4)), -0x1p123f);
             }

@@ -2,7 +2,8 @@
 //
 //   blocks  [n] of 832 bytes:
 //     quants  [pair of groups 4][pair of rows 2][t 4]  16 bytes: low four bits, as in Q4_K
-//     upper   [pairs of groups 2][pair of rows 2][t 4] 16 bytes: words of groups 4jj, 4jj + 1, 4jj + 2, 4jj + 3; byte b bits
+//     upper   [pairs of groups 2][pair of rows 2][t 4] 16 bytes: words of groups 4jj, 4jj + 1, 4jj + 2, 4jj + 3; byte b
+//     bits
 //                                                      2r, 2r + 1 are the upper bits of byte b of A register r
 //     scales  [row 4][sixteenth 16]                    int8
 //   supers  [n][row 4]                                 half d
@@ -84,10 +85,10 @@ struct RowsType<TensorType::Q6_K> {
                 const int l1 = dot_bytes(join(second, up_low[r + 2]), static_cast<int>(x.y), 0);
                 const int h0 = dot_bytes(join(first >> 4, up_high[r]), static_cast<int>(x.z), 0);
                 const int h1 = dot_bytes(join(second >> 4, up_high[r + 2]), static_cast<int>(x.w), 0);
-                sum[r] = dot_halves_s8<false>(
-                    __byte_perm(static_cast<uint32_t>(l0), static_cast<uint32_t>(l1), 0x5410), s, sum[r]);
-                sum[r] = dot_halves_s8<true>(
-                    __byte_perm(static_cast<uint32_t>(h0), static_cast<uint32_t>(h1), 0x5410), s, sum[r]);
+                sum[r] = dot_halves_s8<false>(__byte_perm(static_cast<uint32_t>(l0), static_cast<uint32_t>(l1), 0x5410),
+                                              s, sum[r]);
+                sum[r] = dot_halves_s8<true>(__byte_perm(static_cast<uint32_t>(h0), static_cast<uint32_t>(h1), 0x5410),
+                                             s, sum[r]);
             }
         }
         const uint2 sums = *reinterpret_cast<const uint2*>(sums16 + t * 8);
@@ -98,13 +99,13 @@ struct RowsType<TensorType::Q6_K> {
         const bool odd = t & 1;
         int whole = (odd ? sum[1] : sum[0]) + __shfl_xor_sync(~0u, odd ? sum[0] : sum[1], 1);
         whole += __shfl_xor_sync(~0u, whole, 2);
-        const uint32_t d = *reinterpret_cast<const uint16_t*>(brick + n_blocks * BLOCK_BYTES + index * 8 +
-                                                              (pair * 2 + (t & 1)) * 2);
+        const uint32_t d =
+            *reinterpret_cast<const uint16_t*>(brick + n_blocks * BLOCK_BYTES + index * 8 + (pair * 2 + (t & 1)) * 2);
         return __fmul_rn(half_bits_to_float(d), static_cast<float>(whole));
     }
 
-    /// A block of 16 rows in a stage of shared memory: q [j 4][lane] 16 bytes, upper [2][lane] 16, scales [lane / 4][row
-    /// 2] 16, supers [lane / 4] 4.
+    /// A block of 16 rows in a stage of shared memory: q [j 4][lane] 16 bytes, upper [2][lane] 16, scales [lane /
+    /// 4][row 2] 16, supers [lane / 4] 4.
     static constexpr uint32_t STAGE_BYTES = 4 * BLOCK_BYTES + 32;
     __device__ __forceinline__ static void fetch(uint32_t to, const uint8_t* tile, const TileLayout& layout,
                                                  uint32_t block, uint32_t pair, uint32_t lane) {
@@ -143,8 +144,8 @@ struct RowsType<TensorType::Q6_K> {
     }
 
     template <int NT, class Use>
-    __device__ __forceinline__ static void multiply(const Raw& raw, const uint8_t* of_q, const uint8_t* of_sums, uint32_t lane,
-                                                    Use use) {
+    __device__ __forceinline__ static void multiply(const Raw& raw, const uint8_t* of_q, const uint8_t* of_sums,
+                                                    uint32_t lane, Use use) {
         int sum[NT][4] = {};
 #pragma unroll
         for (int j = 0; j < 4; ++j) {
@@ -162,8 +163,7 @@ struct RowsType<TensorType::Q6_K> {
 #pragma unroll
             for (int r = 0; r < 2; ++r) {
 #pragma unroll
-                for (int k = 0; k < 4; ++k)
-                    scale[r][k] = static_cast<int8_t>(word_of(raw.scales[r], j) >> (8 * k));
+                for (int k = 0; k < 4; ++k) scale[r][k] = static_cast<int8_t>(word_of(raw.scales[r], j) >> (8 * k));
             }
 #pragma unroll
             for (int c = 0; c < NT; ++c) {
