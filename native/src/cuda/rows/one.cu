@@ -1,6 +1,6 @@
-// The fused product kernel. A block owns a run of tiles (four rows each), cut into pieces of a few bricks that its
-// warps take in turn, each with its own ring, so that the block reads one contiguous stream and a warp waits for
-// nothing but its own bytes:
+// The fused product kernel of one row, as fused_project.cu has it, in the arithmetic of rows/layout.cuh. A block owns a
+// run of tiles (four rows each), cut into pieces of a few bricks that its warps take in turn, each with its own ring,
+// so that the block reads one contiguous stream and a warp waits for nothing but its own bytes:
 //
 //   fetch the first pieces of weights        before the predecessor has finished: weights never change; where parts are
 //                                            paired, even warps have the one and odd warps the other
@@ -9,8 +9,8 @@
 //   bring the input into shared memory       every block for itself, in 8 bits for quantised weights; the norm's factor
 //                                            is applied in the epilogue, so that one barrier serves the sum of squares
 //                                            and the values
-//   pieces: dot products, refill the ring    a piece's four partial sums go to shared memory
-//   add the partial sums in order, epilogue
+//   pieces: dot products, refill the ring    the sums of its pairs of blocks go to shared memory
+//   add up pairs and parts, epilogue
 #include <algorithm>
 
 #include "cuda/copy_ring.cuh"

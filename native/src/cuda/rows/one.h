@@ -1,5 +1,5 @@
-// The decode step's fused products: norm, activation quantisation, matrix product and epilogue in one kernel that
-// streams its weights while its predecessor still runs. One token; see linear.h for the unfused reference.
+// The fused products of one row of a step: norm, activation quantisation, matrix product and epilogue in one kernel
+// that streams its weights while its predecessor still runs, over the layout and in the arithmetic of rows/layout.cuh.
 #pragma once
 
 #include <cuda_runtime_api.h>
