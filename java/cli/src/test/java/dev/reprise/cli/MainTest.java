@@ -21,11 +21,11 @@ class MainTest {
     void helpListsCommandsAndExitCodes() {
         String help = Program.run("--help").succeeds().out();
         for (String expected : new String[] {
-            "run", "info", "tokenize", "detokenize", "Exit codes:", "  0 ", "130 ", "141 ", "Examples:"
+            "run", "chat", "render", "info", "tokenize", "detokenize", "Exit codes:", "  0 ", "130 ", "141 ", "Examples:"
         }) {
             assertTrue(help.contains(expected), expected + " in:\n" + help);
         }
-        for (String command : new String[] {"run", "info", "tokenize", "detokenize"}) {
+        for (String command : new String[] {"run", "chat", "render", "info", "tokenize", "detokenize"}) {
             assertTrue(Program.run(command, "--help").succeeds().out().startsWith("Usage: reprise " + command));
         }
     }
