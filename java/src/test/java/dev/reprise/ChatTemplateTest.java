@@ -84,7 +84,8 @@ class ChatTemplateTest {
         }
         assertThrows(IllegalArgumentException.class, () -> ChatTemplate.of("x").render("[1"));
         assertThrows(
-                RuntimeException.class, () -> ChatTemplate.of("{{ a }}").render("{\"a\":" + "[".repeat(1_000_000) + "}"));
+                RuntimeException.class, () ->
+                        ChatTemplate.of("{{ a }}").render("{\"a\":" + "[".repeat(1_000_000) + "}"));
     }
 
     /** Whatever a message holds, the template's control tokens are the only ones in the prompt. */
@@ -102,7 +103,8 @@ class ChatTemplateTest {
                 Tokenizer tokenizer = Tokenizer.of(model.metadata());
                 try (var files = Files.newDirectoryStream(folder, "*.jinja")) {
                     for (Path path : files) {
-                        checkInjection(tokenizer, ChatTemplate.of(Files.readString(path)), path.getFileName().toString());
+                        checkInjection(tokenizer, ChatTemplate.of(Files.readString(path)),
+                                path.getFileName().toString());
                     }
                 }
             }

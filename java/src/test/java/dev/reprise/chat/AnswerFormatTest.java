@@ -60,9 +60,11 @@ class AnswerFormatTest {
                 + "{%- if m.tool_calls %}";
         String tail = "{% endif %}<|end|>{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}";
         Map<String, String> templates = new LinkedHashMap<>();
-        templates.put("json in tags", head + "{% for c in m.tool_calls %}\n<tool_call>\n{\"name\": \"{{ c.function.name }}\", "
+        templates.put("json in tags", head
+                + "{% for c in m.tool_calls %}\n<tool_call>\n{\"name\": \"{{ c.function.name }}\", "
                 + "\"arguments\": {{ c.function.arguments | tojson }}}\n</tool_call>{% endfor %}" + tail);
-        templates.put("json list", head + "[TOOL_CALLS][{% for c in m.tool_calls %}{\"name\": \"{{ c.function.name }}\", "
+        templates.put("json list", head
+                + "[TOOL_CALLS][{% for c in m.tool_calls %}{\"name\": \"{{ c.function.name }}\", "
                 + "\"arguments\": {{ c.function.arguments | tojson }}, \"id\": \"{{ c.id }}\"}"
                 + "{% if not loop.last %}, {% endif %}{% endfor %}]" + tail);
         templates.put("name, then json", head + "{% for c in m.tool_calls %}<f={{ c.function.name }}>"

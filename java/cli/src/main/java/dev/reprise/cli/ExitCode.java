@@ -37,7 +37,8 @@ final class ExitCode {
         static final String FAILED = "  1:an error that is none of these";
         static final String USAGE = "  2:wrong options or arguments, or malformed input";
         static final String IO = "  3:a file cannot be read or written";
-        static final String MODEL_FORMAT = "  4:the model file is damaged or no GGUF file, or its logits are no numbers";
+        static final String MODEL_FORMAT =
+                "  4:the model file is damaged or no GGUF file, or its logits are no numbers";
         static final String UNSUPPORTED_MODEL = "  5:the model needs something that is not supported";
         static final String DEVICE_UNAVAILABLE = "  6:the device, or the library for this platform, cannot be used";
         static final String OUT_OF_MEMORY = "  7:too little memory, on the machine or on the device";

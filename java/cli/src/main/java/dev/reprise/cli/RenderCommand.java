@@ -45,7 +45,8 @@ final class RenderCommand implements Callable<Integer> {
             names = "--input",
             required = true,
             paramLabel = "FILE",
-            description = "A JSON object with the template's variables: messages, tools and any others, passed as they are; - "
+            description =
+                    "A JSON object with the template's variables: messages, tools and any others, passed as they are; - "
                     + "is standard input. Where they are not in it, add_generation_prompt is true, and bos_token and eos_token "
                     + "are the model's.")
     private Path input;
@@ -61,7 +62,8 @@ final class RenderCommand implements Callable<Integer> {
 
     @Option(
             names = "--ids",
-            description = "Print the token ids, one per line, as 'reprise chat' feeds them to the model, instead of text.")
+            description =
+                    "Print the token ids, one per line, as 'reprise chat' feeds them to the model, instead of text.")
     private boolean ids;
 
     RenderCommand(Terminal terminal) {
@@ -130,7 +132,8 @@ final class RenderCommand implements Callable<Integer> {
         if (value instanceof Map<?, ?> map) {
             return map;
         }
-        throw new IllegalArgumentException(input + " holds no JSON object of template variables, such as {\"messages\": "
+        throw new IllegalArgumentException(input
+                + " holds no JSON object of template variables, such as {\"messages\": "
                 + "[{\"role\": \"user\", \"content\": \"Hello\"}]}");
     }
 }

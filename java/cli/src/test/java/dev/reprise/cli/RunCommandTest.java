@@ -7,6 +7,8 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import org.junit.jupiter.api.Test;
@@ -88,6 +90,8 @@ class RunCommandTest {
         return Program.run(
                 "run", "-p", PROMPT, "-n", "20", "--temp", "1.2", "--top-k", "20", "--top-p", "0.9", "--min-p", "0.01",
                 "--repeat-penalty", "1.1", "--presence-penalty", "0.1", "--frequency-penalty", "0.1", "--seed", "7",
+                "--dry-multiplier", "0.8", "--xtc-probability", "0.5", "--xtc-threshold", "0.2", "--logit-bias",
+                        "11=-1.5",
                 "--threads", "1", "--device", "cpu", "--context", "64", "--kv-type", "f32", "--no-mmap");
     }
 
@@ -105,5 +109,32 @@ class RunCommandTest {
         String parsed = Program.run("run", "-p", PROMPT + "<|endoftext|>", "-n", "1", "--special").succeeds().err();
         assertTrue(parsed.contains("6 prompt tokens"), parsed);
         assertTrue(!plain.contains("6 prompt tokens"), plain);
+    }
+
+    @Test
+    void aConstraintIsObeyedAndACutTextHasAStatus() {
+        assertEquals(" upon a hill\n", constrained().succeeds().out());
+        Program cut = constrained("-n", "2").fails(ExitCode.CUT);
+        assertTrue(cut.err().contains("ended: MAX_TOKENS"), cut.err());
+        Program malformed = Program.run("run", "-p", "x", "--regex", "a(").fails(ExitCode.USAGE);
+        assertTrue(malformed.err().contains("a("), malformed.err());
+    }
+
+    private static Program constrained(String... more) {
+        List<String> arguments =
+                new ArrayList<>(List.of("run", "-p", "Once", "--temp", "0", "--regex", " upon a hill"));
+        arguments.addAll(List.of(more));
+        return Program.run(arguments.toArray(String[]::new));
+    }
+
+    @Test
+    void aBiasBansAToken() {
+        String first = Program.run("run", "-p", PROMPT, "-n", "1", "--temp", "0", "--ids").succeeds().out().strip();
+        Program without =
+                Program.run("run", "-p", PROMPT, "-n", "1", "--temp", "0", "--ids", "--logit-bias", first
+                        + "=-Infinity");
+        assertNotEquals(first, without.succeeds().out().strip());
+        Program.run("run", "-p", PROMPT, "--logit-bias", "much").fails(ExitCode.USAGE);
+        Program.run("run", "-p", PROMPT, "--logit-bias", "99999=1").fails(ExitCode.USAGE);
     }
 }
