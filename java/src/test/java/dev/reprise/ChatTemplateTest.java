@@ -76,7 +76,8 @@ class ChatTemplateTest {
                 "{% for i in range(100000) %}{% for j in range(100000) %}{{ i * j }}{% endfor %}{% endfor %}",
                 "{{ 'a' * 1000000000 }}",
                 "{% macro m(n) %}{{ m(n + 1) }}{% endmacro %}{{ m(0) }}",
-                "{% set x = namespace(s='aaaaaaaaaa') %}{% for i in range(60) %}{% set x.s = x.s ~ x.s %}{% endfor %}{{ x.s }}",
+                "{% set x = namespace(s='aaaaaaaaaa') %}{% for i in range(60) %}{% set x.s = x.s ~ x.s %}{% "
+                        + "endfor %}{{ x.s }}",
                 "{{ " + "(".repeat(100_000) + "1" + ")".repeat(100_000) + " }}")) {
             long start = System.nanoTime();
             assertThrows(TemplateException.class, () -> ChatTemplate.of(source).render("{}"), source);

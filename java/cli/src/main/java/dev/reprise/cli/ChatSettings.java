@@ -25,7 +25,8 @@ final class ChatSettings {
             names = "--tools",
             paramLabel = "FILE",
             description =
-                    "Tools that the model may call: a JSON array of {\"name\", \"description\", \"parameters\"}, each as it is "
+                    "Tools that the model may call: a JSON array of {\"name\", \"description\", \"parameters\"}, "
+                            + "each as it is "
                     + "or as OpenAI wraps it. A call is printed as one JSON object on a line of its own.")
     private Path tools;
 
@@ -42,7 +43,8 @@ final class ChatSettings {
             names = "--reasoning",
             paramLabel = "show|hide|off",
             description =
-                    "What the model thinks first: show it (default in a conversation; with -p, on standard error), hide it "
+                    "What the model thinks first: show it (default in a conversation; with -p, on standard "
+                            + "error), hide it "
                     + "(default with -p), or have it answer at once.")
     private Reasoning reasoning;
 

@@ -23,8 +23,10 @@ import picocli.CommandLine.Spec;
 @Command(
         name = "render",
         description = {
-            "Prints what a chat template makes of a conversation and nothing else, not even a line end. Needs the tokenizer and "
-                    + "the template of the model file alone, so any architecture will do; with --template, no model at all.",
+            "Prints what a chat template makes of a conversation and nothing else, not even a line end. Needs "
+                    + "the tokenizer and "
+                    + "the template of the model file alone, so any architecture will do; with --template, no "
+                    + "model at all.",
             ""
         },
         sortOptions = false)
@@ -46,8 +48,10 @@ final class RenderCommand implements Callable<Integer> {
             required = true,
             paramLabel = "FILE",
             description =
-                    "A JSON object with the template's variables: messages, tools and any others, passed as they are; - "
-                    + "is standard input. Where they are not in it, add_generation_prompt is true, and bos_token and eos_token "
+                    "A JSON object with the template's variables: messages, tools and any others, passed as they "
+                            + "are; - "
+                    + "is standard input. Where they are not in it, add_generation_prompt is true, and bos_token "
+                    + "and eos_token "
                     + "are the model's.")
     private Path input;
 

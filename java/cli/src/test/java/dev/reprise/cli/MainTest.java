@@ -20,17 +20,11 @@ class MainTest {
     @Test
     void helpListsCommandsAndExitCodes() {
         String help = Program.run("--help").succeeds().out();
-<<<<<<< HEAD
         String[] parts = {
-            "run", "info", "tokenize", "detokenize", "Exit codes:", "  0 ", "130 ", "141 ", "Examples:"
+            "run", "chat", "render", "info", "tokenize", "detokenize", "Exit codes:", "  0 ", "130 ", "141 "
+                    + "", "Examples:"
         };
         for (String expected : parts) {
-=======
-        for (String expected : new String[] {
-            "run", "chat", "render", "info", "tokenize", "detokenize", "Exit codes:", "  0 ", "130 ", "141 ",
-                    "Examples:"
-        }) {
->>>>>>> cli
             assertTrue(help.contains(expected), expected + " in:\n" + help);
         }
         for (String command : new String[] {"run", "chat", "render", "info", "tokenize", "detokenize"}) {
