@@ -55,7 +55,6 @@ final class Native {
 
     /** Hands what the native library logs to the logger {@code dev.reprise}: warnings as such, all else as details. */
     private static final class LogCallback extends reprise_log_fn {
-        private static final System.Logger LOGGER = System.getLogger("dev.reprise");
         private static final LogCallback INSTANCE = new LogCallback();  // JavaCPP holds it weakly
 
         static {
@@ -73,12 +72,7 @@ final class Native {
 
     /** As the native library does. */
     static void log(int level, String message) {
-        try {
-            boolean warns = level >= REPRISE_LOG_WARN;
-            LogCallback.LOGGER.log(warns ? System.Logger.Level.WARNING : System.Logger.Level.DEBUG, message);
-        } catch (Throwable e) {
-            // From the application's handler. The native code that logs cannot pass it on, and is no failure itself.
-        }
+        Log.log(level >= REPRISE_LOG_WARN ? System.Logger.Level.WARNING : System.Logger.Level.DEBUG, message);
     }
 
     /** The JSON object of {@code reprise_describe()}. */

@@ -5,50 +5,26 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeFalse;
 
 import dev.reprise.natives.reprise;
-import java.util.ArrayList;
 import java.util.List;
-import java.util.logging.Handler;
 import java.util.logging.Level;
 import java.util.logging.LogRecord;
-import java.util.logging.Logger;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 
 /** What the native library logs, by way of the logger that Java has without any other library. */
 class LoggingTest {
-    private final Logger logger = Logger.getLogger("dev.reprise");
-    private final List<LogRecord> records = new ArrayList<>();
-    private final Handler handler = new Handler() {
-        @Override
-        public void publish(LogRecord record) {
-            records.add(record);
-            if (throwing) {
-                throw new AssertionError("a handler that fails");
-            }
-        }
-
-        @Override
-        public void flush() {}
-
-        @Override
-        public void close() {}
-    };
-    private boolean throwing;
+    private final LogRecorder log = new LogRecorder();
+    private final List<LogRecord> records = log.records();
 
     @BeforeEach
-    void listen() {
+    void onlyWithoutGpu() {
         assumeFalse(Backend.describe().cudaAvailable(), "with a GPU there is nothing to log");
-        logger.setLevel(Level.ALL);
-        logger.setUseParentHandlers(false);  // not to the console, where a warning means something
-        logger.addHandler(handler);
     }
 
     @AfterEach
     void leave() {
-        logger.removeHandler(handler);
-        logger.setLevel(null);
-        logger.setUseParentHandlers(true);
+        log.close();
     }
 
     private static void loadWhereverItRuns() {
@@ -76,7 +52,7 @@ class LoggingTest {
 
     @Test
     void aHandlerThatThrowsIsNoFailureOfTheLoad() {
-        throwing = true;
+        log.throwsError();
         loadWhereverItRuns();
         assertEquals(1, records.size());
     }
