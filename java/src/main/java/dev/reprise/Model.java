@@ -6,6 +6,7 @@ import java.util.Objects;
 
 /**
  * A language model with its weights. Immutable and safe for use by many threads; any number of sessions share it.
+ * Virtual threads give their carrier back while they load, open or close; see {@link Session}.
  *
  * <pre>{@code
  * try (Model model = Model.load(Path.of("model.gguf"));
@@ -59,6 +60,8 @@ public final class Model implements AutoCloseable {
     public static Model load(Path path, ModelOptions options) {
         Objects.requireNonNull(options, "options");
         try (ModelFile file = ModelFile.open(path, options.mmap())) {
+     * <p>On a virtual thread the work, and the calls of a progress listener, happen on a platform thread.
+     *
             return new Model(file, options);
         }
     }
@@ -72,6 +75,10 @@ public final class Model implements AutoCloseable {
      * Opens a session: a history of tokens and the memory to continue it.
      *
      * @throws IllegalArgumentException if the context length exceeds the model's, or its heads do not fit {@link
+        if (Carrier.isTaken()) {
+            // All of it, since reading a large vocabulary takes its time too.
+            return Carrier.leave(() -> load(path, options));
+        }
      *     KvType#Q8_0}
      * @throws OutOfDeviceMemoryException if the KV cache and workspace do not fit on the device
      * @throws OutOfHostMemoryException if they do not fit in memory

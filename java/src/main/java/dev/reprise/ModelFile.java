@@ -5,6 +5,7 @@ import java.nio.file.FileSystems;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Objects;
+import java.util.concurrent.locks.ReentrantLock;
 
 /**
  * A GGUF file that is open for inspection: metadata and tensors, without loading weights. Any architecture will do, and
@@ -17,6 +18,8 @@ public final class ModelFile implements AutoCloseable {
     private final Native.FileInfo info;
     private final long handle;
     private final Cleaner.Cleanable cleanable;
+    /** Held by whoever uses the handle. No monitor, in which a virtual thread could not leave its carrier. */
+    private final ReentrantLock lock = new ReentrantLock();
     private Metadata metadata;
     private List<TensorInfo> tensors;
 
@@ -60,19 +63,29 @@ public final class ModelFile implements AutoCloseable {
     }
 
     /** The key-value pairs; of a split model those of its first file. */
-    public synchronized Metadata metadata() {
-        if (metadata == null) {
-            metadata = Native.metadata(handle, info.metadata());
+    public Metadata metadata() {
+        lock.lock();
+        try {
+            if (metadata == null) {
+                metadata = Native.metadata(handle, info.metadata());
+            }
+            return metadata;
+        } finally {
+            lock.unlock();
         }
-        return metadata;
     }
 
     /** All tensors, in the order of the file. */
-    public synchronized List<TensorInfo> tensors() {
-        if (tensors == null) {
-            tensors = List.copyOf(Native.tensors(handle, info.tensors()));
+    public List<TensorInfo> tensors() {
+        lock.lock();
+        try {
+            if (tensors == null) {
+                tensors = List.copyOf(Native.tensors(handle, info.tensors()));
+            }
+            return tensors;
+        } finally {
+            lock.unlock();
         }
-        return tensors;
     }
 
     /** The version of the GGUF format. */
@@ -106,15 +119,25 @@ public final class ModelFile implements AutoCloseable {
      * @throws IllegalArgumentException if {@link Model#newSession(SessionOptions)} would refuse the options
      * @throws UnsupportedModelException if the model cannot be run
      */
-    public synchronized MemoryNeeds memoryNeeds(ModelOptions modelOptions, SessionOptions sessionOptions) {
+    public MemoryNeeds memoryNeeds(ModelOptions modelOptions, SessionOptions sessionOptions) {
         Objects.requireNonNull(modelOptions, "modelOptions");
         Objects.requireNonNull(sessionOptions, "sessionOptions");
-        return Native.memoryNeeds(handle, modelOptions, sessionOptions);
+        lock.lock();
+        try {
+            return Native.memoryNeeds(handle, modelOptions, sessionOptions);
+        } finally {
+            lock.unlock();
+        }
     }
 
     /** Closes the file; models loaded from it are not affected. Waits for a call in another thread. */
     @Override
-    public synchronized void close() {
-        cleanable.clean();
+    public void close() {
+        lock.lock();
+        try {
+            cleanable.clean();
+        } finally {
+            lock.unlock();
+        }
     }
 }

@@ -37,6 +37,10 @@ import org.bytedeco.javacpp.SizeTPointer;
  * The one class that touches the generated glue. Everything that can fail throws the exception of the failure's kind, with
  * the native library's message. Objects are handles; a handle that is null, closed or of another kind is refused by the
  * native library with {@link IllegalStateException}.
+ *
+ * <p>The native library keeps a failure's message per thread, so {@link #check} runs on the thread of the call. Calls
+ * that may wait or compute for long leave the carrier of a virtual thread, but for the two that an interrupt cancels,
+ * where the session sees to it; the others are over at once.
  */
 final class Native {
     /** Holds most messages; longer ones are asked for again. */
@@ -77,6 +81,9 @@ final class Native {
 
     /** The JSON object of {@code reprise_describe()}. */
     static String describe() {
+        if (Carrier.isTaken()) {
+            return Carrier.leave(() -> describe());
+        }
         library();
         try (NativeMemory memory = new NativeMemory(8)) {
             SizeTPointer length = new SizeTPointer(memory.take(8));
@@ -132,6 +139,9 @@ final class Native {
     // ---- files -----------------------------------------------------------------------------------------------------
 
     static long openFile(Path file, boolean mmap) {
+        if (Carrier.isTaken()) {
+            return Carrier.leave(() -> openFile(file, mmap));
+        }
         library();
         long[] handle = new long[1];
         check(reprise_gguf_open(nameOf(file), mmap ? 1 : 0, handle));
@@ -161,6 +171,10 @@ final class Native {
     }
 
     static void closeFile(long file) {
+        if (Carrier.isTaken()) {
+            Carrier.leave(() -> closeFile(file));
+            return;
+        }
         check(reprise_gguf_close(file));
     }
 
@@ -179,6 +193,9 @@ final class Native {
     }
 
     static Metadata metadata(long file, long pairs) {
+        if (Carrier.isTaken()) {
+            return Carrier.leave(() -> metadata(file, pairs));
+        }
         try (NativeMemory memory = new NativeMemory(8)) {
             BytePointer data = new BytePointer((Pointer) null);
             LongPointer size = new LongPointer(memory.take(8));
@@ -193,6 +210,9 @@ final class Native {
     }
 
     static List<TensorInfo> tensors(long file, long count) {
+        if (Carrier.isTaken()) {
+            return Carrier.leave(() -> tensors(file, count));
+        }
         long size = Loader.sizeof(reprise_tensor_info.class);
         try (NativeMemory memory = new NativeMemory(size)) {
             reprise_tensor_info info = new reprise_tensor_info(memory.take(size));
@@ -211,6 +231,9 @@ final class Native {
     }
 
     static MemoryNeeds memoryNeeds(long file, ModelOptions modelOptions, SessionOptions sessionOptions) {
+        if (Carrier.isTaken()) {
+            return Carrier.leave(() -> memoryNeeds(file, modelOptions, sessionOptions));
+        }
         long size = Loader.sizeof(reprise_memory.class);
         long modelSize = Loader.sizeof(reprise_model_options.class);
         long sessionSize = Loader.sizeof(reprise_session_options.class);
@@ -226,6 +249,9 @@ final class Native {
     // ---- models ----------------------------------------------------------------------------------------------------
 
     static long loadModel(long file, ModelOptions options) {
+        if (Carrier.isTaken()) {
+            return Carrier.leave(() -> loadModel(file, options));
+        }
         long size = Loader.sizeof(reprise_model_options.class);
         try (NativeMemory memory = new NativeMemory(size)) {
             reprise_model_options given = fill(new reprise_model_options(memory.take(size)), options);
@@ -294,6 +320,10 @@ final class Native {
     }
 
     static void closeModel(long model) {
+        if (Carrier.isTaken()) {
+            Carrier.leave(() -> closeModel(model));
+            return;
+        }
         check(reprise_model_close(model));
     }
 
@@ -313,6 +343,9 @@ final class Native {
     // ---- sessions --------------------------------------------------------------------------------------------------
 
     static long openSession(long model, SessionOptions options) {
+        if (Carrier.isTaken()) {
+            return Carrier.leave(() -> openSession(model, options));
+        }
         long size = Loader.sizeof(reprise_session_options.class);
         try (NativeMemory memory = new NativeMemory(size)) {
             long[] handle = new long[1];
@@ -323,6 +356,10 @@ final class Native {
     }
 
     static void closeSession(long session) {
+        if (Carrier.isTaken()) {
+            Carrier.leave(() -> closeSession(session));
+            return;
+        }
         check(reprise_session_close(session));
     }
 
@@ -351,6 +388,10 @@ final class Native {
     }
 
     static void rewind(long session, int position) {
+        if (Carrier.isTaken()) {
+            Carrier.leave(() -> rewind(session, position));
+            return;
+        }
         check(reprise_session_rewind(session, position));
     }
 
@@ -359,10 +400,18 @@ final class Native {
     }
 
     static void logits(long session, float[] logits) {
+        if (Carrier.isTaken()) {
+            Carrier.leave(() -> logits(session, logits));
+            return;
+        }
         check(reprise_session_logits(session, logits, logits.length));
     }
 
     static void end(long session) {
+        if (Carrier.isTaken()) {
+            Carrier.leave(() -> end(session));
+            return;
+        }
         check(reprise_session_end(session));
     }
 
@@ -419,6 +468,9 @@ final class Native {
 
         /** Fetches tokens, waiting for the first of them, and returns how many. */
         int next(long session) {
+            if (Carrier.isTaken()) {
+                return Carrier.leave(() -> next(session));
+            }
             check(reprise_session_next(session, tokens, CAPACITY, count, finish));
             return (int) results.getLong(COUNT_AT);
         }

@@ -19,6 +19,10 @@ import java.util.concurrent.locks.ReentrantLock;
  *
  * <p>Interrupting a thread cancels its call: a prompt in evaluation throws {@link CancelledException} with the history as
  * before, a generation ends with {@link FinishReason#CANCELLED}. The interrupt status stays set.
+ *
+ * <p>Virtual threads are welcome: what takes long runs on a platform thread, and the virtual one waits for it without
+ * its carrier. There are as many such threads as calls in progress; each ends after a second without work. Handing over
+ * costs some ten microseconds per fetch of tokens, which a platform thread does not pay.
  */
 public final class Session implements AutoCloseable {
     private final Model model;
@@ -193,28 +197,17 @@ public final class Session implements AutoCloseable {
         enter();
         try {
             endCurrent();
-            int[] ids = prompt.ids;
-            if (ids == null) {
-                ids = idsOf(prompt.text, stream.options().parseSpecialTokens());
-            }
+            int[] ids = prompt.ids != null ? prompt.ids : idsOf(prompt.text, stream.options().parseSpecialTokens());
             synchronized (gate) {
                 current = stream;
             }
             boolean started = false;
-            CancelOnInterrupt interruption = new CancelOnInterrupt(this);
             try {
-                // An interrupt or cancel() that comes behind this and before the native call has begun is noticed by the
-                // first token.
-                checkInterrupt();
-                if (stream.isCancelled()) {
-                    throw new CancelledException("the generation was cancelled before it began");
-                }
                 long begin = System.nanoTime();
-                interruption.enter();
-                try {
-                    exchange().generate(handle, ids, stream.options(), stream.seed(), model.endTokens());
-                } finally {
-                    interruption.leave();
+                if (Carrier.isTaken()) {
+                    Carrier.leave(() -> generateUnlessCancelled(stream, ids));
+                } else {
+                    generateUnlessCancelled(stream, ids);
                 }
                 stream.promptEvaluated(ids.length, System.nanoTime() - begin);
                 started = true;
@@ -225,6 +218,22 @@ public final class Session implements AutoCloseable {
             }
         } finally {
             leave();
+        }
+    }
+
+    private void generateUnlessCancelled(TokenStream stream, int[] ids) {
+        // An interrupt or cancel() that comes behind this and before the native call has begun is noticed by the first
+        // token.
+        checkInterrupt();
+        if (stream.isCancelled()) {
+            throw new CancelledException("the generation was cancelled before it began");
+        }
+        CancelOnInterrupt interruption = new CancelOnInterrupt(this);
+        interruption.enter();
+        try {
+            exchange().generate(handle, ids, stream.options(), stream.seed(), model.endTokens());
+        } finally {
+            interruption.leave();
         }
     }
 
@@ -275,13 +284,10 @@ public final class Session implements AutoCloseable {
         enter();
         try {
             endCurrent();
-            checkInterrupt();
-            CancelOnInterrupt interruption = new CancelOnInterrupt(this);
-            interruption.enter();
-            try {
-                Native.evaluate(handle, ids);
-            } finally {
-                interruption.leave();
+            if (Carrier.isTaken()) {
+                Carrier.leave(() -> evaluateUnlessCancelled(ids));
+            } else {
+                evaluateUnlessCancelled(ids);
             }
         } finally {
             leave();
@@ -292,6 +298,17 @@ public final class Session implements AutoCloseable {
     public int position() {
         enter();
         try {
+    private void evaluateUnlessCancelled(int[] ids) {
+        checkInterrupt();
+        CancelOnInterrupt interruption = new CancelOnInterrupt(this);
+        interruption.enter();
+        try {
+            Native.evaluate(handle, ids);
+        } finally {
+            interruption.leave();
+        }
+    }
+
             return Native.position(handle) - (current == null ? 0 : current.untaken());
         } finally {
             leave();
