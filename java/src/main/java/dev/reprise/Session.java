@@ -93,7 +93,7 @@ public final class Session implements AutoCloseable {
      * Appends a prompt, evaluates it and starts a generation, whose tokens are decoded as they are taken.
      *
      * @param prompt text to continue; may be empty if the history is not. The begin-of-text token is put before it if the
-     *     history is empty and the tokenizer adds one.
+     *     history is empty and the tokenizer adds one; likewise the space that some tokenizers put before a text.
      * @throws ContextOverflowException if the prompt does not fit behind the history
      * @throws CancelledException if it is cancelled or interrupted before the first token; the history is as before
      * @throws IllegalArgumentException if prompt and history are empty
@@ -243,13 +243,16 @@ public final class Session implements AutoCloseable {
         }
     }
 
-    /** With the begin-of-text token where it belongs. */
+    /** With the begin-of-text token, and the space that some tokenizers put before a text, where they belong. */
     private int[] idsOf(String prompt, boolean parseSpecial) {
         Tokenizer tokenizer = model.tokenizer();
+        if (Native.position(handle) > 0) {
+            return tokenizer.encodeContinuation(prompt, parseSpecial);
+        }
         int[] ids = tokenizer.encode(prompt, false, parseSpecial);
         OptionalInt bos = tokenizer.bosToken();
         boolean there = ids.length > 0 && bos.isPresent() && ids[0] == bos.getAsInt();
-        if (!tokenizer.addsBos() || there || Native.position(handle) > 0) {
+        if (!tokenizer.addsBos() || there) {
             return ids;
         }
         int[] withBos = new int[ids.length + 1];
@@ -261,7 +264,8 @@ public final class Session implements AutoCloseable {
     // ---- history ---------------------------------------------------------------------------------------------------
 
     /**
-     * Appends text to the history and evaluates it, without generating: what follows it can then start at once.
+     * Appends text to the history and evaluates it, without generating: what follows it can then start at once. What a
+     * tokenizer adds before a text is added if the history is empty.
      *
      * @param parseSpecial whether the text of a control token becomes that token
      * @throws ContextOverflowException if it does not fit behind the history
@@ -294,10 +298,6 @@ public final class Session implements AutoCloseable {
         }
     }
 
-    /** How many tokens the history has: prompts and those taken from generations. */
-    public int position() {
-        enter();
-        try {
     private void evaluateUnlessCancelled(int[] ids) {
         checkInterrupt();
         CancelOnInterrupt interruption = new CancelOnInterrupt(this);
@@ -309,6 +309,10 @@ public final class Session implements AutoCloseable {
         }
     }
 
+    /** How many tokens the history has: prompts and those taken from generations. */
+    public int position() {
+        enter();
+        try {
             return Native.position(handle) - (current == null ? 0 : current.untaken());
         } finally {
             leave();

@@ -67,7 +67,8 @@ public final class Tokenizer {
 
     /**
      * The ids of a text. A byte that the vocabulary has no token for is left out by byte-level tokenizers and becomes
-     * the unknown token in others.
+     * the unknown token, if there is one, in others. A tokenizer that puts a space before a text puts one behind every
+     * special token too.
      *
      * @param text taken as it is
      * @param addSpecial whether begin and end of text are added, as far as {@link #addsBos} and {@link #addsEos} say
@@ -75,6 +76,20 @@ public final class Tokenizer {
      *     it off for text that users write
      */
     public int[] encode(CharSequence text, boolean addSpecial, boolean parseSpecial) {
+        return encode(text, addSpecial, parseSpecial, true);
+    }
+
+    /**
+     * The ids of text that continues other text. Nothing is added: neither begin and end of text nor the space that
+     * some tokenizers put before a text.
+     *
+     * @param parseSpecial as for {@link #encode(CharSequence, boolean, boolean)}
+     */
+    public int[] encodeContinuation(CharSequence text, boolean parseSpecial) {
+        return encode(text, false, parseSpecial, false);
+    }
+
+    private int[] encode(CharSequence text, boolean addSpecial, boolean parseSpecial, boolean isBeginning) {
         byte[] bytes = Utf8.encode(text);
         IntList ids = new IntList(bytes.length / 3);
         if (addSpecial && addsBos) {
@@ -85,7 +100,7 @@ public final class Tokenizer {
         for (int i = 0; i < matches.count(); i++) {
             int start = matches.position(i);
             int id = matches.id(i);
-            encodePlain(bytes, at, start, ids);
+            encodePlain(bytes, at, start, isBeginning || i > 0, ids);
             ids.add(id);
             at = matches.end(i);
             if (eatsSpaceBehind.get(id)) {
@@ -95,16 +110,16 @@ public final class Tokenizer {
                 }
             }
         }
-        encodePlain(bytes, at, bytes.length, ids);
+        encodePlain(bytes, at, bytes.length, isBeginning || matches.count() > 0, ids);
         if (addSpecial && addsEos) {
             ids.add(eos);
         }
         return ids.toArray();
     }
 
-    private void encodePlain(byte[] text, int from, int to, IntList ids) {
+    private void encodePlain(byte[] text, int from, int to, boolean prefix, IntList ids) {
         if (from < to) {
-            model.encode(text, from, to, ids);
+            model.encode(text, from, to, prefix, ids);
         }
     }
 

@@ -66,6 +66,21 @@ class SentencePieceTokenizerTest {
     }
 
     @Test
+    void textThatContinuesOtherTextGetsNoSpacePrefix() {
+        Tokenizer tokenizer = TestVocabulary.sentencePiece(" a", "a", " ").token("<x>", TokenType.CONTROL)
+                .token("[u]", TokenType.USER_DEFINED).tokenizer();
+        for (boolean parseSpecial : new boolean[] {false, true}) {
+            assertEquals("a", text(tokenizer, tokenizer.encodeContinuation("a", parseSpecial)));
+            assertEquals("_a", text(tokenizer, tokenizer.encodeContinuation(" a", parseSpecial)));
+            // Behind a special token there is one, as in any text.
+            assertEquals("a|[u]|_a", text(tokenizer, tokenizer.encodeContinuation("a[u]a", parseSpecial)));
+            assertEquals("[u]|_a", text(tokenizer, tokenizer.encodeContinuation("[u]a", parseSpecial)));
+        }
+        assertEquals("a|<x>|_a", text(tokenizer, tokenizer.encodeContinuation("a<x>a", true)));
+        assertEquals("", text(tokenizer, tokenizer.encodeContinuation("", true)));
+    }
+
+    @Test
     void knowsTheFixedIdsOfSentencePiece() {
         Tokenizer tokenizer = TestVocabulary.sentencePiece("a").tokenizer();
         assertTrue(tokenizer.addsBos());

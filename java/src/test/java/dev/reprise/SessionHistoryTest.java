@@ -232,4 +232,36 @@ class SessionHistoryTest {
             assertTrue(statistics.kvBytes() > 0);
         }
     }
+
+    /** What a SentencePiece tokenizer puts before a text goes before the first one alone. */
+    @Test
+    void appendedTextIsTheTextThatFollows(@TempDir Path directory) {
+        TestVocabulary vocabulary = TestVocabulary.sentencePiece(
+                "he", "ll", "llo", "hello", " hello", " w", "or", "ld", "world", " world", " ", "h", "e", "l", "o", "w",
+                "r", "d");
+        try (Model pieces = Model.load(TinyModel.write(directory, TinyModel.bytes(vocabulary)));
+                Session session = pieces.newSession()) {
+            GenerationOptions one = GREEDY.toBuilder().maxTokens(1).build();
+            for (boolean special : new boolean[] {false, true}) {
+                session.evaluate("hello wor", special);
+                session.evaluate("ld", special);
+                assertEquals("<s>hello world", pieces.tokenizer().decode(session.history()));
+                assertEquals(vocabulary.id("ld"), session.history()[session.position() - 1]);
+
+                session.rewind(session.position() - 1);
+                int before = session.position();
+                session.complete("ld", one.toBuilder().parseSpecialTokens(special).build());
+                assertEquals(vocabulary.id("ld"), session.history()[before]);
+
+                session.rewind(before);
+                session.generate("ld", one.toBuilder().parseSpecialTokens(special).build()).close();
+                assertEquals(vocabulary.id("ld"), session.history()[before]);
+
+                session.reset();
+                session.evaluate("hello", special);
+                assertArrayEquals(new int[] {1, vocabulary.id("\u2581hello")}, session.history());
+                session.reset();
+            }
+        }
+    }
 }

@@ -53,7 +53,7 @@ public final class ByteLevelModel extends TokenModel implements PairMerger.Ranks
     }
 
     @Override
-    public void encode(byte[] text, int from, int to, IntList ids) {
+    public void encode(byte[] text, int from, int to, boolean prefix, IntList ids) {
         PairMerger merger = new PairMerger();
         int at = from;
         while (at < to) {

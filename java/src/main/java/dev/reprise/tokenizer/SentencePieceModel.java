@@ -104,8 +104,8 @@ public final class SentencePieceModel extends TokenModel implements PairMerger.R
     }
 
     @Override
-    public void encode(byte[] text, int from, int to, IntList ids) {
-        byte[] escaped = escape(text, from, to);
+    public void encode(byte[] text, int from, int to, boolean prefix, IntList ids) {
+        byte[] escaped = escape(text, from, to, prefix && spacePrefix);
         PairMerger merger = new PairMerger();
         int at = 0;
         while (at < escaped.length) {
@@ -115,17 +115,17 @@ public final class SentencePieceModel extends TokenModel implements PairMerger.R
         }
     }
 
-    private byte[] escape(byte[] text, int from, int to) {
-        int spaces = spacePrefix ? 1 : 0;
+    private static byte[] escape(byte[] text, int from, int to, boolean prefix) {
+        int spaces = prefix ? 1 : 0;
         for (int i = from; i < to; i++) {
             if (text[i] == ' ') {
                 spaces++;
             }
         }
-        int growth = (SPACE.length - 1) * spaces + (spacePrefix ? 1 : 0);
+        int growth = (SPACE.length - 1) * spaces + (prefix ? 1 : 0);
         byte[] escaped = new byte[Math.addExact(to - from, growth)];
         int at = 0;
-        if (spacePrefix) {
+        if (prefix) {
             at = putSpace(escaped, at);
         }
         for (int i = from; i < to; i++) {

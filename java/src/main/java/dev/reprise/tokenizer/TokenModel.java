@@ -8,8 +8,9 @@ public abstract class TokenModel {
      * Appends the ids of {@code text[from, to)}.
      *
      * @param text UTF-8
+     * @param prefix whether what the model puts before a text goes before this
      */
-    public abstract void encode(byte[] text, int from, int to, IntList ids);
+    public abstract void encode(byte[] text, int from, int to, boolean prefix, IntList ids);
 
     /** The bytes that a token stands for. */
     public abstract byte[] bytes(int id);
