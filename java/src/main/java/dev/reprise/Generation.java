@@ -5,7 +5,7 @@ import java.util.List;
 /**
  * What a generation came to.
  *
- * @param text the generated text, without the stop string that ended it
+ * @param text the generated text, without the stop string that ended it and, unless asked for, without special tokens
  * @param tokens the generated tokens, the end token included
  * @param finishReason why it ended
  * @param promptTokens how many tokens the prompt had; those of earlier calls do not count

@@ -12,6 +12,7 @@ public final class GenerationOptions {
     private final List<String> stop;
     private final Sampling sampling;
     private final boolean parseSpecialTokens;
+    private final boolean showSpecialTokens;
     private final boolean logprobs;
 
     private GenerationOptions(Builder builder) {
@@ -19,10 +20,14 @@ public final class GenerationOptions {
         stop = builder.stop;
         sampling = builder.sampling;
         parseSpecialTokens = builder.parseSpecialTokens;
+        showSpecialTokens = builder.showSpecialTokens;
         logprobs = builder.logprobs;
     }
 
-    /** As many tokens as the context holds, no stop strings, {@link Sampling#defaults}, prompts taken as plain text. */
+    /**
+     * As many tokens as the context holds, no stop strings, {@link Sampling#defaults}, prompts taken as plain text,
+     * special tokens left out of texts.
+     */
     public static GenerationOptions defaults() {
         return DEFAULTS;
     }
@@ -39,6 +44,7 @@ public final class GenerationOptions {
         builder.stop = stop;
         builder.sampling = sampling;
         builder.parseSpecialTokens = parseSpecialTokens;
+        builder.showSpecialTokens = showSpecialTokens;
         builder.logprobs = logprobs;
         return builder;
     }
@@ -60,6 +66,10 @@ public final class GenerationOptions {
         return parseSpecialTokens;
     }
 
+    public boolean showSpecialTokens() {
+        return showSpecialTokens;
+    }
+
     public boolean logprobs() {
         return logprobs;
     }
@@ -71,19 +81,21 @@ public final class GenerationOptions {
                 && stop.equals(that.stop)
                 && sampling.equals(that.sampling)
                 && parseSpecialTokens == that.parseSpecialTokens
+                && showSpecialTokens == that.showSpecialTokens
                 && logprobs == that.logprobs;
     }
 
     @Override
     public int hashCode() {
-        return Objects.hash(maxTokens, stop, sampling, parseSpecialTokens, logprobs);
+        return Objects.hash(maxTokens, stop, sampling, parseSpecialTokens, showSpecialTokens, logprobs);
     }
 
     @Override
     public String toString() {
         return "GenerationOptions[maxTokens="
                 + (maxTokens.isPresent() ? maxTokens.getAsInt() : "any") + ", stop=" + stop + ", sampling=" + sampling
-                + ", parseSpecialTokens=" + parseSpecialTokens + ", logprobs=" + logprobs + "]";
+                + ", parseSpecialTokens=" + parseSpecialTokens + ", showSpecialTokens=" + showSpecialTokens
+                + ", logprobs=" + logprobs + "]";
     }
 
     /** Collects the settings. */
@@ -92,6 +104,7 @@ public final class GenerationOptions {
         private List<String> stop = List.of();
         private Sampling sampling = Sampling.defaults();
         private boolean parseSpecialTokens;
+        private boolean showSpecialTokens;
         private boolean logprobs;
 
         private Builder() {}
@@ -136,6 +149,16 @@ public final class GenerationOptions {
          */
         public Builder parseSpecialTokens(boolean parseSpecialTokens) {
             this.parseSpecialTokens = parseSpecialTokens;
+            return this;
+        }
+
+        /**
+         * Whether the text of special tokens that the model generates is part of its text: of those of type
+         * {@link TokenType#CONTROL} and {@link TokenType#UNKNOWN} and of the one that ends the generation. Their ids
+         * come in any case.
+         */
+        public Builder showSpecialTokens(boolean showSpecialTokens) {
+            this.showSpecialTokens = showSpecialTokens;
             return this;
         }
 

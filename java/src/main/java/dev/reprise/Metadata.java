@@ -19,7 +19,8 @@ import java.util.Set;
  * The key-value pairs of a GGUF file, in the order of the file. Immutable and safe for use by many threads.
  *
  * <p>Values are decoded when they are asked for: a vocabulary of 150,000 strings costs nothing until it is read. A
- * getter throws {@link ModelFormatException} where the key has a value of another type.
+ * getter throws {@link ModelFormatException} where the key has a value of another type; an empty array has no wrong
+ * type.
  */
 // No lambdas here and in the tokenizer's construction: setting up the first few costs a starting JVM tens of
 // milliseconds.
@@ -161,7 +162,7 @@ public final class Metadata {
             return Optional.empty();
         }
         Array array = value.array;
-        if (!array.element.isInteger()) {
+        if (!array.element.isInteger() && array.size > 0) {
             throw wrongType(key, "an array of integers", value);
         }
         long[] result = new long[array.size];
@@ -180,7 +181,8 @@ public final class Metadata {
             return Optional.empty();
         }
         Array array = value.array;
-        if (array.element != Type.FLOAT32 && array.element != Type.FLOAT64 && !array.element.isInteger()) {
+        boolean numbers = array.element == Type.FLOAT32 || array.element == Type.FLOAT64 || array.element.isInteger();
+        if (!numbers && array.size > 0) {
             throw wrongType(key, "an array of numbers", value);
         }
         double[] result = new double[array.size];
@@ -202,7 +204,10 @@ public final class Metadata {
     /** The bytes of an array of strings, nothing copied; null if there is no such key. */
     TextTable textTable(String key) {
         Array array = findArray(key, Type.STRING);
-        return array == null ? null : new TextTable(bytes, array.starts);
+        if (array == null) {
+            return null;
+        }
+        return new TextTable(bytes, array.size == 0 ? new int[] {TextTable.LENGTH_BYTES} : array.starts);
     }
 
     private Object decode(String key, Value value) {
@@ -271,7 +276,7 @@ public final class Metadata {
 
     private Array findArray(String key, Type element) {
         Value value = find(key, Type.ARRAY);
-        if (value != null && value.array.element != element) {
+        if (value != null && value.array.element != element && value.array.size > 0) {
             throw wrongType(key, "an array of " + element, value);
         }
         return value == null ? null : value.array;

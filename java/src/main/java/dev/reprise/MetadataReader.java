@@ -36,6 +36,9 @@ final class MetadataReader {
             int length = readLength("the key of pair", i);
             key = new String(bytes, at, length, StandardCharsets.UTF_8);
             at += length;
+            while (key.indexOf('\uFFFD') >= 0 && values.containsKey(key)) {
+                key += '\uFFFD';  // differs in bytes that are no UTF-8
+            }
             Type type = readType();
             if (values.put(key, readValue(type)) != null) {
                 throw new ModelFormatException("metadata key " + key + " occurs twice");

@@ -17,19 +17,32 @@ import java.util.Objects;
  */
 public final class Model implements AutoCloseable {
     private final Metadata metadata;
+    /** Null if the file describes none that can be used. */
     private final Tokenizer tokenizer;
-    private final int[] endTokens;
+    /** Why not, where it describes one. */
+    private final ModelFormatException brokenTokenizer;
     private final long handle;
     private final Cleaner.Cleanable cleanable;
     private final ModelInfo info;
+    private final int[] endTokens;
 
     private Model(ModelFile file, ModelOptions options) {
         metadata = file.metadata();
-        tokenizer = metadata.contains("tokenizer.ggml.model") ? Tokenizer.of(metadata) : null;
-        endTokens = tokenizer == null ? new int[0] : tokenizer.endTokens();
+        Tokenizer described = null;
+        ModelFormatException broken = null;
+        try {
+            described = metadata.contains("tokenizer.ggml.model") ? Tokenizer.of(metadata) : null;
+        } catch (ModelFormatException e) {
+            broken = e;
+            Log.warn("the model takes token ids alone, since its tokenizer is damaged: " + e.getMessage());
+        }
+        tokenizer = described;
+        brokenTokenizer = broken;
         handle = Native.loadModel(file.handle(), options);
         cleanable = Cleanup.register(this, new Closer(handle));
         info = Native.modelInfo(handle, metadata.string("general.architecture", ""));
+        endTokens = EndTokens.toArray(
+                tokenizer == null ? new EndTokens(metadata, info.vocabularySize()).ids() : tokenizer.endTokens());
     }
 
     private record Closer(long handle) implements Runnable {
@@ -47,8 +60,11 @@ public final class Model implements AutoCloseable {
     /**
      * Loads a GGUF file, version 2 or 3, little-endian; the first part of a split model loads all parts.
      *
+     * <p>On a virtual thread the work, and the calls of a progress listener, happen on a platform thread.
+     *
      * @throws java.io.UncheckedIOException if the file cannot be read
-     * @throws ModelFormatException if it is no GGUF file or is damaged
+     * @throws ModelFormatException if it is no GGUF file or is damaged; a tokenizer that is damaged is reported where
+     *     it is needed, by {@link #tokenizer} and by calls that take text
      * @throws UnsupportedModelException if its architecture, tokenizer or a tensor type is not supported; the message
      *     names it and says what is
      * @throws DeviceUnavailableException if the chosen device cannot be used
@@ -59,9 +75,11 @@ public final class Model implements AutoCloseable {
      */
     public static Model load(Path path, ModelOptions options) {
         Objects.requireNonNull(options, "options");
+        if (Carrier.isTaken()) {
+            // All of it, since reading a large vocabulary takes its time too.
+            return Carrier.leave(() -> load(path, options));
+        }
         try (ModelFile file = ModelFile.open(path, options.mmap())) {
-     * <p>On a virtual thread the work, and the calls of a progress listener, happen on a platform thread.
-     *
             return new Model(file, options);
         }
     }
@@ -75,10 +93,6 @@ public final class Model implements AutoCloseable {
      * Opens a session: a history of tokens and the memory to continue it.
      *
      * @throws IllegalArgumentException if the context length exceeds the model's, or its heads do not fit {@link
-        if (Carrier.isTaken()) {
-            // All of it, since reading a large vocabulary takes its time too.
-            return Carrier.leave(() -> load(path, options));
-        }
      *     KvType#Q8_0}
      * @throws OutOfDeviceMemoryException if the KV cache and workspace do not fit on the device
      * @throws OutOfHostMemoryException if they do not fit in memory
@@ -92,8 +106,13 @@ public final class Model implements AutoCloseable {
      * What turns text into the ids that this model takes.
      *
      * @throws UnsupportedModelException if the file describes no tokenizer
+     * @throws ModelFormatException if it describes one with keys that are missing or contradict each other; token ids
+     *     can still be used
      */
     public Tokenizer tokenizer() {
+        if (brokenTokenizer != null) {
+            throw new ModelFormatException(brokenTokenizer.getMessage(), brokenTokenizer);
+        }
         if (tokenizer == null) {
             throw new UnsupportedModelException(
                     "the model file describes no tokenizer (tokenizer.ggml.model is missing): use token ids");
@@ -101,7 +120,7 @@ public final class Model implements AutoCloseable {
         return tokenizer;
     }
 
-    /** Null if the file describes none. */
+    /** Null if the file describes none that can be used. */
     Tokenizer tokenizerOrNull() {
         return tokenizer;
     }

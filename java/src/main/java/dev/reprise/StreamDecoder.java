@@ -11,21 +11,24 @@ import java.nio.charset.StandardCharsets;
  * is held back until its last byte, and what cannot become a character is U+FFFD. The pieces together are what decoding
  * all bytes at once would give.
  *
- * <p>Control tokens give no text. Belongs to one stream and one thread at a time.
+ * <p>{@link TokenType#CONTROL} and {@link TokenType#UNKNOWN} tokens and those that end a generation give no text,
+ * unless {@link Tokenizer#newStreamDecoder(boolean)} was asked for it. Belongs to one stream and one thread at a time.
  */
 public final class StreamDecoder {
     /** The most bytes of a UTF-8 sequence that can be waiting for the rest. */
     private static final int MAX_PENDING = 3;
 
     private final Tokenizer tokenizer;
+    private final boolean showSpecial;
     private final CharsetDecoder decoder = StandardCharsets.UTF_8.newDecoder()
             .onMalformedInput(CodingErrorAction.REPLACE)
             .onUnmappableCharacter(CodingErrorAction.REPLACE);
     private final byte[] pending = new byte[MAX_PENDING];
     private int pendingCount;
 
-    StreamDecoder(Tokenizer tokenizer) {
+    StreamDecoder(Tokenizer tokenizer, boolean showSpecial) {
         this.tokenizer = tokenizer;
+        this.showSpecial = showSpecial;
     }
 
     /**
@@ -38,6 +41,9 @@ public final class StreamDecoder {
             return decode(id);
         }
         String text = tokenizer.knownText(id);
+        if (showSpecial && tokenizer.isSpecial(id)) {
+            return decode(id);  // what is known is that it gives no text
+        }
         if (text == null) {
             text = decode(id);
             if (pendingCount == 0) {
@@ -48,7 +54,7 @@ public final class StreamDecoder {
     }
 
     private String decode(int id) {
-        if (tokenizer.tokenType(id) == TokenType.CONTROL) {
+        if (!showSpecial && tokenizer.isSpecial(id)) {
             return "";
         }
         byte[] bytes = tokenizer.tokenBytes(id);

@@ -48,7 +48,7 @@ public final class TokenStream implements Iterable<Token>, AutoCloseable {
         this.options = options;
         this.seed = seed;
         Tokenizer tokenizer = session.tokenizerOrNull();
-        decoder = tokenizer == null ? null : tokenizer.newStreamDecoder();
+        decoder = tokenizer == null ? null : tokenizer.newStreamDecoder(options.showSpecialTokens());
         stopMatcher = options.stop().isEmpty() ? null : new StopMatcher(options.stop());
     }
 

@@ -154,9 +154,19 @@ public final class Tokenizer {
         return out.toByteArray();
     }
 
-    /** A decoder for ids that arrive one at a time, which leaves control tokens out. */
+    /** A decoder for ids that arrive one at a time, which leaves special tokens out. */
     public StreamDecoder newStreamDecoder() {
-        return new StreamDecoder(this);
+        return newStreamDecoder(false);
+    }
+
+    /**
+     * A decoder for ids that arrive one at a time.
+     *
+     * @param showSpecial whether the text of {@link TokenType#CONTROL} and {@link TokenType#UNKNOWN} tokens, and of
+     *     those that end a generation, is part of the text
+     */
+    public StreamDecoder newStreamDecoder(boolean showSpecial) {
+        return new StreamDecoder(this, showSpecial);
     }
 
     /**
@@ -211,20 +221,35 @@ public final class Tokenizer {
         return addsEos;
     }
 
-    /** Whether a model that generates this token has finished: end of text, of turn or of message. */
+    /**
+     * Whether a model that generates this token has finished: end of text, of turn or of message. That is
+     *
+     * <ul>
+     *   <li>what the file names, whatever its type: in {@code tokenizer.ggml.eos_token_id}, {@code eot_token_id},
+     *       {@code eom_token_id}, {@code eog_token_id}, their plural forms such as {@code eos_token_ids}, or as
+     *       {@code eos_token_id} of a generation configuration that the file carries as JSON, under a key that ends
+     *       with {@code generation_config} or {@code generation_config_json};
+     *   <li>the end tokens of published models, such as {@code </s>} or {@code <end_of_turn>}, where they are of type
+     *       {@link TokenType#CONTROL} or {@link TokenType#USER_DEFINED}; those of the form {@code <|...|>}, such as
+     *       {@code <|im_end|>}, of any type.
+     * </ul>
+     *
+     * <p>Other text ends nothing: {@code </s>} of type {@link TokenType#NORMAL} is a tag of HTML.
+     */
     public boolean isEndOfGeneration(int id) {
         checkId(id);
         return endTokens.get(id);
     }
 
-    /** All ids that {@link #isEndOfGeneration} holds for. */
-    int[] endTokens() {
-        int[] ids = new int[endTokens.cardinality()];
-        int count = 0;
-        for (int id = endTokens.nextSetBit(0); id >= 0; id = endTokens.nextSetBit(id + 1)) {
-            ids[count++] = id;
-        }
-        return ids;
+    /** All ids that {@link #isEndOfGeneration} holds for. Not to be changed. */
+    BitSet endTokens() {
+        return endTokens;
+    }
+
+    /** Whether a token is no part of the text that a model writes: control tokens, unknown ones and ends. */
+    boolean isSpecial(int id) {
+        TokenType type = vocabulary.type(id);
+        return type == TokenType.CONTROL || type == TokenType.UNKNOWN || endTokens.get(id);
     }
 
     private static OptionalInt optional(int id) {

@@ -26,24 +26,12 @@ final class TokenizerReader {
     private static final String UNKNOWN = "tokenizer.ggml.unknown_token_id";
     private static final String BOS = "tokenizer.ggml.bos_token_id";
     private static final String EOS = "tokenizer.ggml.eos_token_id";
-    private static final String EOT = "tokenizer.ggml.eot_token_id";
-    private static final String EOM = "tokenizer.ggml.eom_token_id";
-
-    /**
-     * Ends of text, turn or message in published models. Files often give them as ordinary text, or name but one of
-     * them in their keys.
-     */
-    private static final List<String> END_TOKENS = List.of(
-            "</s>", "<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|end_of_text|>", "<|eom_id|>", "<end_of_turn>",
-            "<|end|>", "<|return|>", "<|call|>", "<EOT>", "_<EOT>", "<|end_of_turn|>", "<|END_OF_TURN_TOKEN|>",
-            "<end_of_utterance>", "<｜end▁of▁sentence｜>");
 
     private final Metadata metadata;
     private final Vocabulary vocabulary;
     private final TokenModel model;
-    private final BitSet endTokens = new BitSet();
+    private final EndTokens endTokens;
     private final int bos;
-    private final int eos;
     private final boolean addsBos;
     private final boolean addsEos;
 
@@ -65,14 +53,34 @@ final class TokenizerReader {
         // rule.
         int unknown = readId(UNKNOWN, sentencePiece ? 0 : -1);
         bos = readId(BOS, sentencePiece ? 1 : -1);
-        eos = readId(EOS, sentencePiece ? 2 : -1);
-        String preTokenizer = metadata.string(PRE, "default");
+        endTokens = new EndTokens(metadata, vocabulary.size());
+        if (sentencePiece) {
+            endTokens.setDefaultEos(2);
+        }
+        if (!metadata.contains(TOKEN_TYPES)) {
+            setType(bos, TokenType.CONTROL);
+            setType(endTokens.eos(), TokenType.CONTROL);
+            setType(unknown, TokenType.UNKNOWN);
+        }
+        String preTokenizer = sentencePiece ? "" : readPreTokenizer();
         model = sentencePiece
-                ? new SentencePieceModel(vocabulary, readScores(), metadata.bool(SPACE_PREFIX, true), unknown)
+                ? new SentencePieceModel(vocabulary, readScores(), readTruth(SPACE_PREFIX, true), unknown)
                 : new ByteLevelModel(vocabulary, readTexts(MERGES), preTokenizer);
-        readEndTokens();
-        addsBos = readAdds(ADD_BOS, bos, sentencePiece || ByteLevelModel.isLlama3(preTokenizer));
-        addsEos = readAdds(ADD_EOS, eos, false);
+        endTokens.addKnownTexts(vocabulary);
+        addsBos = readAdds(ADD_BOS, BOS, bos, sentencePiece || ByteLevelModel.isLlama3(preTokenizer));
+        addsEos = readAdds(ADD_EOS, EOS, endTokens.eos(), false);
+    }
+
+    private void setType(int id, TokenType type) {
+        if (id >= 0) {
+            vocabulary.setType(id, type);
+        }
+    }
+
+    /** Empty is how some converters write that there is none. */
+    private String readPreTokenizer() {
+        String name = metadata.string(PRE, "");
+        return name.isEmpty() ? "default" : name;
     }
 
     private void need(String key) {
@@ -88,17 +96,18 @@ final class TokenizerReader {
 
     private byte[] readTypes(int size) {
         byte[] types = new byte[size];
-        Optional<long[]> codes = metadata.integers(TOKEN_TYPES);
+        Optional<double[]> codes = metadata.numbers(TOKEN_TYPES);
         if (codes.isEmpty()) {
             return types;
         }
         checkSize(TOKEN_TYPES, codes.get().length, size);
         int kinds = TokenType.values().length;
         for (int id = 0; id < size; id++) {
-            long code = codes.get()[id];
-            if (code < 0 || code > kinds) {
+            double code = codes.get()[id];
+            if (!(code >= 0 && code <= kinds && code == Math.rint(code))) {
+                String told = code == Math.rint(code) ? String.valueOf((long) code) : String.valueOf(code);
                 throw new ModelFormatException(
-                        "token " + id + " has the unknown type " + code + " (" + TOKEN_TYPES + ")");
+                        "token " + id + " has the unknown type " + told + " (" + TOKEN_TYPES + ")");
             }
             // Type 0 is "undefined", which files use for ordinary text; the others start at 1.
             types[id] = (byte) Math.max(0, code - 1);
@@ -112,6 +121,10 @@ final class TokenizerReader {
         checkSize(SCORES, numbers.length, vocabulary.size());
         float[] scores = new float[numbers.length];
         for (int id = 0; id < scores.length; id++) {
+            if (Double.isNaN(numbers[id])) {
+                throw new ModelFormatException(
+                        "token " + id + " has the score NaN (" + SCORES + "): what merges first is not known");
+            }
             scores[id] = (float) numbers[id];
         }
         return scores;
@@ -127,44 +140,35 @@ final class TokenizerReader {
         if (!metadata.contains(key)) {
             return otherwise < vocabulary.size() ? otherwise : -1;
         }
-        long id = metadata.integer(key, -1);
-        if (id < 0 || id >= vocabulary.size()) {
-            throw new ModelFormatException(
-                    key + " is " + id + ", outside the vocabulary of " + vocabulary.size() + " tokens");
+        Object value = metadata.value(key).get();
+        if (!(value instanceof Number)) {
+            metadata.integer(key);  // throws
         }
-        return (int) id;
+        return EndTokens.idOf(key, value, vocabulary.size());
     }
 
-    private boolean readAdds(String key, int id, boolean otherwise) {
-        boolean adds = metadata.bool(key, otherwise && id >= 0);
-        if (adds && id < 0) {
+    /** Some converters write truth values as the integers 0 and 1. */
+    private boolean readTruth(String key, boolean otherwise) {
+        Optional<Metadata.Type> type = metadata.type(key);
+        if (type.isPresent() && type.get().isInteger()) {
+            Object number = metadata.value(key).get();
+            if (number.equals(0L) || number.equals(1L)) {
+                return number.equals(1L);
+            }
+        }
+        return metadata.bool(key, otherwise);
+    }
+
+    private boolean readAdds(String key, String idKey, int id, boolean otherwise) {
+        boolean adds = readTruth(key, otherwise && id >= 0);
+        if (!adds || id >= 0) {
+            return adds;
+        }
+        if (!metadata.contains(idKey)) {
             throw new ModelFormatException(key + " is true, but the file names no such token");
         }
-        return adds;
-    }
-
-    private void readEndTokens() {
-        if (eos >= 0) {
-            endTokens.set(eos);
-        }
-        for (String key : List.of(EOT, EOM)) {
-            int id = readId(key, -1);
-            if (id >= 0) {
-                endTokens.set(id);
-            }
-        }
-        for (String text : END_TOKENS) {
-            int id = find(text);
-            if (id >= 0) {
-                vocabulary.setType(id, TokenType.CONTROL);
-                endTokens.set(id);
-            }
-        }
-        // In the harmony format of gpt-oss <|end|> ends a message, and the next one follows.
-        int end = find("<|end|>");
-        if (end >= 0 && end != eos && find("<|return|>") >= 0 && find("<|call|>") >= 0) {
-            endTokens.clear(end);
-        }
+        Log.warn("metadata key " + key + " is true, but " + idKey + " names no token: none is added");
+        return false;
     }
 
     private int find(String text) {
@@ -173,9 +177,14 @@ final class TokenizerReader {
 
     /** The tokens that are matched as a whole, in ascending order: in any text, or where special tokens are parsed. */
     int[] specialIds(boolean inAnyText) {
-        return vocabulary.idsOf(inAnyText
-                ? EnumSet.of(TokenType.USER_DEFINED)
-                : EnumSet.of(TokenType.USER_DEFINED, TokenType.CONTROL, TokenType.UNKNOWN));
+        if (inAnyText) {
+            return vocabulary.idsOf(EnumSet.of(TokenType.USER_DEFINED));
+        }
+        BitSet ids = (BitSet) endTokens.ordinary().clone();
+        for (int id : vocabulary.idsOf(EnumSet.of(TokenType.USER_DEFINED, TokenType.CONTROL, TokenType.UNKNOWN))) {
+            ids.set(id);
+        }
+        return EndTokens.toArray(ids);
     }
 
     /**
@@ -184,7 +193,9 @@ final class TokenizerReader {
      */
     BitSet eatsSpaceBehind() {
         BitSet result = new BitSet();
-        String name = metadata.string("general.name", "").toLowerCase(Locale.ROOT);
+        // A name of another type is no name, and no reason to refuse the tokenizer.
+        boolean named = metadata.type("general.name").orElse(null) == Metadata.Type.STRING;
+        String name = named ? metadata.string("general.name", "").toLowerCase(Locale.ROOT) : "";
         if (name.contains("phi-3") || name.contains("phi3")) {
             for (int id : specialIds(false)) {
                 result.set(id);
@@ -208,7 +219,7 @@ final class TokenizerReader {
     }
 
     BitSet endTokens() {
-        return endTokens;
+        return endTokens.ids();
     }
 
     int bos() {
@@ -216,7 +227,7 @@ final class TokenizerReader {
     }
 
     int eos() {
-        return eos;
+        return endTokens.eos();
     }
 
     boolean addsBos() {

@@ -68,6 +68,9 @@ final class GgufSection {
         if (value instanceof Float number) {
             return raw(key, Type.FLOAT32, little(Float.floatToIntBits(number), 4));
         }
+        if (value instanceof byte[] numbers) {
+            return raw(key, Type.ARRAY, array(Type.UINT8, numbers.length), numbers);
+        }
         if (value instanceof int[] numbers) {
             ByteArrayOutputStream elements = new ByteArrayOutputStream();
             for (int number : numbers) {

@@ -2,6 +2,7 @@ package dev.reprise;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTimeoutPreemptively;
 import static org.junit.jupiter.api.Assertions.assertTrue;
@@ -9,6 +10,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import java.nio.ByteBuffer;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Random;
 import org.junit.jupiter.api.Test;
@@ -38,7 +40,7 @@ class HostileVocabularyTest {
         assertTrue(rejection(TestVocabulary.byteLevel("gpt-2").set("tokens", 5)).contains("tokenizer.ggml.tokens"));
         assertTrue(rejection(TestVocabulary.byteLevel("gpt-2").set("merges", "a b")).contains("tokenizer.ggml.merges"));
         assertTrue(rejection(TestVocabulary.byteLevel("gpt-2").set("bos_token_id", "x")).contains("bos_token_id"));
-        assertTrue(rejection(TestVocabulary.byteLevel("gpt-2").set("add_bos_token", 1)).contains("add_bos_token"));
+        assertTrue(rejection(TestVocabulary.byteLevel("gpt-2").set("add_bos_token", 2)).contains("add_bos_token"));
     }
 
     @Test
@@ -51,15 +53,79 @@ class HostileVocabularyTest {
     }
 
     @Test
-    void rejectsIdsOutsideTheVocabulary() {
-        for (String key : List.of("bos_token_id", "eos_token_id", "eot_token_id", "eom_token_id", "unknown_token_id")) {
-            for (Object id : new Object[] {-1, 256, Integer.MAX_VALUE, 0xFFFFFFFFL}) {
-                String message = rejection(TestVocabulary.byteLevel("gpt-2").set(key, id));
-                assertTrue(message.contains("tokenizer.ggml." + key) && message.contains(id.toString()), message);
+    void idsOutsideTheVocabularyAreNoneWithAWarning() {
+        List<String> keys = List.of("bos_token_id", "eos_token_id", "eot_token_id", "eom_token_id", "unknown_token_id");
+        try (LogRecorder log = new LogRecorder()) {
+            for (String key : keys) {
+                for (Object id : new Object[] {-1, 256, Integer.MAX_VALUE, 0xFFFFFFFFL}) {
+                    Tokenizer tokenizer = TestVocabulary.byteLevel("gpt-2").set(key, id).tokenizer();
+                    assertTrue(tokenizer.bosToken().isEmpty() && tokenizer.eosToken().isEmpty());
+                    assertTrue(tokenizer.endTokens().isEmpty());
+                    List<String> warnings = log.takeWarnings();
+                    assertEquals(1, warnings.size());
+                    assertTrue(warnings.get(0).contains("tokenizer.ggml." + key), warnings.get(0));
+                    assertTrue(warnings.get(0).contains(id.toString()), warnings.get(0));
+                }
             }
         }
+    }
+
+    @Test
+    void aTokenThatIsNoneIsNotAdded() {
+        try (LogRecorder log = new LogRecorder()) {
+            for (String kind : List.of("bos", "eos")) {
+                TestVocabulary vocabulary = TestVocabulary.sentencePiece("a", " a")
+                        .set("add_" + kind + "_token", true).set(kind + "_token_id", -1);
+                Tokenizer tokenizer = vocabulary.tokenizer();
+                assertFalse(kind.equals("bos") ? tokenizer.addsBos() : tokenizer.addsEos());
+                assertEquals(kind.equals("bos") ? 1 : 2, tokenizer.encode("a", true, true).length);
+                assertEquals(2, log.takeWarnings().size());
+            }
+            assertFalse(TestVocabulary.sentencePiece("a").set("bos_token_id", 0xFFFFFFFFL).tokenizer().addsBos());
+            Tokenizer withoutUnknown = new TestVocabulary().token("x", TokenType.NORMAL).token("a", TokenType.NORMAL)
+                    .set("model", "llama").set("add_space_prefix", false).set("unknown_token_id", 99).tokenizer();
+            assertArrayEquals(new int[] {1, 0}, withoutUnknown.encode("a中x"));
+        }
+    }
+
+    @Test
+    void rejectsThatATokenIsAddedWhichNoKeyNames() {
         assertTrue(rejection(TestVocabulary.byteLevel("gpt-2").set("add_bos_token", true)).contains("add_bos_token"));
         assertTrue(rejection(TestVocabulary.byteLevel("gpt-2").set("add_eos_token", true)).contains("add_eos_token"));
+    }
+
+    @Test
+    void takesWhatMeansTheSameInAnotherType() {
+        TestVocabulary vocabulary = TestVocabulary.byteLevel("gpt-2").set("merges", new int[0]).set("pre", "");
+        byte[] types = new byte[256];
+        Arrays.fill(types, (byte) 1);
+        types['x'] = 3;
+        vocabulary.set("token_type", types).set("bos_token_id", 7f).set("add_bos_token", 1);
+        Tokenizer tokenizer = vocabulary.tokenizer();
+        assertArrayEquals(new int[] {7, 'a', 'b'}, tokenizer.encode("ab", true, false));
+        assertEquals(TokenType.CONTROL, tokenizer.tokenType('x'));
+        assertFalse(vocabulary.set("add_bos_token", 0).tokenizer().addsBos());
+        assertArrayEquals(
+                new int[] {259}, TestVocabulary.sentencePiece("a").set("add_space_prefix", 0).tokenizer().encode("a"));
+    }
+
+    @Test
+    void keysThatATokenizerDoesNotNeedDoNotStopIt() {
+        Tokenizer pieces = TestVocabulary.sentencePiece("a", " a").set("pre", 5).set("merges", 6)
+                .set("padding_token_id", "x").setFull("general.name", List.of("Phi-3"))
+                .setFull("tokenizer.chat_template", List.of("a", "b")).tokenizer();
+        assertArrayEquals(new int[] {260}, pieces.encode("a"));
+        Tokenizer bytes = TestVocabulary.byteLevel("gpt-2").set("scores", "x")
+                .set("add_space_prefix", List.of()).tokenizer();
+        assertArrayEquals(new int[] {'a'}, bytes.encode("a"));
+    }
+
+    @Test
+    void rejectsScoresThatAreNoNumbers() {
+        TestVocabulary vocabulary = TestVocabulary.sentencePiece("a", "b");
+        vocabulary.scores.set(260, Float.NaN);
+        String message = rejection(vocabulary);
+        assertTrue(message.contains("token 260") && message.contains("tokenizer.ggml.scores"), message);
     }
 
     @Test

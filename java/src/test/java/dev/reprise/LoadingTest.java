@@ -232,6 +232,22 @@ class LoadingTest {
     }
 
     @Test
+    void aModelWithADamagedTokenizerTakesIds() {
+        TestVocabulary vocabulary = TinyModel.byteVocabulary().set("merges", null);
+        Path file = TinyModel.write(directory, TinyModel.bytes(vocabulary));
+        try (LogRecorder log = new LogRecorder();
+                Model model = Model.load(file);
+                Session session = model.newSession()) {
+            assertTrue(log.takeWarnings().get(0).contains("tokenizer.ggml.merges"));
+            assertEquals(8, session.complete(new int[] {1, 2, 3}, SHORT).ids().length);
+            for (int i = 0; i < 2; i++) {
+                ModelFormatException e = assertThrows(ModelFormatException.class, () -> session.generate("text"));
+                assertTrue(e.getMessage().contains("tokenizer.ggml.merges"), e.getMessage());
+            }
+        }
+    }
+
+    @Test
     void aMissingDeviceIsExplained() {
         Backend backend = Backend.describe();
         ModelOptions cuda = ModelOptions.builder().device(Device.CUDA).build();

@@ -2,15 +2,11 @@ package dev.reprise;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
-import static org.junit.jupiter.api.Assertions.assertFalse;
-import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Random;
 import org.junit.jupiter.api.Test;
-import org.junit.jupiter.params.ParameterizedTest;
-import org.junit.jupiter.params.provider.ValueSource;
 
 class SpecialTokenTest {
     private static final int FIRST = 256;
@@ -84,42 +80,6 @@ class SpecialTokenTest {
         return result;
     }
 
-    @ParameterizedTest
-    @ValueSource(strings = {
-        "</s>", "<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|end_of_text|>", "<|eom_id|>", "<end_of_turn>",
-        "<|end|>", "<|return|>", "<|call|>"
-    })
-    void knowsEndTokensWhateverTheirType(String end) {
-        for (TokenType type : List.of(TokenType.NORMAL, TokenType.USER_DEFINED, TokenType.CONTROL)) {
-            Tokenizer tokenizer = TestVocabulary.byteLevel("gpt-2").token(end, type).tokenizer();
-            assertEquals(TokenType.CONTROL, tokenizer.tokenType(FIRST));
-            assertTrue(tokenizer.isEndOfGeneration(FIRST));
-            assertFalse(tokenizer.isEndOfGeneration('a'));
-            assertArrayEquals(new int[] {FIRST}, tokenizer.encode(end, false, true));
-            assertEquals(end.length(), tokenizer.encode(end).length, "user text does not end the turn");
-        }
-    }
-
-    @Test
-    void endsAtWhatTheKeysName() {
-        Tokenizer tokenizer = TestVocabulary.byteLevel("gpt-2").set("eos_token_id", 7L).set("eot_token_id", 8L)
-                .set("eom_token_id", 9L).tokenizer();
-        for (int id = 0; id < 20; id++) {
-            assertEquals(id >= 7 && id <= 9, tokenizer.isEndOfGeneration(id), "id " + id);
-        }
-    }
-
-    @Test
-    void goesOnBehindAHarmonyMessage() {
-        TestVocabulary vocabulary = TestVocabulary.byteLevel("gpt-2").token("<|return|>", TokenType.CONTROL)
-                .token("<|call|>", TokenType.CONTROL).token("<|end|>", TokenType.CONTROL);
-        Tokenizer harmony = vocabulary.set("eos_token_id", (long) FIRST).tokenizer();
-        assertTrue(harmony.isEndOfGeneration(FIRST));
-        assertTrue(harmony.isEndOfGeneration(FIRST + 1));
-        assertFalse(harmony.isEndOfGeneration(FIRST + 2));
-        assertTrue(vocabulary.set("eos_token_id", FIRST + 2L).tokenizer().isEndOfGeneration(FIRST + 2));
-    }
-
     @Test
     void dropsSpaceBehindPhi3Tokens() {
         TestVocabulary vocabulary = TestVocabulary.byteLevel("gpt-2").token("<|user|>", TokenType.CONTROL)
@@ -129,5 +89,41 @@ class SpecialTokenTest {
         assertArrayEquals(new int[] {FIRST, 'a'}, phi.encode("<|user|>\n \ta", false, true));
         assertArrayEquals(new int[] {FIRST, FIRST}, phi.encode("<|user|> <|user|>\n", false, true));
         assertArrayEquals(new int[] {FIRST + 1, '\n', 'a'}, phi.encode("<|endoftext|>\na", false, true));
+    }
+
+    @Test
+    void streamsLeaveOutControlAndUnknownTokensUnlessAskedForThem() {
+        for (TokenType type : List.of(TokenType.CONTROL, TokenType.UNKNOWN)) {
+            Tokenizer tokenizer = TestVocabulary.byteLevel("gpt-2").token("<x>", type).tokenizer();
+            for (int round = 0; round < 2; round++) {
+                assertEquals("ab", stream(tokenizer.newStreamDecoder(), 'a', FIRST, 'b'));
+                assertEquals("a<x>b", stream(tokenizer.newStreamDecoder(true), 'a', FIRST, 'b'));
+            }
+            assertEquals("é", stream(tokenizer.newStreamDecoder(), 0xC3, FIRST, 0xA9));
+            assertEquals("\uFFFD<x>\uFFFD", stream(tokenizer.newStreamDecoder(true), 0xC3, FIRST, 0xA9));
+        }
+        for (TokenType type : List.of(TokenType.NORMAL, TokenType.USER_DEFINED)) {
+            Tokenizer tokenizer = TestVocabulary.byteLevel("gpt-2").token("<x>", type).tokenizer();
+            assertEquals("a<x>b", stream(tokenizer.newStreamDecoder(), 'a', FIRST, 'b'));
+        }
+    }
+
+    private static String stream(StreamDecoder decoder, int... ids) {
+        StringBuilder text = new StringBuilder();
+        for (int id : ids) {
+            text.append(decoder.append(id));
+        }
+        return text + decoder.finish();
+    }
+
+    /** Where a file gives no types, the keys still tell what is special. */
+    @Test
+    void withoutTypesTheNamedTokensAreSpecial() {
+        Tokenizer tokenizer = TestVocabulary.sentencePiece("a", " a").set("token_type", null).tokenizer();
+        assertEquals(TokenType.UNKNOWN, tokenizer.tokenType(0));
+        assertEquals(TokenType.CONTROL, tokenizer.tokenType(1));
+        assertEquals(TokenType.CONTROL, tokenizer.tokenType(2));
+        assertEquals("a", stream(tokenizer.newStreamDecoder(), 1, 259, 0, 2));
+        assertArrayEquals(new int[] {1, 260}, tokenizer.encode("<s>a", false, true));
     }
 }

@@ -26,7 +26,7 @@ public final class SentencePieceModel extends TokenModel implements PairMerger.R
     /**
      * @param scores one per token
      * @param spacePrefix whether a space goes before the text and behind every special token
-     * @param unknown the token of bytes that have none
+     * @param unknown the token of bytes that have none; -1: they are left out
      */
     public SentencePieceModel(Vocabulary vocabulary, float[] scores, boolean spacePrefix, int unknown) {
         this.vocabulary = vocabulary;
@@ -173,7 +173,10 @@ public final class SentencePieceModel extends TokenModel implements PairMerger.R
                 continue;
             }
             for (int i = start; i < end; i++) {
-                ids.add(byteTokens[text[i] & 0xFF]);
+                int token = byteTokens[text[i] & 0xFF];
+                if (token >= 0) {
+                    ids.add(token);
+                }
             }
         }
     }
