@@ -2,17 +2,21 @@ package dev.reprise.cli;
 
 import dev.reprise.MemoryNeeds;
 import dev.reprise.Metadata;
+import dev.reprise.Metadata.Type;
 import dev.reprise.ModelFile;
 import dev.reprise.ModelFormatException;
 import dev.reprise.TensorInfo;
 import dev.reprise.Tokenizer;
 import dev.reprise.UnsupportedModelException;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.OptionalInt;
+import java.util.OptionalLong;
 import java.util.TreeMap;
 import java.util.concurrent.Callable;
+import java.util.function.Supplier;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Parameters;
@@ -27,8 +31,13 @@ import picocli.CommandLine.Parameters;
         },
         sortOptions = false)
 final class InfoCommand implements Callable<Integer> {
+    private static final String TOKENS = "tokenizer.ggml.tokens";
+    /** What decoding puts in the place of bytes that are no UTF-8. */
+    private static final int REPLACEMENT = 0xFFFD;
+
     private final Terminal terminal;
     private final StringBuilder out = new StringBuilder();
+    private String templateText = "";
 
     @Parameters(index = "0", paramLabel = "MODEL", description = "A GGUF file, the first one of a split model.")
     private Path file;
@@ -44,30 +53,76 @@ final class InfoCommand implements Callable<Integer> {
     public Integer call() {
         try (ModelFile model = ModelFile.open(file)) {
             Metadata metadata = model.metadata();
-            String architecture = metadata.string("general.architecture", "");
-            line("File", "%s (GGUF version %d, %s)", file, model.version(),
-                    model.fileCount() == 1 ? "1 file" : model.fileCount() + " files");
-            line("Name", "%s", metadata.string("general.name", "not given"));
-            line("Architecture", "%s", architecture);
-            line("Parameters", "%,d", model.parameterCount());
-            line("Types", "%s", types(model));
-            line("Size", "%s", size(model.fileBytes()));
-            line("Context", "%,d tokens", metadata.integer(architecture + ".context_length", 0));
-            line("Tokenizer", "%s", tokenizer(metadata));
-            line("Memory", "%s", memory(model));
-            String template = metadata.string("tokenizer.chat_template", "");
-            line("Chat template", "%s", template.isEmpty() ? "none" : template.length() + " characters:");
-            if (!template.isEmpty()) {
-                out.append(template.stripTrailing().indent(2));
-            }
+            line("File", String.format(Locale.ROOT, "%s (GGUF version %d, %s)", file, model.version(),
+                    model.fileCount() == 1 ? "1 file" : model.fileCount() + " files"));
+            line("Name", () -> metadata.string("general.name", "not given"));
+            line("Architecture", () -> metadata.string("general.architecture", "not given"));
+            line("Parameters", String.format(Locale.ROOT, "%,d", model.parameterCount()));
+            line("Types", types(model));
+            line("Size", size(model.fileBytes()));
+            line("Context", () -> context(metadata));
+            line("Tokenizer", () -> tokenizer(metadata));
+            line("Memory", () -> memory(model));
+            odd(metadata);
+            line("Chat template", () -> template(metadata));
+            out.append(templateText);
         }
         terminal.print(visible(out.toString()));
         return ExitCode.OK;
     }
 
-    private void line(String name, String format, Object... values) {
-        out.append(String.format(Locale.ROOT, "%-14s ", name + ":"));
-        out.append(String.format(Locale.ROOT, format, values)).append('\n');
+    private void line(String name, String text) {
+        String oneLine = text.replace("\n", "\\x0A");
+        out.append(String.format(Locale.ROOT, "%-14s ", name + ":")).append(oneLine).append('\n');
+    }
+
+    /** What cannot be told, because a key is odd or unsupported, is replaced by the reason. */
+    private void line(String name, Supplier<String> text) {
+        String shown;
+        try {
+            shown = text.get();
+        } catch (UnsupportedModelException | ModelFormatException e) {
+            shown = e.getMessage();
+        }
+        line(name, shown);
+    }
+
+    private static String context(Metadata metadata) {
+        String key = metadata.string("general.architecture", "") + ".context_length";
+        OptionalLong length = metadata.integer(key);
+        return length.isPresent()
+                ? String.format(Locale.ROOT, "%,d tokens", length.getAsLong())
+                : "not given (" + key + ")";
+    }
+
+    private String template(Metadata metadata) {
+        String template = metadata.string("tokenizer.chat_template", "");
+        templateText = template.stripTrailing().indent(2);
+        return template.isEmpty() ? "none" : template.length() + " characters:";
+    }
+
+    /** What no file should have, but stops nothing. */
+    private void odd(Metadata metadata) {
+        for (String key : metadata.keys()) {
+            Type type = metadata.type(key).orElseThrow();
+            if (key.codePoints().anyMatch(c -> Character.isISOControl(c) || c == REPLACEMENT)) {
+                line("Odd", "the key '" + key + "' is no printable UTF-8");
+            } else if (type == Type.STRING && metadata.string(key, "").indexOf(REPLACEMENT) >= 0) {
+                line("Odd", key + " is no UTF-8");
+            } else if (key.startsWith("tokenizer.ggml.") && key.endsWith("_token_id") && type != Type.ARRAY) {
+                oddId(metadata, key);
+            }
+        }
+    }
+
+    private void oddId(Metadata metadata, String key) {
+        Object id = metadata.value(key).orElseThrow();
+        if (!(metadata.value(TOKENS).orElse(null) instanceof List<?> tokens)) {
+            return;
+        }
+        if (!(id instanceof Number number) || number.doubleValue() < 0 || number.doubleValue() >= tokens.size()) {
+            line("Odd", key + " is " + id + ", which names no token");
+        }
     }
 
     /** Parameters by tensor type, the most first. */
@@ -91,16 +146,12 @@ final class InfoCommand implements Callable<Integer> {
         if (model.isEmpty()) {
             return "none";
         }
-        try {
-            Tokenizer tokenizer = Tokenizer.of(metadata);
-            String pre = metadata.string("tokenizer.ggml.pre", "");
-            return String.format(
-                    Locale.ROOT, "%s%s, %,d tokens, begin %s%s, end %s", model, pre.isEmpty() ? "" : " (" + pre + ")",
-                    tokenizer.vocabularySize(), token(tokenizer, tokenizer.bosToken()),
-                    tokenizer.addsBos() ? "" : " (not added)", token(tokenizer, tokenizer.eosToken()));
-        } catch (UnsupportedModelException | ModelFormatException e) {
-            return e.getMessage();
-        }
+        Tokenizer tokenizer = Tokenizer.of(metadata);
+        String pre = model.equals("gpt2") ? metadata.string("tokenizer.ggml.pre", "") : "";
+        return String.format(
+                Locale.ROOT, "%s%s, %,d tokens, begin %s%s, end %s", model, pre.isEmpty() ? "" : " (" + pre + ")",
+                tokenizer.vocabularySize(), token(tokenizer, tokenizer.bosToken()),
+                tokenizer.addsBos() ? "" : " (not added)", token(tokenizer, tokenizer.eosToken()));
     }
 
     private static String token(Tokenizer tokenizer, OptionalInt id) {

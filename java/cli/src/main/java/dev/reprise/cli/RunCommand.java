@@ -67,6 +67,12 @@ final class RunCommand implements Callable<Integer> {
     private boolean special;
 
     @Option(
+            names = "--show-special",
+            description = "Print special tokens that the model generates, the end token included, as the file spells "
+                    + "them.")
+    private boolean showSpecial;
+
+    @Option(
             names = "--ids",
             description = "Print the generated token ids, one per line, the end token included, instead of text.")
     private boolean ids;
@@ -138,7 +144,11 @@ final class RunCommand implements Callable<Integer> {
         if (maxTokens != null) {
             builder.maxTokens(maxTokens);
         }
-        return builder.stop(stop).sampling(sampling()).parseSpecialTokens(special).build();
+        return builder.stop(stop)
+                .sampling(sampling())
+                .parseSpecialTokens(special)
+                .showSpecialTokens(showSpecial)
+                .build();
     }
 
     private String prompt() {
