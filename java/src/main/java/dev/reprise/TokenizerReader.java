@@ -123,8 +123,7 @@ final class TokenizerReader {
         for (int id = 0; id < scores.length; id++) {
             if (Double.isNaN(numbers[id])) {
                 throw new ModelFormatException(
-                        "token " + id + " has the score NaN (" + SCORES
-                                + "), so that it is not known what merges first");
+                        "token " + id + " has the score NaN (" + SCORES + "): what merges first is not known");
             }
             scores[id] = (float) numbers[id];
         }

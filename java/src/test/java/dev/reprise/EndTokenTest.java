@@ -24,8 +24,7 @@ class EndTokenTest {
     @ParameterizedTest
     @ValueSource(strings = {
         "<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|end_of_text|>", "<|eom_id|>", "<|end|>", "<|return|>",
-                "<|call|>",
-        "<｜end▁of▁sentence｜>"
+        "<|call|>", "<｜end▁of▁sentence｜>"
     })
     void knowsWhatNobodyWritesWhateverItsType(String end) {
         for (TokenType type : List.of(TokenType.NORMAL, TokenType.USER_DEFINED, TokenType.CONTROL)) {
@@ -54,8 +53,8 @@ class EndTokenTest {
         assertTrue(tokenizer.isEndOfGeneration(FIRST));
         assertFalse(tokenizer.isEndOfGeneration('a'));
         assertArrayEquals(new int[] {FIRST}, tokenizer.encode(end, false, true));
-        assertTrue(Arrays.stream(tokenizer.encode(end)).noneMatch(id -> id == FIRST),
-                "user text does not end the turn");
+        int[] plain = tokenizer.encode(end);
+        assertTrue(Arrays.stream(plain).noneMatch(id -> id == FIRST), "user text does not end the turn");
     }
 
     @Test
@@ -67,9 +66,8 @@ class EndTokenTest {
                 assertArrayEquals(new int[] {7, 9}, ends(TestVocabulary.byteLevel("gpt-2").set(key, array)), key);
             }
         }
-        TestVocabulary all =
-                TestVocabulary.byteLevel("gpt-2").set("eos_token_id", 1L).set("eos_token_ids", new int[] {1, 2})
-                .set("eot_token_id", 3L).set("eom_token_id", 4L);
+        TestVocabulary all = TestVocabulary.byteLevel("gpt-2").set("eos_token_id", 1L)
+                .set("eos_token_ids", new int[] {1, 2}).set("eot_token_id", 3L).set("eom_token_id", 4L);
         assertArrayEquals(new int[] {1, 2, 3, 4}, ends(all));
         assertEquals(1, all.tokenizer().eosToken().orElseThrow());
         assertEquals(9, TestVocabulary.byteLevel("gpt-2").set("eos_token_id", new int[] {9, 7}).tokenizer()
@@ -95,9 +93,9 @@ class EndTokenTest {
     @Test
     void whatIsNoEndIsNamedInAWarningAndStopsNothing() {
         try (LogRecorder log = new LogRecorder()) {
+            Object[] values = {-1, 256, 0xFFFFFFFFL, "x", true, 1.5f, List.of("</s>"), new int[] {-1}};
             for (String key : List.of("eos_token_id", "eot_token_id", "eos_token_ids")) {
-                for (Object value
-                        : new Object[] {-1, 256, 0xFFFFFFFFL, "x", true, 1.5f, List.of("</s>"), new int[] {-1}}) {
+                for (Object value : values) {
                     assertArrayEquals(new int[] {}, ends(TestVocabulary.byteLevel("gpt-2").set(key, value)), key);
                     List<String> warnings = log.takeWarnings();
                     assertEquals(1, warnings.size(), key + ": " + warnings);
