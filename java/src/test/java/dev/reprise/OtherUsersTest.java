@@ -177,6 +177,18 @@ class OtherUsersTest {
         }
     }
 
+    /** Where the kernel shows root's folders as somebody's who has no number. */
+    @Test
+    void aSandboxWithUserIdsOfItsOwnIsNoObstacle() throws Exception {
+        assumeTrue(succeeds(as(VICTIM, "unshare", "-r", "true")), "not allowed to make user namespaces");
+        List<String> java = ChildJvm.builder(List.of("-Djava.io.tmpdir=" + temporary), classPath, FirstLoad.class).command();
+        List<String> command = as(VICTIM, "unshare", "-r");
+        command.addAll(java);
+        String told = FirstLoad.tell(new ProcessBuilder(command).directory(work.toFile())
+                .redirectError(ProcessBuilder.Redirect.INHERIT));
+        assertTrue(told.startsWith(temporary.toString()) && owner(told) == VICTIM, told);
+    }
+
     // ---- file systems --------------------------------------------------------------------------------------------------
 
     /** As a shell script does it, in which the mounts are seen by nobody else; {@code $1} and up are the program. */

@@ -47,6 +47,7 @@ final class Redeployments {
         for (int i = 0; i < times; i++) {
             deploy(closes);
             collect();
+            require(alive() == 0 && mapped() == 0, alive() + " class loaders and " + mapped() + " libraries stay after " + i);
             int nowOpen = entries("/proc/self/fd");
             if (i == 4) {  // what the JVM starts once is started
                 threads = entries("/proc/self/task");

@@ -27,8 +27,10 @@ class UnpackingTest {
     @TempDir
     Path folder;
 
+    /** The places behind it are the test's, too. */
     private List<String> cache() {
-        return List.of("-Ddev.reprise.cache=" + folder.resolve("cache"));
+        return List.of("-Ddev.reprise.cache=" + folder.resolve("cache"), "-Duser.home=" + folder.resolve("home"),
+                "-Djava.io.tmpdir=" + folder);
     }
 
     private Path cacheFolder() {
@@ -192,19 +194,21 @@ class UnpackingTest {
         assertEquals(List.of(), FirstLoad.files(folder.resolve("target")));
 
         Files.setPosixFilePermissions(folder, PosixFilePermissions.fromString("rwx------"));
-        assertTrue(loadedFrom(List.of("-Ddev.reprise.cache=" + shared)).startsWith(shared.toRealPath()));
+        List<String> flags = List.of("-Ddev.reprise.cache=" + shared, "-Duser.home=?", "-Djava.io.tmpdir=" + temporary);
+        assertTrue(loadedFrom(flags).startsWith(shared.toRealPath()));
     }
 
     /** Every place, why not there, and what to do; as an exception of the one tree that users catch. */
     @Test
     void aLibraryThatCannotBeUnpackedSaysWhatWasTried() throws Exception {
-        String told = FirstLoad.tell(List.of(
+        String told = FirstLoad.tellWithoutTemporaryDirectory(List.of(
                 "-Ddev.reprise.cache=/proc/a", "-Duser.home=/proc/b", "-Djava.io.tmpdir=/proc/c"));
         assertTrue(told.startsWith("LIBRARY_UNAVAILABLE "), told);
         for (String part : List.of("/proc/a", "/proc/b/.cache", "/proc/c", "-Ddev.reprise.cache=FOLDER", "noexec")) {
             assertTrue(told.contains(part), part + " is missing in: " + told);
         }
-        assertTrue(FirstLoad.tell(List.of("-Duser.home=?", "-Djava.io.tmpdir=?")).contains("there is no such folder: '?'"));
+        String nameless = FirstLoad.tellWithoutTemporaryDirectory(List.of("-Duser.home=?", "-Djava.io.tmpdir=?"));
+        assertTrue(nameless.contains("there is no such folder: '?'"), nameless);
     }
 
     @Test

@@ -95,15 +95,19 @@ final class PrivateFolder {
         }
     }
 
-    /** Nobody but this user and root can rename, remove or plant anything on the way to {@code real} or in it. */
+    /**
+     * Nobody but this user and root can rename, remove or plant anything on the way to {@code real} or in it. Whoever owns
+     * the root directory is as good as root: in a sandbox with user ids of its own it is shown as nobody's.
+     */
     private static void requireNoWayInForOthers(Path real) throws IOException {
         Path folder = real.getRoot();
+        int system = Look.at(folder).uid;
         for (int depth = 0; depth <= real.getNameCount(); depth++) {
             if (depth > 0) {
                 folder = folder.resolve(real.getName(depth - 1));
             }
             Look look = Look.at(folder);
-            if (look.uid != ROOT && look.uid != ownUid()) {
+            if (look.uid != ROOT && look.uid != system && look.uid != ownUid()) {
                 throw new IOException(folder + " belongs to another user (" + look.uid + ")");
             }
             if ((look.mode & WRITABLE_BY_OTHERS) != 0 && (look.mode & STICKY) == 0) {
