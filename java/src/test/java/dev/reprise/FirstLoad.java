@@ -28,7 +28,7 @@ final class FirstLoad {
         return tell(ChildJvm.builder(flags, System.getProperty("java.class.path"), FirstLoad.class));
     }
 
-    /** As {@link #tell(List)}; newer JVMs warn of a temporary directory that does not exist, which is the point here. */
+    /** As {@link #tell(List)}; newer JVMs warn of a temporary directory that does not exist, the point here. */
     static String tellWithoutTemporaryDirectory(List<String> flags) throws IOException, InterruptedException {
         return tell(ChildJvm.builder(flags, System.getProperty("java.class.path"), FirstLoad.class)
                 .redirectError(ProcessBuilder.Redirect.DISCARD));

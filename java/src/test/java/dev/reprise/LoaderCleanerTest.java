@@ -100,6 +100,8 @@ class LoaderCleanerTest {
             System.gc();
             Thread.sleep(10);
         }
-        assertFalse(Thread.getAllStackTraces().keySet().stream().anyMatch(thread -> thread.getName().contains("JavaCPP")));
+        for (Thread thread : Thread.getAllStackTraces().keySet()) {
+            assertFalse(thread.getName().contains("JavaCPP"), thread.getName());
+        }
     }
 }

@@ -22,7 +22,7 @@ import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** Where the native library is unpacked to, and what is loaded from there; {@code OtherUsersTest} brings the other users. */
+/** Where the native library is unpacked to, and what is loaded from there; {@link OtherUsersTest} has other users. */
 class UnpackingTest {
     @TempDir
     Path folder;
@@ -68,7 +68,8 @@ class UnpackingTest {
         byte[] changed = right.clone();
         changed[changed.length - 1] ^= 1;
         byte[] longer = Arrays.copyOf(right, right.length + 1);
-        for (byte[] wrong : List.of(new byte[right.length], changed, longer, Arrays.copyOf(right, right.length / 2), new byte[0])) {
+        byte[] half = Arrays.copyOf(right, right.length / 2);
+        for (byte[] wrong : List.of(new byte[right.length], changed, longer, half, new byte[0])) {
             Files.write(file, wrong);
             Files.setLastModifiedTime(file, date);
 
