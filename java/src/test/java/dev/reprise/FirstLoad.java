@@ -28,6 +28,12 @@ final class FirstLoad {
         return tell(ChildJvm.builder(flags, System.getProperty("java.class.path"), FirstLoad.class));
     }
 
+    /** As {@link #tell(List)}; newer JVMs warn of a temporary directory that does not exist, the point here. */
+    static String tellWithoutTemporaryDirectory(List<String> flags) throws IOException, InterruptedException {
+        return tell(ChildJvm.builder(flags, System.getProperty("java.class.path"), FirstLoad.class)
+                .redirectError(ProcessBuilder.Redirect.DISCARD));
+    }
+
     /** Its last line; the JVM writes warnings to standard output too. */
     static String tell(ProcessBuilder builder) throws IOException, InterruptedException {
         builder.environment().remove("XDG_CACHE_HOME");

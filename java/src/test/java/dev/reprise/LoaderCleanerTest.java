@@ -7,10 +7,19 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import dev.reprise.natives.loader.LoaderCleaner;
 import java.lang.ref.Cleaner;
 import java.lang.ref.Reference;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.List;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.logging.Handler;
+import java.util.logging.Level;
+import java.util.logging.LogRecord;
+import java.util.logging.Logger;
 import org.bytedeco.javacpp.IntPointer;
 import org.bytedeco.javacpp.Pointer;
+import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 
@@ -23,6 +32,33 @@ class LoaderCleanerTest {
         Backend.describe();
     }
 
+    private final Logger logger = Logger.getLogger("dev.reprise");
+    private final List<LogRecord> records = Collections.synchronizedList(new ArrayList<>());
+    private final Handler handler = new Handler() {
+        @Override
+        public void publish(LogRecord record) {
+            records.add(record);
+        }
+
+        @Override
+        public void flush() {}
+
+        @Override
+        public void close() {}
+    };
+
+    @BeforeEach
+    void listen() {
+        logger.setUseParentHandlers(false);  // not to the console, where a warning means something
+        logger.addHandler(handler);
+    }
+
+    @AfterEach
+    void leave() {
+        logger.removeHandler(handler);
+        logger.setUseParentHandlers(true);
+    }
+
     /** Several times: after one collection the next must find somebody who waits for it. */
     @Test
     void anActionRunsOnceItsOwnerIsGone() throws InterruptedException {
@@ -32,12 +68,14 @@ class LoaderCleanerTest {
                 runs.incrementAndGet();
                 throw new IllegalStateException("of an action, which is logged");
             });
-            while (runs.get() < 2 * i) {
+            while (runs.get() < 2 * i || records.size() < i) {
                 System.gc();
                 Thread.sleep(10);
             }
         }
         assertEquals(6, runs.get());
+        assertEquals(3, records.size());
+        assertEquals(Level.WARNING, records.get(0).getLevel());
     }
 
     @Test
@@ -62,7 +100,8 @@ class LoaderCleanerTest {
             System.gc();
             Thread.sleep(10);
         }
-        assertFalse(Thread.getAllStackTraces().keySet().stream()
-                .anyMatch(thread -> thread.getName().contains("JavaCPP")));
+        for (Thread thread : Thread.getAllStackTraces().keySet()) {
+            assertFalse(thread.getName().contains("JavaCPP"), thread.getName());
+        }
     }
 }

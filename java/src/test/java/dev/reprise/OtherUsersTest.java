@@ -99,8 +99,7 @@ class OtherUsersTest {
         return Files.setPosixFilePermissions(file, PosixFilePermissions.fromString(rights));
     }
 
-    // ---- running
-    // -------------------------------------------------------------------------------------------------------
+    // ---- running ---------------------------------------------------------------------------------------------------
 
     private static List<String> as(int user, String... command) {
         List<String> all = new ArrayList<>(List.of(
@@ -136,8 +135,7 @@ class OtherUsersTest {
         return (Integer) Files.getAttribute(Path.of(file), "unix:uid");
     }
 
-    // ---- other users
-    // ---------------------------------------------------------------------------------------------------
+    // ---- other users -----------------------------------------------------------------------------------------------
 
     @Test
     void usersWithoutANameDoNotMeet() throws Exception {
@@ -179,8 +177,19 @@ class OtherUsersTest {
         }
     }
 
-    // ---- file systems
-    // --------------------------------------------------------------------------------------------------
+    /** Where the kernel shows root's folders as somebody's who has no number. */
+    @Test
+    void aSandboxWithUserIdsOfItsOwnIsNoObstacle() throws Exception {
+        assumeTrue(succeeds(as(VICTIM, "unshare", "-r", "true")), "not allowed to make user namespaces");
+        List<String> flags = List.of("-Djava.io.tmpdir=" + temporary);
+        List<String> command = as(VICTIM, "unshare", "-r");
+        command.addAll(ChildJvm.builder(flags, classPath, FirstLoad.class).command());
+        String told = FirstLoad.tell(new ProcessBuilder(command).directory(work.toFile())
+                .redirectError(ProcessBuilder.Redirect.INHERIT));
+        assertTrue(told.startsWith(temporary.toString()) && owner(told) == VICTIM, told);
+    }
+
+    // ---- file systems ----------------------------------------------------------------------------------------------
 
     /** As a shell script does it, in which the mounts are seen by nobody else; {@code $1} and up are the program. */
     private String tellWith(String mounts, String... flags) throws IOException, InterruptedException {
@@ -189,8 +198,8 @@ class OtherUsersTest {
         List<String> all = new ArrayList<>(List.of("-Djava.io.tmpdir=" + temporary, "-Duser.home=" + work + "/home"));
         all.addAll(List.of(flags));
         List<String> command = new ArrayList<>(
-                List.of("unshare", "-m", "sh", "-e", "-c", mounts + "; \"$@\"; find " + work + " -name '*.tmp' >&2",
-                        "sh"));
+                List.of("unshare", "-m", "sh", "-e", "-c",
+                        mounts + "; \"$@\"; find " + work + " -name '*.tmp' >&2", "sh"));
         command.addAll(ChildJvm.builder(all, classPath, FirstLoad.class).command());
         ProcessBuilder builder = new ProcessBuilder(command);
         Path errors = Files.createTempFile(shared, "errors", "");

@@ -47,6 +47,8 @@ final class Redeployments {
         for (int i = 0; i < times; i++) {
             deploy(closes);
             collect();
+            String stay = alive() + " class loaders and " + mapped() + " libraries stay after " + i;
+            require(alive() == 0 && mapped() == 0, stay);
             int nowOpen = entries("/proc/self/fd");
             if (i == 4) {  // what the JVM starts once is started
                 threads = entries("/proc/self/task");

@@ -22,16 +22,15 @@ import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/**
- * Where the native library is unpacked to, and what is loaded from there; {@code OtherUsersTest} brings the other
- * users.
- */
+/** Where the native library is unpacked to, and what is loaded from there; {@link OtherUsersTest} has other users. */
 class UnpackingTest {
     @TempDir
     Path folder;
 
+    /** The places behind it are the test's, too. */
     private List<String> cache() {
-        return List.of("-Ddev.reprise.cache=" + folder.resolve("cache"));
+        return List.of("-Ddev.reprise.cache=" + folder.resolve("cache"), "-Duser.home=" + folder.resolve("home"),
+                "-Djava.io.tmpdir=" + folder);
     }
 
     private Path cacheFolder() {
@@ -69,8 +68,8 @@ class UnpackingTest {
         byte[] changed = right.clone();
         changed[changed.length - 1] ^= 1;
         byte[] longer = Arrays.copyOf(right, right.length + 1);
-        for (byte[] wrong : List
-                .of(new byte[right.length], changed, longer, Arrays.copyOf(right, right.length / 2), new byte[0])) {
+        byte[] half = Arrays.copyOf(right, right.length / 2);
+        for (byte[] wrong : List.of(new byte[right.length], changed, longer, half, new byte[0])) {
             Files.write(file, wrong);
             Files.setLastModifiedTime(file, date);
 
@@ -196,20 +195,21 @@ class UnpackingTest {
         assertEquals(List.of(), FirstLoad.files(folder.resolve("target")));
 
         Files.setPosixFilePermissions(folder, PosixFilePermissions.fromString("rwx------"));
-        assertTrue(loadedFrom(List.of("-Ddev.reprise.cache=" + shared)).startsWith(shared.toRealPath()));
+        List<String> flags = List.of("-Ddev.reprise.cache=" + shared, "-Duser.home=?", "-Djava.io.tmpdir=" + temporary);
+        assertTrue(loadedFrom(flags).startsWith(shared.toRealPath()));
     }
 
     /** Every place, why not there, and what to do; as an exception of the one tree that users catch. */
     @Test
     void aLibraryThatCannotBeUnpackedSaysWhatWasTried() throws Exception {
-        String told = FirstLoad.tell(List.of(
+        String told = FirstLoad.tellWithoutTemporaryDirectory(List.of(
                 "-Ddev.reprise.cache=/proc/a", "-Duser.home=/proc/b", "-Djava.io.tmpdir=/proc/c"));
         assertTrue(told.startsWith("LIBRARY_UNAVAILABLE "), told);
         for (String part : List.of("/proc/a", "/proc/b/.cache", "/proc/c", "-Ddev.reprise.cache=FOLDER", "noexec")) {
             assertTrue(told.contains(part), part + " is missing in: " + told);
         }
-        assertTrue(FirstLoad.tell(List.of("-Duser.home=?", "-Djava.io.tmpdir=?"))
-                .contains("there is no such folder: '?'"));
+        String nameless = FirstLoad.tellWithoutTemporaryDirectory(List.of("-Duser.home=?", "-Djava.io.tmpdir=?"));
+        assertTrue(nameless.contains("there is no such folder: '?'"), nameless);
     }
 
     @Test

@@ -27,8 +27,8 @@ final class JavaCpp {
     static void load(Path library, Path privateFolder) throws IOException {
         if (Pointer.class.getClassLoader() != JavaCpp.class.getClassLoader()) {
             throw new UnsatisfiedLinkError(
-                    "org.bytedeco:javacpp is in another class loader than dev.reprise:reprise-natives,"
-                    + " where its native methods cannot be linked: put both in the same place");
+                    "org.bytedeco:javacpp is in another class loader than dev.reprise:reprise-natives, where its "
+                            + "native methods cannot be linked: put both in the same place");
         }
         synchronized (PROPERTIES_LOCK) {
             Map<String, String> settings = new TreeMap<>();

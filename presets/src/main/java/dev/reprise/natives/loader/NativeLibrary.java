@@ -98,19 +98,18 @@ public record NativeLibrary(String file, String classifier, String skipped) {
             failures.add(classifier + ": " + String.join("; ", tried));
         }
         if (failures.isEmpty()) {
-            throw new UnsatisfiedLinkError("The native library of Reprise for " + platform
-                    + " is not on the class path or "
-                    + "module path: add dev.reprise:reprise-natives with the classifier " + platform + ".");
+            throw new UnsatisfiedLinkError(
+                    "The native library of Reprise for " + platform + " is not on the class path or module path: add "
+                            + "dev.reprise:reprise-natives with the classifier " + platform + ".");
         }
-        throw new UnsatisfiedLinkError("The native library of Reprise for " + platform + " could not be loaded. Tried "
-                + String.join(". Tried ", failures)
-                        + ". If that is because of the folders, name one of your own with -D"
-                + Place.OPTION + "=FOLDER, on a file system that has room and is not mounted noexec.");
+        throw new UnsatisfiedLinkError(
+                "The native library of Reprise for " + platform + " could not be loaded. Tried "
+                        + String.join(". Tried ", failures) + ". If that is because of the folders, name one of your "
+                        + "own with -D" + Place.OPTION
+                        + "=FOLDER, on a file system that has room and is not mounted noexec.");
     }
 
-    /**
-     * From the first place where that is possible; null if there is none. Adds to {@code tried} what was in the way.
-     */
+    /** From the first place where that is possible; null if there is none. {@code tried} gets what was in the way. */
     private static Path load(URL library, List<String> tried) {
         for (Place place : Place.all()) {
             try {
@@ -149,8 +148,8 @@ public record NativeLibrary(String file, String classifier, String skipped) {
 
     /** The JVM's own words, which no locale changes. It takes a file once, and so does the dynamic linker. */
     private static boolean isInUseByAnotherClassLoader(UnsatisfiedLinkError error) {
-        return String.valueOf(error.getMessage()).toLowerCase(Locale.ROOT)
-                .contains("already loaded in another classloader");
+        String message = String.valueOf(error.getMessage()).toLowerCase(Locale.ROOT);
+        return message.contains("already loaded in another classloader");
     }
 
     /** The library is loaded. That old files stay is no reason to fail. */
@@ -180,10 +179,8 @@ public record NativeLibrary(String file, String classifier, String skipped) {
         }
         if (found != reprise.REPRISE_ABI_VERSION) {
             throw new UnsatisfiedLinkError(
-                    file + " has interface version " + found + ", these classes need "
-                            + reprise.REPRISE_ABI_VERSION
-                            + ": use the same version of dev.reprise:reprise and of every "
-                            + "dev.reprise:reprise-natives.");
+                    file + " has interface version " + found + ", these classes need " + reprise.REPRISE_ABI_VERSION
+                            + ": use one version of dev.reprise:reprise and of every dev.reprise:reprise-natives.");
         }
     }
 }

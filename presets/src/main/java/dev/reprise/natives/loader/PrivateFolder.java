@@ -44,9 +44,7 @@ final class PrivateFolder {
         return folder;
     }
 
-    /**
-     * A private folder in {@code parent}, whatever its name behind {@code prefix}: one that is there, else a new one.
-     */
+    /** A private folder in {@code parent}, whatever its name after {@code prefix}: one that is there, or a new one. */
     static Path anyIn(Path parent, String prefix) throws IOException {
         Path real = existingOrNew(parent);
         List<Path> found = new ArrayList<>();
@@ -71,9 +69,7 @@ final class PrivateFolder {
         return inner;
     }
 
-    /**
-     * Without symbolic links, which are fine above what is created here: the folders that they lead to are looked at.
-     */
+    /** Without symbolic links, which are fine above what is created here: the folders they lead to are looked at. */
     private static Path existingOrNew(Path folder) throws IOException {
         Path existing = folder.toAbsolutePath();
         List<Path> missing = new ArrayList<>();
@@ -99,15 +95,19 @@ final class PrivateFolder {
         }
     }
 
-    /** Nobody but this user and root can rename, remove or plant anything on the way to {@code real} or in it. */
+    /**
+     * Nobody but this user and root can rename, remove or plant anything on the way to {@code real} or in it. Whoever
+     * owns the root directory is as good as root: in a sandbox with user ids of its own it is shown as nobody's.
+     */
     private static void requireNoWayInForOthers(Path real) throws IOException {
         Path folder = real.getRoot();
+        int system = Look.at(folder).uid;
         for (int depth = 0; depth <= real.getNameCount(); depth++) {
             if (depth > 0) {
                 folder = folder.resolve(real.getName(depth - 1));
             }
             Look look = Look.at(folder);
-            if (look.uid != ROOT && look.uid != ownUid()) {
+            if (look.uid != ROOT && look.uid != system && look.uid != ownUid()) {
                 throw new IOException(folder + " belongs to another user (" + look.uid + ")");
             }
             if ((look.mode & WRITABLE_BY_OTHERS) != 0 && (look.mode & STICKY) == 0) {
