@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """Mean KL divergence between two files of logits: divergence.py EXACT ACTUAL N_ROWS (float32, N_ROWS equal rows)."""
+
 import array
 import math
 import sys

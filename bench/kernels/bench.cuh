@@ -41,7 +41,7 @@ inline std::vector<float> normals(size_t n, uint32_t seed, float scale = 1.f) {
 }
 
 /// Random bits of a number.
-__device__ inline uint32_t hash(uint32_t x) {
+__host__ __device__ inline uint32_t hash(uint32_t x) {
     x ^= x >> 16;
     x *= 0x7feb352du;
     x ^= x >> 15;

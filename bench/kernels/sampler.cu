@@ -10,11 +10,13 @@
 //      and all blocks take part in the drawing; the last block to finish a kernel does what needs all of them. Each
 //      kernel starts while the one before ends. On top of version 1 it looks for penalties, counts the token, and hands
 //      it to the next step and to the host's ring.
-// Version 1's output is one word.
+// Version 1's output is one word. It knows no XTC, no alternatives and no mask, which version 2 is timed with alone;
+// the mask leaves 50 tokens, which it reads from the host's memory.
 //
 //   nvcc -O3 -std=c++20 -arch=sm_90 --expt-relaxed-constexpr -Xcompiler -ffp-contract=off -I native/src
 //        -I native/include bench/kernels/sampler.cu native/src/cuda/sampler.cu native/src/cuda/memory.cpp
-//        native/src/session/sampler.cpp native/src/core/error.cpp -o sampler
+//        native/src/session/sampler.cpp native/src/session/dry.cpp native/src/session/host_part.cpp
+//        native/src/core/error.cpp -o sampler
 //   ./sampler [VOCABULARY [SPREAD]]      SPREAD: standard deviation of the logits, 3 if not given; VOCABULARY: 0 for
 //      all
 //
@@ -163,15 +165,17 @@ class PlainSampler {
 class LibrarySampler {
   public:
     explicit LibrarySampler(uint32_t n_vocab)
-        : memory_(SamplerBuffers::bytes_with_state(n_vocab)), ring_(RING_SIZE * sizeof(RingEntry), "the ring") {
-        Carver carver(memory_.data);
+        : memory_(SamplerBuffers::bytes_with_state(n_vocab)),
+          pinned_(SamplerBuffers::pinned_bytes(n_vocab, 0), "the ring") {
+        Carver carver(memory_.data), carver_of_pinned(pinned_.as<uint8_t>());
         buffers_.carve_with_state(carver, n_vocab);
-        buffers_.ring = ring_.as<RingEntry>();
+        buffers_.carve_pinned(carver_of_pinned, n_vocab, 0);
     }
 
     /// As for a session that has just been opened, with position as the one before the first draw's.
-    void start(const reprise_sampling& s, uint32_t position) {
-        kind_ = sampling_kind(s, buffers_.n_vocab);
+    void start(const reprise_sampling& s, const HostInput& host, uint32_t position) {
+        kind_ = sampling_kind(s, buffers_.n_vocab, !host.mask.empty());
+        write_host_input(buffers_, host);
         check(cudaMemset(memory_.data, 0, memory_.n), "clearing");
         place(buffers_.state, 0, position, 0, 0, nullptr);
         set_sampling(buffers_, s, nullptr);
@@ -183,13 +187,11 @@ class LibrarySampler {
         sample(buffers, kind_, 1, stream);
     }
     uint32_t launches() const { return sampler_launches(kind_); }
-    int32_t token(uint32_t draw) const {
-        return RingEntry::token_of(ring_.as<RingEntry>()[draw % RING_SIZE].number_and_token);
-    }
+    int32_t token(uint32_t draw) const { return RingEntry::token_of(buffers_.ring[draw % RING_SIZE].number_and_token); }
 
   private:
     Buffer<uint8_t> memory_;
-    PinnedBuffer ring_;
+    PinnedBuffer pinned_;
     SamplerBuffers buffers_ = {};
     uint32_t kind_ = 0;
 };
@@ -201,12 +203,22 @@ struct Setting {
     float temperature;
     int32_t top_k;
     float top_p;
+    float xtc_probability = 0;
+    int32_t n_top_logprobs = 0;
+    bool masked = false;
+    bool is_plain() const { return xtc_probability == 0 && n_top_logprobs == 0 && !masked; }
 };
 constexpr Setting SETTINGS[] = {{"greedy", 0, 0, 1},
                                 {"temperature 0.8", 0.8f, 0, 1},
                                 {"temperature 0.8, top-k 40", 0.8f, 40, 1},
                                 {"temperature 0.8, top-p 0.95", 0.8f, 0, 0.95f},
-                                {"temperature 0.8, top-k 40, top-p 0.95", 0.8f, 40, 0.95f}};
+                                {"temperature 0.8, top-k 40, top-p 0.95", 0.8f, 40, 0.95f},
+                                {"the same, XTC", 0.8f, 40, 0.95f, 1},
+                                {"temperature 0.8, XTC", 0.8f, 0, 1, 1},
+                                {"greedy, 5 alternatives", 0, 0, 1, 0, 5},
+                                {"greedy, 20 alternatives", 0, 0, 1, 0, 20},
+                                {"greedy, mask", 0, 0, 1, 0, 0, true},
+                                {"temperature 0.8, top-k 40, top-p 0.95, mask", 0.8f, 40, 0.95f, 0, 0, true}};
 
 uint32_t wrong_tokens(const std::vector<int32_t>& actual, const std::vector<int32_t>& expected) {
     uint32_t n = 0;
@@ -225,18 +237,31 @@ bool run_vocabulary(uint32_t n_vocab, float spread) {
     bool right = true;
     std::printf("%u tokens, logits of a standard deviation of %g\n", n_vocab, spread);
     for (const Setting& setting : SETTINGS) {
-        const reprise_sampling s = {setting.temperature, setting.top_k, setting.top_p, 0, 1, 0, 0, 0,
-                                    0x5eed0123456789ab};
+        reprise_sampling s = {};
+        s.temperature = setting.temperature;
+        s.top_k = setting.top_k;
+        s.top_p = setting.top_p;
+        s.repeat_penalty = 1;
+        s.seed = 0x5eed0123456789ab;
+        s.xtc_probability = setting.xtc_probability;
+        s.xtc_threshold = 0.1f;
+        s.n_top_logprobs = setting.n_top_logprobs;
+        s.logprobs = s.n_top_logprobs > 0 ? 1 : 0;
+        std::vector<uint32_t> mask(setting.masked ? (n_vocab + 31) / 32 : 0);
+        for (uint32_t i = 0; i < 50 && setting.masked; ++i)
+            mask[i * 613 % n_vocab / 32] |= 1u << i * 613 % n_vocab % 32;
+        const HostInput host = {mask, {}};
         const auto position_of = [](uint32_t draw) { return FIRST_POSITION + draw; };
         std::vector<int32_t> expected(DRAWS), actual(DRAWS);
         for (uint32_t i = 0; i < DRAWS; ++i) {
             expected[i] =
-                cpu.sample(std::span(logits).subspan(size_t{i} * n_vocab, n_vocab), nullptr, s, position_of(i)).id;
+                cpu.sample(std::span(logits).subspan(size_t{i} * n_vocab, n_vocab), nullptr, host, s, position_of(i))
+                    .id;
         }
         const auto row = [&](const char* name, uint32_t wrong, double us) {
             const double bytes = 4.0 * n_vocab;
             right = right && wrong == 0;
-            std::printf("  %-38s %-10s %8.2f us  %.3f MB  %5.0f GB/s  %u wrong%s", setting.name, name, us, bytes * 1e-6,
+            std::printf("  %-44s %-10s %8.2f us  %.3f MB  %5.0f GB/s  %u wrong%s", setting.name, name, us, bytes * 1e-6,
                         bytes / us * 1e-3, wrong, wrong == 0 ? "" : "  WRONG");
         };
 
@@ -246,13 +271,15 @@ bool run_vocabulary(uint32_t n_vocab, float spread) {
             for (uint32_t i = 0; i < DRAWS; ++i)
                 plain.draw(device_logits.data + size_t{i} * n_vocab, s, position_of(i), tokens.data + i, stream);
         };
-        draw_plain(nullptr);
-        check(cudaDeviceSynchronize(), "drawing");
-        actual = tokens.download();
-        row("1 plain", wrong_tokens(actual, expected), time_graph(draw_plain, 7, true) / DRAWS);
-        std::printf("\n");
+        if (setting.is_plain()) {
+            draw_plain(nullptr);
+            check(cudaDeviceSynchronize(), "drawing");
+            actual = tokens.download();
+            row("1 plain", wrong_tokens(actual, expected), time_graph(draw_plain, 7, true) / DRAWS);
+            std::printf("\n");
+        }
 
-        library.start(s, FIRST_POSITION - 1);
+        library.start(s, host, FIRST_POSITION - 1);
         const auto draw = [&](cudaStream_t stream) {
             for (uint32_t i = 0; i < DRAWS; ++i) library.draw(device_logits.data + size_t{i} * n_vocab, stream);
         };

@@ -84,7 +84,7 @@ extern "C" size_t LLVMFuzzerCustomMutator(uint8_t* data, size_t size, size_t max
         const size_t n = file.size();
         file.resize(std::max(n, max_size));
         file.resize(LLVMFuzzerMutate(file.data(), n, file.size()));
-        if (seed % 4 == 0) reseal(file);
+        reseal(file);
     } else {
         StateMutator(seed).mutate(file);
     }

@@ -14,14 +14,15 @@ using cpu::Random;
 class DeviceSampler {
   public:
     explicit DeviceSampler(uint32_t n_vocab)
-        : memory_(SamplerBuffers::bytes_with_state(n_vocab), "test"), ring_(RING_SIZE * sizeof(RingEntry), "test") {
-        Carver carver(memory_.data());
+        : memory_(SamplerBuffers::bytes_with_state(n_vocab), "test"),
+          pinned_(SamplerBuffers::pinned_bytes(n_vocab, n_vocab), "test") {
+        Carver carver(memory_.data()), carver_of_pinned(pinned_.as<uint8_t>());
         buffers_.carve_with_state(carver, n_vocab);
-        buffers_.ring = ring_.as<RingEntry>();
+        buffers_.carve_pinned(carver_of_pinned, n_vocab, n_vocab);
         check(cudaMemsetAsync(memory_.data(), 0, memory_.size(), stream_), "clearing");
     }
 
-    reprise_token draw(const std::vector<float>& logits, const std::vector<int32_t>& counts,
+    reprise_token draw(const std::vector<float>& logits, const std::vector<int32_t>& counts, const HostInput& host,
                        const reprise_sampling& sampling, uint32_t position) {
         check(
             cudaMemcpyAsync(buffers_.logits, logits.data(), logits.size() * sizeof(float), cudaMemcpyDefault, stream_),
@@ -29,11 +30,19 @@ class DeviceSampler {
         check(cudaMemcpyAsync(buffers_.counts, counts.data(), counts.size() * sizeof(int32_t), cudaMemcpyDefault,
                               stream_),
               "copying");
+        std::vector<float> bias(logits.size());
+        if (sampling.n_logit_bias > 0) {
+            fill_bias(bias, sampling);
+            check(cudaMemcpyAsync(buffers_.bias, bias.data(), bias.size() * sizeof(float), cudaMemcpyDefault, stream_),
+                  "copying");
+        }
+        const bool host_part = !host.mask.empty() || !host.penalties.empty();
+        if (host_part) write_host_input(buffers_, host);
         place(buffers_.state, 0, position, 0, 0, stream_);
         set_sampling(buffers_, sampling, stream_);
-        sample(buffers_, sampling_kind(sampling, static_cast<uint32_t>(logits.size())), 0, stream_);
+        sample(buffers_, sampling_kind(sampling, static_cast<uint32_t>(logits.size()), host_part), 0, stream_);
         stream_.synchronize("drawing");
-        const RingEntry& entry = ring_.as<RingEntry>()[n_drawn_++ % RING_SIZE];
+        const RingEntry& entry = buffers_.ring[n_drawn_++ % RING_SIZE];
         EXPECT_EQ(n_drawn_, RingEntry::number_of(entry.number_and_token));
         return {RingEntry::token_of(entry.number_and_token),
                 sampling.logprobs != 0 ? entry.logprob : std::numeric_limits<float>::quiet_NaN()};
@@ -51,11 +60,15 @@ class DeviceSampler {
         reprise_sampling greedy;
         reprise_sampling_default(&greedy);
         set_sampling(buffers_, greedy, stream_);
-        sample(buffers_, sampling_kind(greedy, static_cast<uint32_t>(logits.size())), 1, stream_);
+        sample(buffers_, sampling_kind(greedy, static_cast<uint32_t>(logits.size()), false), 1, stream_);
         stream_.synchronize("drawing");
         DecodeState state;
         check(cudaMemcpy(&state, buffers_.state, sizeof state, cudaMemcpyDefault), "copying");
         return state;
+    }
+    /// Of the token drawn last.
+    std::span<const reprise_token> alternatives(size_t n) const {
+        return {buffers_.alternatives + (n_drawn_ - 1) % RING_SIZE * REPRISE_MAX_TOP_LOGPROBS, n};
     }
     std::vector<int32_t> counts(uint32_t n_vocab) const {
         std::vector<int32_t> counts(n_vocab);
@@ -65,7 +78,7 @@ class DeviceSampler {
 
   private:
     DeviceBuffer memory_;
-    PinnedBuffer ring_;
+    PinnedBuffer pinned_;
     Stream stream_;
     SamplerBuffers buffers_ = {};
     uint32_t n_drawn_ = 0;
@@ -110,7 +123,12 @@ reprise_sampling random_sampling(Random& random, uint32_t n) {
     if (one_in(3)) s.repeat_penalty = random.uniform(0.5f, 2);
     if (one_in(3)) s.presence_penalty = random.uniform(-2, 2);
     if (one_in(3)) s.frequency_penalty = random.uniform(-1, 1);
-    s.logprobs = one_in(2) ? 1 : 0;
+    if (one_in(3)) {
+        s.xtc_probability = one_in(3) ? 1 : random.uniform(0, 1);
+        s.xtc_threshold = one_in(4) ? 1e-12f : one_in(3) ? random.uniform(1e-5f, 1e-3f) : random.uniform(0.001f, 0.6f);
+    }
+    s.n_top_logprobs = one_in(3) ? 1 + random.byte() % REPRISE_MAX_TOP_LOGPROBS : 0;
+    s.logprobs = one_in(2) || s.n_top_logprobs > 0 ? 1 : 0;
     for (int i = 0; i < 8; ++i) s.seed = s.seed << 8 | random.byte();
     return s;
 }
@@ -119,7 +137,39 @@ std::string describe(const reprise_sampling& s) {
     return testing::PrintToString(s.temperature) + " temperature, " + std::to_string(s.top_k) + " top_k, " +
            testing::PrintToString(s.top_p) + " top_p, " + testing::PrintToString(s.min_p) + " min_p, penalties " +
            testing::PrintToString(s.repeat_penalty) + " " + testing::PrintToString(s.presence_penalty) + " " +
-           testing::PrintToString(s.frequency_penalty);
+           testing::PrintToString(s.frequency_penalty) + ", xtc " + testing::PrintToString(s.xtc_probability) + " " +
+           testing::PrintToString(s.xtc_threshold) + ", " + std::to_string(s.n_logit_bias) + " biases";
+}
+
+/// What a host part could give: few or many tokens allowed, some penalised.
+struct RandomHostInput {
+    RandomHostInput(Random& random, uint32_t n) {
+        if (random.byte() % 4 != 0) {
+            mask.resize((n + 31) / 32);
+            const bool few = random.byte() % 2 == 0;
+            const uint32_t n_few = 1 + random.byte() % 50;
+            for (uint32_t i = 0; i < (few ? n_few : n); ++i) {
+                const uint32_t id = few ? static_cast<uint32_t>(random.uniform(0, static_cast<float>(n - 1))) : i;
+                if (few || random.byte() % 2 == 0) mask[id / 32] |= 1u << id % 32;
+            }
+        }
+        const uint32_t stride = random.byte() % 4 == 0 ? 1 + random.byte() % 3 : 1 + n / (1 + random.byte() % 40);
+        for (uint32_t id = random.byte() % 7; id < n; id += stride)
+            penalties.push_back({static_cast<int32_t>(id), random.byte() % 9 == 0 ? 1e30f : random.uniform(0, 8)});
+    }
+    HostInput input() const { return {mask, penalties}; }
+    std::vector<uint32_t> mask;
+    std::vector<TokenPenalty> penalties;
+};
+
+void expect_near(float expected, float actual, const std::string& where) {
+    if (std::isnan(expected)) {
+        ASSERT_TRUE(std::isnan(actual)) << actual << " in " << where;
+    } else if (std::isfinite(expected)) {
+        ASSERT_NEAR(expected, actual, 1e-5 * std::max(1.f, std::fabs(expected))) << where;
+    } else {
+        ASSERT_EQ(expected, actual) << where;
+    }
 }
 
 void expect_agreement(uint32_t n_vocab, int cases, uint64_t seed) {
@@ -130,21 +180,33 @@ void expect_agreement(uint32_t n_vocab, int cases, uint64_t seed) {
         const std::vector<float> logits = random_logits(random, n_vocab);
         std::vector<int32_t> counts(n_vocab);
         for (int32_t& count : counts) count = random.byte() % 8 == 0 ? random.byte() % 5 : 0;
-        const reprise_sampling sampling = random_sampling(random, n_vocab);
+        reprise_sampling sampling = random_sampling(random, n_vocab);
+        std::vector<reprise_logit_bias> bias;
+        if (random.byte() % 3 == 0) {
+            const uint32_t stride = 1 + n_vocab / (1 + random.byte() % 30);
+            for (uint32_t id = random.byte() % 5; id < n_vocab; id += stride)
+                bias.push_back({static_cast<int32_t>(id), random.byte() % 3 == 0 ? -INFINITY : random.uniform(-9, 9)});
+        }
+        sampling.logit_bias = bias.data();
+        sampling.n_logit_bias = bias.size();
+        const RandomHostInput random_host(random, n_vocab);
+        const HostInput host = random.byte() % 2 == 0 ? random_host.input() : HostInput{};
         const auto position = static_cast<uint32_t>(random.uniform(0, 1e6f));
-        const reprise_token expected = cpu.sample(logits, counts.data(), sampling, position);
-        const reprise_token actual = device.draw(logits, counts, sampling, position);
-        ASSERT_EQ(expected.id, actual.id) << "case " << i << " of " << n_vocab << " tokens: " << describe(sampling);
+        const reprise_token expected = cpu.sample(logits, counts.data(), host, sampling, position);
+        const reprise_token actual = device.draw(logits, counts, host, sampling, position);
+        ASSERT_EQ(expected.id, actual.id)
+            << "case " << i << " of " << n_vocab << " tokens: " << describe(sampling) << ", " << host.mask.size()
+            << " words of mask, " << host.penalties.size() << " penalties";
+        const std::string where = "case " + std::to_string(i) + " of " + std::to_string(n_vocab) + " tokens";
+        std::vector<reprise_token> top(static_cast<size_t>(sampling.n_top_logprobs));
+        if (!top.empty()) cpu.top(logits, top);
+        for (size_t j = 0; j < top.size(); ++j) {
+            ASSERT_EQ(top[j].id, device.alternatives(top.size())[j].id) << where << ", alternative " << j;
+            expect_near(top[j].logprob, device.alternatives(top.size())[j].logprob, where);
+        }
         if (expected.id != NO_TOKEN) ++counts[static_cast<size_t>(expected.id)];
         ASSERT_EQ(counts, device.counts(n_vocab)) << "case " << i;
-        if (std::isnan(expected.logprob)) {
-            ASSERT_TRUE(std::isnan(actual.logprob)) << actual.logprob << " in case " << i;
-        } else if (std::isfinite(expected.logprob)) {
-            ASSERT_NEAR(expected.logprob, actual.logprob, 1e-5 * std::max(1.f, std::fabs(expected.logprob)))
-                << "case " << i;
-        } else {
-            ASSERT_EQ(expected.logprob, actual.logprob) << "case " << i;
-        }
+        expect_near(expected.logprob, actual.logprob, where);
     }
 }
 
@@ -182,9 +244,40 @@ TEST_F(CudaSampler, DrawsFromShortAndLongLists) {
                 sampling.top_p = setting.top_p;
                 sampling.min_p = setting.min_p;
                 sampling.seed = 5;
-                EXPECT_EQ(cpu.sample(logits, counts.data(), sampling, position).id,
-                          device.draw(logits, counts, sampling, position).id)
+                sampling.xtc_probability = position % 2 == 0 ? 0.f : 1.f;
+                sampling.xtc_threshold = 1e-3f;
+                EXPECT_EQ(cpu.sample(logits, counts.data(), {}, sampling, position).id,
+                          device.draw(logits, counts, {}, sampling, position).id)
                     << n_close << " close logits, " << describe(sampling) << ", position " << position;
+            }
+        }
+    }
+}
+
+/// Constraints mostly leave fewer tokens than top-k would, out of a whole vocabulary. Few draws, as above.
+TEST_F(CudaSampler, DrawsUnderAMaskThatLeavesFewerTokensThanTopK) {
+    const uint32_t n_vocab = 151936;
+    Random random(6);
+    DeviceSampler device(n_vocab);
+    CpuSampler cpu(n_vocab);
+    const std::vector<int32_t> counts(n_vocab);
+    const std::vector<float> logits = random.normals(n_vocab);
+    for (const uint32_t n_allowed : {1u, 2u, 39u, 40u, 41u, SAMPLER_SHORT_LIST + 1}) {
+        std::vector<uint32_t> mask(n_vocab / 32);
+        for (uint32_t i = 0; i < n_allowed; ++i) mask[i * 1237 % n_vocab / 32] |= 1u << i * 1237 % n_vocab % 32;
+        for (const int32_t top_k : {0, 40, 3000}) {
+            for (const float top_p : {1.f, 0.9f}) {
+                reprise_sampling sampling;
+                reprise_sampling_default(&sampling);
+                sampling.temperature = 1.2f;
+                sampling.top_k = top_k;
+                sampling.top_p = top_p;
+                sampling.xtc_probability = top_k == 40 ? 0.5f : 0.f;
+                for (const uint32_t position : {3u, 4u}) {
+                    EXPECT_EQ(cpu.sample(logits, counts.data(), {mask, {}}, sampling, position).id,
+                              device.draw(logits, counts, {mask, {}}, sampling, position).id)
+                        << n_allowed << " allowed, " << describe(sampling) << ", position " << position;
+                }
             }
         }
     }

@@ -246,10 +246,12 @@ reprise_status reprise_sample(reprise_handle handle, const float* logits, size_t
         } else if (sampling->constraint != 0) {
             constraint = make_constraint(sampling->constraint);
         }
-        HostPart host_part(*sampling, std::move(constraint), ids, {}, n_vocab);
+        reprise_sampling chosen = *sampling;
+        if (chosen.n_top_logprobs > 0) chosen.logprobs = 1;
+        HostPart host_part(chosen, std::move(constraint), ids, {}, n_vocab);
         const size_t n_top = top != nullptr ? static_cast<size_t>(sampling->n_top_logprobs) : 0;
-        const reprise_token drawn = model->device->sample({logits, n_vocab}, counts.data(), host_part.input(),
-                                                          *sampling, static_cast<uint32_t>(position), {top, n_top});
+        const reprise_token drawn = model->device->sample({logits, n_vocab}, counts.data(), host_part.input(), chosen,
+                                                          static_cast<uint32_t>(position), {top, n_top});
         if (drawn.id == NO_TOKEN)
             fail(REPRISE_INVALID_ARGUMENT, "logits: all are NaN or -infinity, no token can be drawn");
         *token = drawn;

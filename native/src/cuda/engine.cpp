@@ -38,9 +38,12 @@ CudaEngine::CudaEngine(std::shared_ptr<CudaModel> model, const EngineOptions& op
       forward_(model_->plan(), model_->weights(), buffers_, shape_),
       graph_([this](uint32_t kind, cudaStream_t stream) { forward_.decode(kind, stream); },
              [this](uint32_t kind) { return forward_.decode_launches(kind); }, options.graph_mode),
+      drawing_graph_([this](uint32_t kind, cudaStream_t stream) { sample(buffers_.sampler, kind, 1, stream); },
+                     sampler_launches, options.graph_mode),
       kv_(model_->plan().hparams, shape_, buffers_),
       ids_(shape_.context_length * sizeof(int32_t), "staging of token ids"),
       logits_(model_->plan().hparams.n_vocab * sizeof(float), "staging of logits"),
+      bias_(model_->plan().hparams.n_vocab * sizeof(float), "staging of biases"),
       counts_(model_->plan().hparams.n_vocab * sizeof(int32_t), "staging of penalty counts") {
     buffers_.sampler.host_logits = logits_.as<float>();
 }
@@ -127,19 +130,31 @@ void CudaEngine::set_counts(std::span<const int32_t> history) {
     counts_free_.record(stream_);
 }
 
+void CudaEngine::set_bias(const reprise_sampling& sampling) {
+    bias_free_.wait();
+    fill_bias({bias_.as<float>(), model_->plan().hparams.n_vocab}, sampling);
+    check(cudaMemcpyAsync(buffers_.sampler.bias, bias_.as<float>(), bias_.size(), cudaMemcpyHostToDevice, stream_),
+          "copying biases");
+    bias_free_.record(stream_);
+}
+
 void CudaEngine::begin(const GenerationStart& start) {
-    if (start.host_part != nullptr || start.sampling.n_logit_bias > 0 || start.sampling.xtc_probability > 0 ||
-        start.sampling.n_top_logprobs > 0)
-        fail(REPRISE_INVALID_ARGUMENT, "constraints, DRY, XTC, logit_bias and n_top_logprobs need the CPU backend");
     guarded([&] {
         bind_device();
         n_history_ = static_cast<uint32_t>(start.history.size());
         max_tokens_ = start.max_tokens;
         wants_logprobs_ = start.sampling.logprobs != 0;
         n_steps_ = n_delivered_ = 0;
-        kind_ = sampling_kind(start.sampling, model_->plan().hparams.n_vocab);
+        host_part_ = start.host_part;
+        in_parts_ = host_part_ != nullptr;
+        kind_ = sampling_kind(start.sampling, model_->plan().hparams.n_vocab, in_parts_);
         if (uses_counts(start.sampling)) set_counts(start.history);
+        if (start.sampling.n_logit_bias > 0) set_bias(start.sampling);
         set_sampling(buffers_.sampler, start.sampling, stream_);
+        if (in_parts_) {
+            host_input_free_.wait();  // of a drawing that the generation before has left running
+            write_host_input(buffers_.sampler, host_part_->input());
+        }
         place(buffers_.state, 0, n_history_, 0, 0, stream_);
         sample(buffers_.sampler, kind_, 0, stream_);
         first_number_ = ++n_launched_;
@@ -155,6 +170,46 @@ void CudaEngine::launch_ahead() {
         ++n_steps_;
         ++n_launched_;
     }
+}
+
+// With a host part a step is two launches on the one stream, its forward part F and its drawing S:
+//
+//   device   S(t)   F(t + 1) ............................   S(t + 1)   F(t + 2) ....
+//   host          reads t, takes it, computes the input of S(t + 1), launches S(t + 1) and F(t + 2); delivers t
+//
+// F(t + 1) evaluates token t, which S(t) left in the decode state, so that it is launched behind S(t) without waiting
+// for the host, and the device idles only where the host takes longer than a forward part. The input is written to
+// pinned memory that S reads: written before S is launched, and written again only when the token that S gave has come,
+// which the last block of S sends when all have read the input. The stream orders the rest: S(t + 1) reads the logits
+// that F(t + 1) leaves, and F(t + 2) the token that S(t + 1) leaves.
+void CudaEngine::launch_forward_behind(uint32_t token, bool even_if_slow) {
+    constexpr auto kind = static_cast<uint32_t>(SamplingKind::NONE);
+    if (n_steps_ > token || token + 1 >= max_tokens_ || !(even_if_slow || graph_.is_quick(kind))) return;
+    graph_.launch(kind, stream_);
+    ++n_steps_;
+}
+
+void CudaEngine::launch_drawing(uint32_t token) {
+    write_host_input(buffers_.sampler, host_part_->input());
+    drawing_graph_.launch(kind_, stream_);
+    n_launched_ = first_number_ + token;
+}
+
+reprise_token CudaEngine::next_in_parts(const std::atomic<bool>& cancel) {
+    const uint32_t number = n_delivered_;
+    if (n_launched_ < first_number_ + number) launch_drawing(number);  // whose input could not be computed: throws
+    // The warm-up and a capture keep no token waiting.
+    launch_forward_behind(number, false);
+    const reprise_token token = wait_for(first_number_ + number, cancel);
+    ++n_delivered_;
+    if (token.id == NO_TOKEN) return token;
+    host_part_->accept(token.id);
+    if (host_part_->ended() || n_delivered_ >= max_tokens_) return token;
+    launch_forward_behind(number, true);
+    if (!host_part_->prepare()) return token;
+    launch_drawing(number + 1);
+    launch_forward_behind(number + 1, false);
+    return token;
 }
 
 bool CudaEngine::is_there(uint32_t number) const { return RingEntry::number_of(load_ring(number)) == number; }
@@ -178,7 +233,8 @@ reprise_token CudaEngine::wait_for(uint32_t number, const std::atomic<bool>& can
     }
     // Nothing behind this token is on its way, so there is nothing that waiting for the stream would wait for as well.
     // And tools that record what kernels do have room for no more than a few steps between two synchronisations.
-    if (number == n_launched_) stream_.synchronize("decoding");
+    const bool forward_follows = host_part_ != nullptr && n_steps_ > number - first_number_;
+    if (number == n_launched_ && !forward_follows) stream_.synchronize("decoding");
     auto ask_at = Clock::now() + PATIENCE;
     while (!is_there(number)) {
         poll(cancel);
@@ -202,6 +258,7 @@ reprise_token CudaEngine::token_at(uint32_t number) const {
 reprise_token CudaEngine::next(const std::atomic<bool>& cancel) {
     return guarded([&] {
         if (n_delivered_ >= max_tokens_) fail(REPRISE_INTERNAL, "more tokens were asked for than the generation has");
+        if (host_part_ != nullptr) return next_in_parts(cancel);
         launch_ahead();
         const reprise_token token = wait_for(first_number_ + n_delivered_, cancel);
         ++n_delivered_;
@@ -209,10 +266,14 @@ reprise_token CudaEngine::next(const std::atomic<bool>& cancel) {
     });
 }
 
-void CudaEngine::top(std::span<reprise_token>) {}
+void CudaEngine::top(std::span<reprise_token> top) {
+    const uint32_t slot = (first_number_ + n_delivered_ - 2) % RING_SIZE;  // of the token delivered last
+    std::copy_n(buffers_.sampler.alternatives + slot * REPRISE_MAX_TOP_LOGPROBS, top.size(), top.begin());
+}
 
 bool CudaEngine::ready() const {
-    return failure_.empty() && n_delivered_ <= n_steps_ && is_there(first_number_ + n_delivered_);
+    return failure_.empty() && host_part_ == nullptr && n_delivered_ <= n_steps_ &&
+           is_there(first_number_ + n_delivered_);
 }
 
 uint32_t CudaEngine::end() {
@@ -223,6 +284,8 @@ uint32_t CudaEngine::end() {
         const uint32_t n_evaluated = n_history_ + n_used;
         // Behind the steps in flight: what they leave at later positions is never read before it is written again.
         place(buffers_.state, 0, n_evaluated, 0, 0, stream_);
+        if (host_part_ != nullptr) host_input_free_.record(stream_);
+        host_part_ = nullptr;
         return n_evaluated;
     });
 }
@@ -307,17 +370,17 @@ void CudaEngine::score_steps(std::span<const int32_t> ids, uint32_t position, bo
 }
 
 void CudaEngine::statistics(reprise_statistics& s) const {
-    const DecodeGraph::Counts& counts = graph_.counts();
+    const DecodeGraph::Counts &counts = graph_.counts(), &drawing = drawing_graph_.counts();
     s.tokens_from_prefill = tokens_from_prefill_;
     s.eager_steps = counts.eager_steps;
     s.graph_replays = counts.replays;
     s.discarded_steps = discarded_steps_;
-    s.captures = counts.captures;
+    s.captures = counts.captures + drawing.captures;
     s.reinstantiations = 0;  // nothing that a graph holds changes while the session is open
-    s.capture_failures = counts.capture_failures;
-    s.graph_nodes = counts.nodes;
-    s.kernels_per_token = counts.kernels;
-    s.submit_ns = counts.submit_ns;
+    s.capture_failures = counts.capture_failures + drawing.capture_failures;
+    s.graph_nodes = counts.nodes + (in_parts_ ? drawing.nodes : 0);
+    s.kernels_per_token = counts.kernels + (in_parts_ ? drawing.kernels : 0);
+    s.submit_ns = counts.submit_ns + drawing.submit_ns;
     s.memory_kv = buffers_.kv_bytes();
     s.memory_workspace = buffers_.workspace_bytes();
 }

@@ -48,7 +48,14 @@ class CudaEngine : public Engine {
     void hand_logits(float* to) const;               // from the staging; nothing where to is null
     float* row_of(float* logits, size_t row) const;  // null if logits is
     void set_counts(std::span<const int32_t> history);
+    void set_bias(const reprise_sampling& sampling);
     void launch_ahead();
+    /// Launches the forward part that evaluates a token of the generation, if that is not done, a drawing will follow,
+    /// and it is quick or must be.
+    void launch_forward_behind(uint32_t token, bool even_if_slow);
+    /// Launches the drawing of a token of the generation with the host part's input.
+    void launch_drawing(uint32_t token);
+    reprise_token next_in_parts(const std::atomic<bool>& cancel);
     uint64_t load_ring(uint32_t number) const;
     reprise_token token_at(uint32_t number) const;
     reprise_token wait_for(uint32_t number, const std::atomic<bool>& cancel);
@@ -60,10 +67,11 @@ class CudaEngine : public Engine {
     Stream stream_;
     SessionBuffers buffers_;
     Forward forward_;
-    DecodeGraph graph_;
+    DecodeGraph graph_;          // whole steps, and forward parts
+    DecodeGraph drawing_graph_;  // drawings of steps in two parts
     KvTransfer kv_;
-    PinnedBuffer ids_, logits_, counts_;  // staging: [context_length], [n_vocab], [n_vocab]
-    Event ids_free_, counts_free_;
+    PinnedBuffer ids_, logits_, bias_, counts_;  // staging: [context_length], then [n_vocab] each
+    Event ids_free_, bias_free_, counts_free_, host_input_free_;
     std::string failure_;
 
     // The generation in progress. Token i of it carries number first_number_ + i; step i evaluates token i - 1.
@@ -72,6 +80,8 @@ class CudaEngine : public Engine {
     uint32_t kind_ = 0;
     uint32_t n_history_ = 0, max_tokens_ = 0;
     bool wants_logprobs_ = false;
+    HostPart* host_part_ = nullptr;
+    bool in_parts_ = false;  // whether it has, or the last one had, a host part
     uint32_t n_steps_ = 0, n_delivered_ = 0;
 
     uint64_t tokens_from_prefill_ = 0, discarded_steps_ = 0;

@@ -122,17 +122,19 @@ void CudaModel::describe(reprise_model_info& info) const {
 struct CudaModel::Drawing {
     explicit Drawing(uint32_t n_vocab)
         : memory(SamplerBuffers::bytes_with_state(n_vocab), "the sampler"),
-          ring(RING_SIZE * sizeof(RingEntry), "the sampler"),
+          pinned(SamplerBuffers::pinned_bytes(n_vocab, n_vocab), "the sampler"),
           logits(n_vocab * sizeof(float), "the sampler"),
+          bias(n_vocab * sizeof(float), "the sampler"),
           counts(n_vocab * sizeof(int32_t), "the sampler") {
         Carver carver(memory.data());
         buffers.carve_with_state(carver, n_vocab);
-        buffers.ring = ring.as<RingEntry>();
+        Carver carver_of_pinned(pinned.as<uint8_t>());
+        buffers.carve_pinned(carver_of_pinned, n_vocab, n_vocab);
         buffers.queue = nullptr;
         check(cudaMemsetAsync(memory.data(), 0, memory.size(), stream), "clearing the sampler");
     }
     DeviceBuffer memory;
-    PinnedBuffer ring, logits, counts;
+    PinnedBuffer pinned, logits, bias, counts;
     SamplerBuffers buffers = {};
     Stream stream;
     uint32_t n_drawn = 0;
@@ -140,9 +142,6 @@ struct CudaModel::Drawing {
 
 reprise_token CudaModel::sample(std::span<const float> logits, const int32_t* counts, const HostInput& host,
                                 const reprise_sampling& sampling, uint32_t position, std::span<reprise_token> top) {
-    if (!host.mask.empty() || !host.penalties.empty() || !top.empty() || sampling.n_logit_bias > 0 ||
-        sampling.xtc_probability > 0)
-        fail(REPRISE_INVALID_ARGUMENT, "constraints, DRY, XTC, logit_bias and n_top_logprobs need the CPU backend");
     use_device(device_);
     const uint32_t n_vocab = plan_->hparams.n_vocab;
     std::lock_guard<std::mutex> lock(drawing_mutex_);
@@ -160,11 +159,20 @@ reprise_token CudaModel::sample(std::span<const float> logits, const int32_t* co
     check(cudaMemcpyAsync(d.buffers.counts, d.counts.as<int32_t>(), n_vocab * sizeof(int32_t), cudaMemcpyHostToDevice,
                           d.stream),
           "copying counts");
+    if (sampling.n_logit_bias > 0) {
+        fill_bias({d.bias.as<float>(), n_vocab}, sampling);
+        check(cudaMemcpyAsync(d.buffers.bias, d.bias.as<float>(), d.bias.size(), cudaMemcpyHostToDevice, d.stream),
+              "copying biases");
+    }
+    const bool has_host_part = !host.mask.empty() || !host.penalties.empty();
+    if (has_host_part) write_host_input(d.buffers, host);
     place(d.buffers.state, 0, position, 0, 0, d.stream);
     set_sampling(d.buffers, sampling, d.stream);
-    cuda::sample(d.buffers, sampling_kind(sampling, n_vocab), 0, d.stream);
+    cuda::sample(d.buffers, sampling_kind(sampling, n_vocab, has_host_part), 0, d.stream);
     d.stream.synchronize("drawing a token");
-    const RingEntry& entry = d.buffers.ring[d.n_drawn++ % RING_SIZE];
+    const uint32_t slot = d.n_drawn++ % RING_SIZE;
+    const RingEntry& entry = d.buffers.ring[slot];
+    std::copy_n(d.buffers.alternatives + slot * REPRISE_MAX_TOP_LOGPROBS, top.size(), top.begin());
     const uint32_t number = RingEntry::number_of(entry.number_and_token);
     if (number != d.n_drawn)
         fail(REPRISE_INTERNAL, "the device drew token %u, token %u was asked for", number, d.n_drawn);

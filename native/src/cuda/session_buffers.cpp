@@ -86,11 +86,14 @@ SessionBuffers::SessionBuffers(const Plan& plan, const SessionShape& shape, cuda
     const Sizes needed = sizes(plan, shape);
     kv_memory_ = DeviceBuffer(needed.kv_cache, "the KV cache");
     memory_ = DeviceBuffer(needed.workspace, "the session's workspace");
-    ring_ = PinnedBuffer(RING_SIZE * sizeof(RingEntry), "the ring of sampled tokens");
+    const uint32_t n_vocab = plan.hparams.n_vocab;
+    const size_t n_penalties = std::min(n_vocab, shape.context_length);  // of tokens that stand in the history
+    pinned_ = PinnedBuffer(SamplerBuffers::pinned_bytes(n_vocab, n_penalties), "what drawings exchange with the host");
     check(cudaMemsetAsync(memory_.data(), 0, memory_.size(), stream), "clearing the workspace");
     Carver carver(memory_.data());
     carve(carver, plan, shape);
-    sampler.ring = ring_.as<RingEntry>();
+    Carver carver_of_pinned(pinned_.as<uint8_t>());
+    sampler.carve_pinned(carver_of_pinned, n_vocab, n_penalties);
 }
 
 }  // namespace reprise::cuda

@@ -55,7 +55,7 @@ class SessionBuffers {
     void carve(Carver& carver, const Plan& plan, const SessionShape& shape);
     SessionBuffers() = default;
     DeviceBuffer kv_memory_, memory_;
-    PinnedBuffer ring_;
+    PinnedBuffer pinned_;
     size_t kv_layer_bytes_ = 0;
 };
 

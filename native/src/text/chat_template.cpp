@@ -7,9 +7,6 @@ namespace reprise::text {
 
 namespace {
 
-/// Parsing and rendering recurse with the nesting of a template, its macros and its values, within limits of the
-/// crate's that this holds.
-constexpr size_t STACK_BYTES = 64 << 20;
 
 class RustRendering : public Rendering {
   public:
@@ -21,12 +18,12 @@ class RustRendering : public Rendering {
 class RustTemplate : public ChatTemplate {
   public:
     explicit RustTemplate(std::span<const uint8_t> source) {
-        run_on_big_stack(STACK_BYTES, [&] { call(text_template_open, bytes_of(source), &template_); });
+        run_on_big_stack(text_template_stack_bytes(0), [&] { call(text_template_open, bytes_of(source), &template_); });
     }
     ~RustTemplate() override { close(text_template_close, template_); }
     std::shared_ptr<Rendering> render(std::span<const uint8_t> variables, int64_t now) const override {
         auto rendering = std::make_shared<RustRendering>();
-        run_on_big_stack(STACK_BYTES, [&] {
+        run_on_big_stack(text_template_stack_bytes(variables.size()), [&] {
             call(text_template_render, static_cast<const text_template*>(template_), bytes_of(variables), now,
                  rendering->text_.out());
         });

@@ -34,6 +34,7 @@ struct text_matcher;
 
 void text_free_buffer(text_buffer buffer);
 
+size_t text_template_stack_bytes(size_t json_bytes);
 int32_t text_template_open(text_bytes source, text_template** chat_template, text_failure* failure);
 int32_t text_template_close(text_template* chat_template, text_failure* failure);
 int32_t text_template_render(const text_template* chat_template, text_bytes json, int64_t now, text_buffer* text,

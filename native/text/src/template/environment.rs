@@ -20,6 +20,17 @@ const MOST_DATE_BYTES: usize = 4096;
 /// Of macro calls, recursive loops and blocks; one more takes some KiB of the stack.
 const RECURSION_LIMIT: usize = 2000;
 
+/// What a rendering may do: one of it pays for an instruction or for 64 bytes that are made. A longer conversation may
+/// take more, since some templates look at all messages for each.
+pub fn fuel(json_bytes: usize) -> u64 {
+    2_000_000 + 4 * json_bytes.min(1_500_000) as u64
+}
+
+/// What such a rendering may take of the stack: values nest, and are freed, as deep as its fuel reaches.
+pub fn stack_bytes(json_bytes: usize) -> usize {
+    128 * fuel(json_bytes) as usize
+}
+
 /// The environment for sources that `lower()` wrote.
 pub fn environment() -> Environment<'static> {
     let mut environment = Environment::new();

@@ -1,5 +1,6 @@
 //! The functions of `native/src/text/ffi.h` about templates.
 
+use super::environment::stack_bytes;
 use super::Template;
 use crate::ffi::{guarded, Buffer, Bytes, FailureOut};
 
@@ -43,4 +44,10 @@ pub unsafe extern "C" fn text_template_render(
         text.write(Buffer::of(rendered.into_bytes()));
         Ok(())
     })
+}
+
+/// How large a stack the calls above need for JSON of so many bytes.
+#[no_mangle]
+pub extern "C" fn text_template_stack_bytes(json_bytes: usize) -> usize {
+    stack_bytes(json_bytes)
 }

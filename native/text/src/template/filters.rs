@@ -8,9 +8,9 @@ use minijinja::value::{Kwargs, Rest, Tuple, ValueKind, ValueOrKwargs};
 use minijinja::{Environment, Error, State, Value};
 
 use super::methods::{attribute, is_dictionary, items_of, not_iterable, Arguments};
-use super::objects::{cycler, generator, joiner, DictView, Range};
-use super::operators::{order, wrong};
-use super::python::{escape, is_space, plain, type_name};
+use super::objects::{cycler, generator, joiner, DictView, Group, Range};
+use super::operators::{add, dictionary, equal, hashable, is_in, order, percent, wrong};
+use super::python::{escape, is_space, plain, repr, type_name};
 use super::str_methods;
 use super::tojson::tojson;
 
@@ -52,6 +52,21 @@ pub fn register(environment: &mut Environment) {
     environment.add_filter("reverse", reverse);
     environment.add_filter("sort", sort);
     environment.add_filter("dictsort", dictsort);
+    environment.add_filter("groupby", groupby);
+    environment.add_filter("min", |state: &State, value: Value, args: Rest<ValueOrKwargs>| extreme(state, value, args, Ordering::Less));
+    environment.add_filter("max", |state: &State, value: Value, args: Rest<ValueOrKwargs>| extreme(state, value, args, Ordering::Greater));
+    environment.add_filter("sum", sum);
+    environment.add_filter("format", |state: &State, value: Value, args: Rest<ValueOrKwargs>| {
+        let mut arguments = arguments("format", args)?;
+        let text = soft_str(state, &value)?;
+        let values = arguments.rest(state)?;
+        percent(state, text.as_str().unwrap_or_default(), values)
+    });
+    environment.add_filter("pprint", |state: &State, value: Value| {
+        let mut out = String::new();
+        repr(state, &value, &mut out)?;
+        Ok::<_, Error>(out)
+    });
     environment.add_filter("unique", unique);
     environment.add_filter("items", pairs);
     environment.add_filter("attr", |value: Value, name: &str| match value.kind() {
@@ -92,14 +107,40 @@ pub fn register(environment: &mut Environment) {
         })
     });
 
+    comparisons(environment);
+
     environment.add_function("range", |bounds: Rest<i64>| Range::new(&bounds).map(Value::from_object));
     environment.add_function("dict", dict);
-    environment.add_function("namespace", |positional: Option<Value>, named: Kwargs| {
-        let members = dict(positional, named)?;
+    environment.add_function("namespace", |state: &State, positional: Option<Value>, named: Kwargs| {
+        let members = dict(state, positional, named)?;
         minijinja::functions::namespace(Some(ValueOrKwargs::from(members)))
     });
     environment.add_function("cycler", cycler);
     environment.add_function("joiner", joiner);
+}
+
+/// Tests that compare.
+fn comparisons(environment: &mut Environment) {
+    for name in ["eq", "equalto", "=="] {
+        environment.add_test(name, |state: &State, a: Value, b: Value| equal(state, &a, &b));
+    }
+    for name in ["ne", "!="] {
+        environment.add_test(name, |state: &State, a: Value, b: Value| Ok::<_, Error>(!equal(state, &a, &b)?));
+    }
+    let holds: [(&[&'static str], &'static str, fn(Ordering) -> bool); 4] = [
+        (&["lt", "lessthan", "<"], "<", Ordering::is_lt),
+        (&["le", "<="], "<=", Ordering::is_le),
+        (&["gt", "greaterthan", ">"], ">", Ordering::is_gt),
+        (&["ge", ">="], ">=", Ordering::is_ge),
+    ];
+    for (names, operator, holds) in holds {
+        for &name in names {
+            environment.add_test(name, move |state: &State, a: Value, b: Value| {
+                Ok::<_, Error>(order(state, operator, &a, &b)?.is_some_and(holds))
+            });
+        }
+    }
+    environment.add_test("in", |state: &State, a: Value, b: Value| is_in(state, a, b));
 }
 
 /// Filters of minijinja's that give a list where jinja2's give a generator.
@@ -380,13 +421,13 @@ fn sort(state: &State, value: Value, args: Rest<ValueOrKwargs>) -> Result<Value,
 fn sort_keyed(state: &State, keyed: &mut [(Vec<Value>, Value)], reverse: bool) -> Result<(), Error> {
     state.consume_fuel(keyed.len() as u64 * 16)?;
     let mut failure = None;
-    let mut compare = |left: &Value, right: &Value| match order("<", left, right) {
+    let mut compare = |left: &Value, right: &Value| match order(state, "<", left, right) {
         Ok(Some(ordering)) => ordering,
         // With numbers that are none no order is right; any that is one will do.
         Ok(None) => left.cmp(right),
         Err(error) => {
             failure.get_or_insert(error);
-            left.cmp(right)
+            Ordering::Equal
         }
     };
     keyed.sort_by(|(a, _), (b, _)| {
@@ -428,7 +469,69 @@ fn unique(state: &State, value: Value, args: Rest<ValueOrKwargs>) -> Result<Valu
     arguments.end()?;
     let mut seen = std::collections::HashSet::new();
     let keyed = sort_keys(items_of(state, &value)?, case_sensitive, &names)?;
+    keyed.iter().flat_map(|(keys, _)| keys).try_for_each(|key| hashable(state, key))?;
     Ok(generator(keyed.into_iter().filter(|(key, _)| seen.insert(key.clone())).map(|(_, item)| item).collect()))
+}
+
+fn groupby(state: &State, value: Value, args: Rest<ValueOrKwargs>) -> Result<Value, Error> {
+    let mut arguments = arguments("groupby", args)?;
+    let name = arguments.named("attribute")?.ok_or_else(|| wrong("groupby: an attribute is wanted"))?;
+    let default = arguments.named("default")?;
+    let case_sensitive = arguments.flag("case_sensitive")?;
+    arguments.end()?;
+    let found = |item: &Value| match (item_at(item, &name)?, &default) {
+        (found, Some(default)) if found.is_undefined() => Ok(default.clone()),
+        (found, _) => Ok::<_, Error>(found),
+    };
+    let items = items_of(state, &value)?.into_iter().map(|item| Ok(Value::from(Tuple::from([found(&item)?, item]))));
+    let mut keyed = sort_keys(items.collect::<Result<_, Error>>()?, case_sensitive, &[Value::from(0)])?;
+    sort_keyed(state, &mut keyed, false)?;
+    let mut groups: Vec<(Value, Group)> = Vec::new();
+    for (keys, pair) in keyed {
+        let key = keys.into_iter().next().unwrap_or_default();
+        let item = pair.get_item(&Value::from(1))?;
+        match groups.last_mut() {
+            Some((last, group)) if equal(state, last, &key)? => group.list.push(item),
+            _ => groups.push((key, Group { grouper: pair.get_item(&Value::from(0))?, list: vec![item] })),
+        }
+    }
+    Ok(Value::from(groups.into_iter().map(|(_, group)| Value::from_object(group)).collect::<Vec<_>>()))
+}
+
+/// `min` or `max`: the first of those that come first in the order.
+fn extreme(state: &State, value: Value, args: Rest<ValueOrKwargs>, wanted: Ordering) -> Result<Value, Error> {
+    let mut arguments = arguments("min or max", args)?;
+    let case_sensitive = arguments.flag("case_sensitive")?;
+    let names = names_of(arguments.named("attribute")?);
+    arguments.end()?;
+    let mut best: Option<(Vec<Value>, Value)> = None;
+    for (keys, item) in sort_keys(items_of(state, &value)?, case_sensitive, &names)? {
+        let better = match &best {
+            None => true,
+            Some((of_best, _)) => match (keys.first(), of_best.first()) {
+                (Some(key), Some(of_best)) => order(state, "<", key, of_best)? == Some(wanted),
+                _ => false,
+            },
+        };
+        if better {
+            best = Some((keys, item));
+        }
+    }
+    Ok(best.map(|(_, item)| item).unwrap_or_default())
+}
+
+fn sum(state: &State, value: Value, args: Rest<ValueOrKwargs>) -> Result<Value, Error> {
+    let mut arguments = arguments("sum", args)?;
+    let name = arguments.named("attribute")?.filter(|name| !name.is_none());
+    let start = arguments.named("start")?.unwrap_or_else(|| Value::from(0));
+    arguments.end()?;
+    if start.kind() == ValueKind::String {
+        return Err(wrong("sum() can't sum strings [use ''.join(seq) instead]"));
+    }
+    items_of(state, &value)?.iter().try_fold(start, |sum, item| match &name {
+        Some(name) => add(state, &sum, &item_at(item, name)?),
+        None => add(state, &sum, item),
+    })
 }
 
 fn pairs(state: &State, value: Value) -> Result<Value, Error> {
@@ -515,7 +618,7 @@ fn truncate(state: &State, value: Value, args: Rest<ValueOrKwargs>) -> Result<St
     Ok(format!("{start}{end}"))
 }
 
-fn dict(positional: Option<Value>, named: Kwargs) -> Result<Value, Error> {
+fn dict(state: &State, positional: Option<Value>, named: Kwargs) -> Result<Value, Error> {
     let mut members: Vec<(Value, Value)> = Vec::new();
     match positional {
         Some(value) if value.kind() == ValueKind::Map => {
@@ -537,5 +640,5 @@ fn dict(positional: Option<Value>, named: Kwargs) -> Result<Value, Error> {
     for name in named.args() {
         members.push((Value::from(name), named.peek::<Value>(name)?));
     }
-    Ok(Value::from_pairs(members))
+    dictionary(state, members.into_iter())
 }

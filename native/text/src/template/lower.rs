@@ -391,10 +391,26 @@ impl Writer {
                 self.primary(&attribute.expr)?;
                 self.put(".");
                 self.put(attribute.name);
+                if attribute.name == "changed" && call.args.iter().all(|arg| matches!(arg, ast::CallArg::Pos(_))) {
+                    return self.changed(&call.args);
+                }
             }
             function => self.primary(function)?,
         }
         self.arguments(&call.args)
+    }
+
+    /// The arguments of `loop.changed()`, which keeps and compares them.
+    fn changed(&mut self, arguments: &[ast::CallArg]) -> Result<(), Error> {
+        self.put("(");
+        for (index, argument) in arguments.iter().enumerate() {
+            self.put(if index > 0 { ", " } else { "" });
+            if let ast::CallArg::Pos(value) = argument {
+                self.call("scalar", &[value])?;
+            }
+        }
+        self.put(")");
+        Ok(())
     }
 
     /// An expression that something may follow: `.name`, `[item]`, `(…)`, `|filter`.
@@ -411,8 +427,8 @@ impl Writer {
     /// An expression that stands beside an operator or as an argument.
     fn operand(&mut self, expression: &ast::Expr) -> Result<(), Error> {
         let parentheses = match expression {
-            ast::Expr::IfExpr(_) | ast::Expr::UnaryOp(_) | ast::Expr::Compare(_) | ast::Expr::Test(_) => true,
-            ast::Expr::BinOp(operation) => native(operation.op).is_some(),
+            ast::Expr::IfExpr(_) | ast::Expr::UnaryOp(_) | ast::Expr::Test(_) => true,
+            ast::Expr::BinOp(operation) => function(operation).is_none(),
             _ => false,
         };
         self.parenthesised(expression, parentheses)
@@ -451,20 +467,23 @@ impl Writer {
             }
             ast::Expr::BinOp(operation) => self.binary(operation)?,
             ast::Expr::Compare(compare) => {
+                self.put(PREFIX);
+                self.put("chain(");
                 self.operand(&compare.expr)?;
                 for step in &compare.ops {
                     self.put(match step.op {
-                        ast::CompareOpKind::Eq => " == ",
-                        ast::CompareOpKind::Ne => " != ",
-                        ast::CompareOpKind::Lt => " < ",
-                        ast::CompareOpKind::Lte => " <= ",
-                        ast::CompareOpKind::Gt => " > ",
-                        ast::CompareOpKind::Gte => " >= ",
-                        ast::CompareOpKind::In => " in ",
-                        ast::CompareOpKind::NotIn => " not in ",
+                        ast::CompareOpKind::Eq => ", '==', ",
+                        ast::CompareOpKind::Ne => ", '!=', ",
+                        ast::CompareOpKind::Lt => ", '<', ",
+                        ast::CompareOpKind::Lte => ", '<=', ",
+                        ast::CompareOpKind::Gt => ", '>', ",
+                        ast::CompareOpKind::Gte => ", '>=', ",
+                        ast::CompareOpKind::In => ", 'in', ",
+                        ast::CompareOpKind::NotIn => ", 'not in', ",
                     });
                     self.operand(&step.expr)?;
                 }
+                self.put(")");
             }
             ast::Expr::IfExpr(choice) => {
                 self.operand(&choice.true_expr)?;
@@ -504,7 +523,7 @@ impl Writer {
                 self.put(".");
                 self.put(attribute.name);
             }
-            ast::Expr::GetItem(item) if names_method(&item.subscript_expr) => {
+            ast::Expr::GetItem(item) if !is_plain_key(&item.subscript_expr) => {
                 self.call("item", &[&item.expr, &item.subscript_expr])?;
             }
             ast::Expr::GetItem(item) => {
@@ -517,6 +536,10 @@ impl Writer {
             ast::Expr::List(list) => self.items("[", &list.items, "]")?,
             ast::Expr::Tuple(tuple) => {
                 self.items("(", &tuple.items, if tuple.items.len() == 1 { ",)" } else { ")" })?
+            }
+            ast::Expr::Map(map) if !map.keys.iter().all(|key| matches!(key, ast::Expr::Const(_))) => {
+                let members: Vec<_> = map.keys.iter().zip(&map.values).flat_map(|(key, value)| [key, value]).collect();
+                self.call("dict", &members)?;
             }
             ast::Expr::Map(map) => {
                 self.put("{");
@@ -544,7 +567,7 @@ impl Writer {
 
     fn binary(&mut self, operation: &ast::BinOp) -> Result<(), Error> {
         // a + b + c is one call of three arguments: a long sum nests no deeper than a short one.
-        if let Some(function) = function(operation.op) {
+        if let Some(function) = function(operation) {
             let mut operands = vec![&operation.right];
             let mut left = &operation.left;
             while let (ast::Expr::BinOp(inner), true) = (left, associative(operation.op)) {
@@ -572,13 +595,19 @@ impl Writer {
     }
 }
 
-fn names_method(subscript: &ast::Expr) -> bool {
-    matches!(subscript, ast::Expr::Const(constant) if constant.value.as_str().is_some_and(is_method))
+/// A constant that is no method's name.
+fn is_plain_key(subscript: &ast::Expr) -> bool {
+    matches!(subscript, ast::Expr::Const(constant) if !constant.value.as_str().is_some_and(is_method))
 }
 
 /// The function of `operators.rs` that takes the place of an operator.
-fn function(operator: ast::BinOpKind) -> Option<&'static str> {
-    match operator {
+fn function(operation: &ast::BinOp) -> Option<&'static str> {
+    let with_constant =
+        [&operation.left, &operation.right].iter().any(|operand| matches!(operand, ast::Expr::Const(_)));
+    match operation.op {
+        // What equals a constant is found out at once.
+        ast::BinOpKind::Eq if !with_constant => Some("eq"),
+        ast::BinOpKind::Ne if !with_constant => Some("ne"),
         ast::BinOpKind::Add => Some("add"),
         ast::BinOpKind::Rem => Some("rem"),
         ast::BinOpKind::Concat => Some("concat"),

@@ -4,7 +4,7 @@ use minijinja::value::{Kwargs, Tuple, ValueKind};
 use minijinja::{Error, ErrorKind, State, Value};
 
 use super::objects::{BoundMethod, DictView};
-use super::operators::wrong;
+use super::operators::{dictionary, equal, hashable, wrong};
 use super::python::type_name;
 use super::str_methods;
 
@@ -110,6 +110,7 @@ fn of_dictionary(state: &State, value: &Value, method: &str, args: &[Value]) -> 
             let key = arguments.required()?;
             let default = arguments.optional()?.unwrap_or_else(|| Value::from(()));
             arguments.end()?;
+            hashable(state, &key)?;
             Ok(object.get_value(&key).unwrap_or(default))
         }
         "copy" => {
@@ -131,16 +132,23 @@ fn of_list(state: &State, value: &Value, method: &str, args: &[Value]) -> Result
             let wanted = arguments.required()?;
             arguments.end()?;
             state.consume_fuel(length as u64)?;
-            Ok(Value::from(value.try_iter()?.filter(|item| *item == wanted).count()))
+            let mut count = 0;
+            for item in value.try_iter()? {
+                count += usize::from(equal(state, &item, &wanted)?);
+            }
+            Ok(Value::from(count))
         }
         "index" => {
             let wanted = arguments.required()?;
             let (start, stop) = arguments.bounds(length)?;
             arguments.end()?;
             state.consume_fuel(length as u64)?;
-            let found = value.try_iter()?.enumerate().skip(start).take(stop.saturating_sub(start));
-            let found = found.into_iter().find(|(_, item)| *item == wanted);
-            found.map(|(index, _)| Value::from(index)).ok_or_else(|| wrong("the value is not in the list"))
+            for (index, item) in value.try_iter()?.enumerate().take(stop).skip(start) {
+                if equal(state, &item, &wanted)? {
+                    return Ok(Value::from(index));
+                }
+            }
+            Err(wrong("the value is not in the list"))
         }
         "copy" if !value.is_tuple() => {
             arguments.end()?;
@@ -220,6 +228,19 @@ impl<'a> Arguments<'a> {
         let start = bound(0)?;
         let stop = bound(length)?.min(length);
         Ok((start, stop))
+    }
+
+    /// All that are left, as what `%` takes: a dictionary of those that are named, else a tuple.
+    pub fn rest(self, state: &State) -> Result<Value, Error> {
+        let names: Vec<&str> = self.named.args().collect();
+        if names.is_empty() {
+            return Ok(Value::from(Tuple::from(self.positional.collect::<Vec<_>>())));
+        }
+        if self.positional.len() > 0 {
+            return Err(wrong("can't handle positional and keyword arguments at the same time"));
+        }
+        let members = names.iter().map(|name| Ok((Value::from(*name), self.named.get::<Value>(name)?)));
+        dictionary(state, members.collect::<Result<Vec<_>, Error>>()?.into_iter())
     }
 
     /// No argument is left.

@@ -54,12 +54,15 @@ impl Template {
             return Err(Failure::new(Status::InvalidArgument, "the JSON of the variables is not an object"));
         }
         environment::NOW.set(now);
-        self.render_value(environment::with_fixed_date(variables))
+        let mut environment = self.environment.clone();
+        environment.set_fuel(Some(environment::fuel(json.len())));
+        render(&environment, environment::with_fixed_date(variables))
     }
+}
 
-    fn render_value(&self, variables: Value) -> Outcome<String> {
+fn render(environment: &Environment, variables: Value) -> Outcome<String> {
         let mut output = Output { bytes: Vec::new(), overflow: false };
-        let template = self.environment.get_template(NAME).map_err(failure_of)?;
+        let template = environment.get_template(NAME).map_err(failure_of)?;
         let outcome = template.render_captured_to(variables, &mut output).map(|_| ());
         if output.overflow {
             let message = format!("the output is larger than {MOST_OUTPUT_BYTES} bytes");
@@ -67,7 +70,6 @@ impl Template {
         }
         outcome.map_err(failure_of)?;
         String::from_utf8(output.bytes).map_err(|_| Failure::new(Status::Internal, "the output is not UTF-8"))
-    }
 }
 
 struct Output {

@@ -63,6 +63,31 @@ pub fn generator(items: Vec<Value>) -> Value {
     Value::make_one_shot_iterator(items.into_iter())
 }
 
+/// What `groupby` yields: a tuple whose items have names.
+#[derive(Debug)]
+pub struct Group {
+    pub grouper: Value,
+    pub list: Vec<Value>,
+}
+
+impl Object for Group {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        ObjectRepr::Seq
+    }
+
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        match (key.as_usize(), key.as_str()) {
+            (Some(0), _) | (_, Some("grouper")) => Some(self.grouper.clone()),
+            (Some(1), _) | (_, Some("list")) => Some(Value::from(self.list.clone())),
+            _ => None,
+        }
+    }
+
+    fn enumerate(self: &Arc<Self>) -> Enumerator {
+        Enumerator::Seq(2)
+    }
+}
+
 /// `range()`: a sequence that prints itself.
 #[derive(Debug)]
 pub struct Range {

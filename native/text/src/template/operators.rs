@@ -15,17 +15,36 @@ pub fn register(environment: &mut Environment) {
     environment.add_function(name("add"), |state: &State, operands: Rest<Value>| fold(state, &operands, add));
     environment.add_function(name("concat"), concat);
     environment.add_function(name("rem"), rem);
-    environment.add_function(name("lt"), |a: Value, b: Value| compare("<", &a, &b, Ordering::is_lt));
-    environment.add_function(name("lte"), |a: Value, b: Value| compare("<=", &a, &b, Ordering::is_le));
-    environment.add_function(name("gt"), |a: Value, b: Value| compare(">", &a, &b, Ordering::is_gt));
-    environment.add_function(name("gte"), |a: Value, b: Value| compare(">=", &a, &b, Ordering::is_ge));
+    environment.add_function(name("lt"), |state: &State, a: Value, b: Value| {
+        compare(state, "<", &a, &b, Ordering::is_lt)
+    });
+    environment.add_function(name("lte"), |state: &State, a: Value, b: Value| {
+        compare(state, "<=", &a, &b, Ordering::is_le)
+    });
+    environment.add_function(name("gt"), |state: &State, a: Value, b: Value| {
+        compare(state, ">", &a, &b, Ordering::is_gt)
+    });
+    environment.add_function(name("gte"), |state: &State, a: Value, b: Value| {
+        compare(state, ">=", &a, &b, Ordering::is_ge)
+    });
     environment.add_function(name("in"), is_in);
     environment.add_function(name("slice"), slice);
     environment.add_function(name("iter"), iter);
     environment.add_function(name("attribute"), |value: Value, name: &str| attribute(&value, name));
-    environment.add_function(name("item"), |value: Value, name: Value| match value.get_item(&name)? {
-        found if found.is_undefined() => attribute(&value, name.as_str().unwrap_or_default()),
-        found => Ok(found),
+    environment.add_function(name("eq"), |state: &State, a: Value, b: Value| equal(state, &a, &b));
+    environment.add_function(name("ne"), |state: &State, a: Value, b: Value| Ok::<_, Error>(!equal(state, &a, &b)?));
+    environment.add_function(name("chain"), chain);
+    environment.add_function(name("item"), item);
+    environment.add_function(name("dict"), |state: &State, members: Rest<Value>| {
+        dictionary(state, members.chunks_exact(2).map(|pair| (pair[0].clone(), pair[1].clone())))
+    });
+    environment.add_function(name("scalar"), |state: &State, value: Value| match value.kind() {
+        ValueKind::Seq | ValueKind::Map | ValueKind::Iterable => {
+            let mut shown = String::new();
+            repr(state, &value, &mut shown)?;
+            Ok(Value::from(shown))
+        }
+        _ => Ok::<_, Error>(value),
     });
     environment.add_function(name("no_loader"), || -> Result<Value, Error> {
         Err(wrong("no loader for this environment specified: a template cannot name another"))
@@ -82,7 +101,7 @@ fn unsupported(operator: &str, a: &Value, b: &Value) -> Error {
     wrong(format!("unsupported operand type(s) for {operator}: '{}' and '{}'", type_name(a), type_name(b)))
 }
 
-fn add(state: &State, a: &Value, b: &Value) -> Result<Value, Error> {
+pub fn add(state: &State, a: &Value, b: &Value) -> Result<Value, Error> {
     if let (Some(left), Some(right)) = (a.as_str(), b.as_str()) {
         if a.is_safe() || b.is_safe() {
             let side = |value: &Value, text: &str| if value.is_safe() { text.to_owned() } else { escape(text) };
@@ -143,7 +162,7 @@ fn rem(state: &State, a: Value, b: Value) -> Result<Value, Error> {
 }
 
 /// `text % values`. A tuple holds one value for each specification, a dictionary those that are named.
-fn percent(state: &State, text: &str, values: Value) -> Result<String, Error> {
+pub fn percent(state: &State, text: &str, values: Value) -> Result<String, Error> {
     let named = methods::is_dictionary(&values);
     let listed: Vec<Value> = if values.is_tuple() { values.try_iter()?.collect() } else { vec![values.clone()] };
     let mut next = listed.into_iter();
@@ -209,8 +228,10 @@ fn percent(state: &State, text: &str, values: Value) -> Result<String, Error> {
 }
 
 /// Python orders numbers, strings, lists and tuples, each among themselves.
-pub fn order(operator: &str, a: &Value, b: &Value) -> Result<Option<Ordering>, Error> {
+pub fn order(state: &State, operator: &str, a: &Value, b: &Value) -> Result<Option<Ordering>, Error> {
+    state.consume_fuel(1)?;
     if let (Some(left), Some(right)) = (a.as_str(), b.as_str()) {
+        state.consume_fuel(left.len().min(right.len()) as u64 / 64)?;
         return Ok(Some(left.cmp(right)));
     }
     if let (Some(left), Some(right)) = (integer(a), integer(b)) {
@@ -221,8 +242,8 @@ pub fn order(operator: &str, a: &Value, b: &Value) -> Result<Option<Ordering>, E
     }
     if a.kind() == ValueKind::Seq && b.kind() == ValueKind::Seq && a.is_tuple() == b.is_tuple() {
         for (left, right) in a.try_iter()?.zip(b.try_iter()?) {
-            if left != right {
-                return order(operator, &left, &right);
+            if !equal(state, &left, &right)? {
+                return order(state, operator, &left, &right);
             }
         }
         return Ok(Some(a.len().cmp(&b.len())));
@@ -233,18 +254,145 @@ pub fn order(operator: &str, a: &Value, b: &Value) -> Result<Option<Ordering>, E
     Err(wrong(format!("'{operator}' not supported between instances of '{}' and '{}'", type_name(a), type_name(b))))
 }
 
-fn compare(operator: &str, a: &Value, b: &Value, holds: fn(Ordering) -> bool) -> Result<bool, Error> {
-    Ok(order(operator, a, b)?.is_some_and(holds))
+fn compare(
+    state: &State,
+    operator: &str,
+    a: &Value,
+    b: &Value,
+    holds: fn(Ordering) -> bool,
+) -> Result<bool, Error> {
+    Ok(order(state, operator, a, b)?.is_some_and(holds))
 }
 
-fn is_in(state: &State, needle: Value, container: Value) -> Result<bool, Error> {
+/// Containers within containers are compared so deep.
+const DEEPEST: usize = 1000;
+
+/// `a == b`
+pub fn equal(state: &State, a: &Value, b: &Value) -> Result<bool, Error> {
+    equal_at(state, a, b, 0)
+}
+
+fn equal_at(state: &State, a: &Value, b: &Value, depth: usize) -> Result<bool, Error> {
+    state.consume_fuel(1)?;
+    if depth > DEEPEST {
+        return Err(wrong("maximum recursion depth exceeded in comparison"));
+    }
+    match (a.kind(), b.kind()) {
+        (ValueKind::Seq | ValueKind::Iterable, ValueKind::Seq | ValueKind::Iterable) => {
+            if a.is_tuple() != b.is_tuple() || a.len() != b.len() || a.len().is_none() {
+                return Ok(false);
+            }
+            for (left, right) in a.try_iter()?.zip(b.try_iter()?) {
+                if !equal_at(state, &left, &right, depth + 1)? {
+                    return Ok(false);
+                }
+            }
+            Ok(true)
+        }
+        (ValueKind::Map, ValueKind::Map) => {
+            if a.len() != b.len() {
+                return Ok(false);
+            }
+            for key in a.try_iter()? {
+                let found = b.as_object().and_then(|object| object.get_value(&key));
+                match found {
+                    Some(found) if equal_at(state, &a.get_item(&key)?, &found, depth + 1)? => {}
+                    _ => return Ok(false),
+                }
+            }
+            Ok(true)
+        }
+        (ValueKind::String, ValueKind::String) => {
+            state.consume_fuel(a.as_bytes().map_or(0, <[u8]>::len) as u64 / 64)?;
+            Ok(a == b)
+        }
+        _ => Ok(a == b),
+    }
+}
+
+/// `a < b == c …`: operands with the symbols between them.
+fn chain(state: &State, steps: Rest<Value>) -> Result<bool, Error> {
+    for step in steps.windows(3).step_by(2) {
+        let [a, operator, b] = step else { continue };
+        let operator = operator.as_str().unwrap_or_default();
+        let holds = match operator {
+            "==" => equal(state, a, b)?,
+            "!=" => !equal(state, a, b)?,
+            "<" => compare(state, operator, a, b, Ordering::is_lt)?,
+            "<=" => compare(state, operator, a, b, Ordering::is_le)?,
+            ">" => compare(state, operator, a, b, Ordering::is_gt)?,
+            ">=" => compare(state, operator, a, b, Ordering::is_ge)?,
+            "in" => is_in(state, a.clone(), b.clone())?,
+            _ => !is_in(state, a.clone(), b.clone())?,
+        };
+        if !holds {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// A key of a dictionary: lists and dictionaries are none, and a tuple is one if its items are.
+pub fn hashable(state: &State, key: &Value) -> Result<(), Error> {
+    state.consume_fuel(1)?;
+    match key.kind() {
+        _ if key.is_tuple() => key.try_iter()?.try_for_each(|item| hashable(state, &item)),
+        ValueKind::Seq | ValueKind::Map | ValueKind::Iterable => {
+            Err(wrong(format!("unhashable type: '{}'", type_name(key))))
+        }
+        _ => Ok(()),
+    }
+}
+
+pub fn dictionary(state: &State, members: impl Iterator<Item = (Value, Value)>) -> Result<Value, Error> {
+    let members: Vec<_> = members.collect();
+    state.consume_fuel(members.len() as u64 * 2)?;
+    members.iter().try_for_each(|(key, _)| hashable(state, key))?;
+    Ok(Value::from_pairs(members))
+}
+
+/// `value[key]`: what cannot be a key finds nothing, and what names no item may name a method.
+fn item(state: &State, value: Value, key: Value) -> Result<Value, Error> {
+    match key.kind() {
+        ValueKind::Seq | ValueKind::Map | ValueKind::Iterable => match hashable(state, &key) {
+            Ok(()) if value.kind() == ValueKind::Map => value.get_item(&key),
+            _ if value.is_undefined() => Err(undefined()),
+            _ => Ok(Value::UNDEFINED),
+        },
+        ValueKind::String => match value.get_item(&key)? {
+            found if found.is_undefined() => attribute(&value, key.as_str().unwrap_or_default()),
+            found => Ok(found),
+        },
+        _ => {
+            if value.kind() == ValueKind::String {
+                state.consume_fuel(value.as_bytes().map_or(0, <[u8]>::len) as u64 / 64)?;
+            }
+            value.get_item(&key)
+        }
+    }
+}
+
+pub fn is_in(state: &State, needle: Value, container: Value) -> Result<bool, Error> {
     match container.kind() {
         ValueKind::String if needle.kind() != ValueKind::String => {
             Err(wrong(format!("'in <string>' requires string as left operand, not {}", type_name(&needle))))
         }
-        ValueKind::String | ValueKind::Seq | ValueKind::Map | ValueKind::Iterable => {
-            state.consume_fuel(container.len().unwrap_or_default() as u64 / 64)?;
-            minijinja::tests::is_in(state, &needle, &container)
+        ValueKind::String => {
+            let text = container.as_str().unwrap_or_default();
+            state.consume_fuel(text.len() as u64 / 64)?;
+            Ok(text.contains(needle.as_str().unwrap_or_default()))
+        }
+        ValueKind::Map => {
+            hashable(state, &needle)?;
+            Ok(container.as_object().is_some_and(|object| object.get_value(&needle).is_some()))
+        }
+        ValueKind::Seq | ValueKind::Iterable => {
+            for found in container.try_iter()?.checked() {
+                if equal(state, &found?, &needle)? {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
         }
         ValueKind::Undefined => Ok(false),
         _ => Err(wrong(format!("argument of type '{}' is not iterable", type_name(&container)))),
@@ -314,4 +462,23 @@ fn slice(state: &State, value: Value, start: Value, stop: Value, step: Value) ->
         ValueKind::Map => Err(wrong("unhashable type: 'slice'")),
         _ => Err(wrong(format!("'{}' object is not subscriptable", type_name(&value)))),
     }
+}
+
+/// `text.format(…)`. What is formatted as text is made so first: only Python's way of it is bounded.
+pub fn str_format(state: &State, text: &str, args: &[Value]) -> Result<String, Error> {
+    let shown = |value: &Value| match value.kind() {
+        ValueKind::Seq | ValueKind::Map | ValueKind::Iterable if !value.is_kwargs() => {
+            let mut out = String::new();
+            plain(state, value, &mut out)?;
+            Ok(Value::from(out))
+        }
+        ValueKind::None | ValueKind::Bool | ValueKind::Number | ValueKind::String => Ok(value.clone()),
+        _ => Ok::<_, Error>(value.clone()),
+    };
+    let widths = text.split(|c: char| !c.is_ascii_digit()).filter(|digits| !digits.is_empty());
+    for width in widths {
+        state.consume_fuel(width.parse::<u64>().unwrap_or(u64::MAX) / 64)?;
+    }
+    let arguments = args.iter().map(shown).collect::<Result<Vec<_>, _>>()?;
+    format(FormatStyle::StrFormat, text, &arguments)
 }

@@ -5,6 +5,8 @@ use std::fmt::Write as _;
 use minijinja::value::ValueKind;
 use minijinja::{Error, ErrorKind, State, Value};
 
+use super::objects::Group;
+
 /// Containers nested deeper than this are not printed.
 const DEEPEST: usize = 512;
 
@@ -72,11 +74,8 @@ impl Printer<'_, '_, '_> {
         if depth > DEEPEST {
             return Err(Error::new(ErrorKind::InvalidOperation, format!("nested more than {DEEPEST} deep")));
         }
-        let fuel = (out.len() - self.charged) / 16;
-        if fuel > 0 {
-            self.charged = out.len();
-            self.state.consume_fuel(fuel as u64)?;
-        }
+        self.state.consume_fuel(1 + (out.len() - self.charged) as u64 / 16)?;
+        self.charged = out.len();
         match value.kind() {
             ValueKind::Undefined => out.push_str("Undefined"),
             ValueKind::None => out.push_str("None"),
@@ -89,7 +88,7 @@ impl Printer<'_, '_, '_> {
             }
             ValueKind::String => string_repr(value.as_str().unwrap_or_default(), out),
             ValueKind::Seq if is_plain(value) => {
-                let tuple = value.is_tuple();
+                let tuple = value.is_tuple() || value.downcast_object_ref::<Group>().is_some();
                 out.push(if tuple { '(' } else { '[' });
                 for (index, item) in value.try_iter()?.enumerate() {
                     out.push_str(if index > 0 { ", " } else { "" });
@@ -123,7 +122,7 @@ impl Printer<'_, '_, '_> {
 fn is_plain(value: &Value) -> bool {
     value.as_object().is_some_and(|object| {
         let name = object.type_name();
-        name.contains("Vec<") || name.contains("IndexMap<") || name.ends_with("::Tuple")
+        name.contains("Vec<") || name.ends_with("::Group") || name.contains("IndexMap<") || name.ends_with("::Tuple")
     })
 }
 

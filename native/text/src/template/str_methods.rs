@@ -1,11 +1,10 @@
 //! Methods of Python's `str`. Positions count characters.
 
-use minijinja::formatting::{format, FormatStyle};
 use minijinja::value::{Tuple, ValueKind};
 use minijinja::{Error, State, Value};
 
 use super::methods::{unknown, Arguments};
-use super::operators::wrong;
+use super::operators::{str_format, wrong};
 use super::python::{is_printable, is_space, title_case, type_name};
 
 pub const NAMES: &[&str] = &[
@@ -60,7 +59,7 @@ pub fn call(state: &State, value: &Value, method: &str, args: &[Value]) -> Resul
     // Markup stays Markup.
     let same = |changed: String| if value.is_safe() { Value::from_safe_string(changed) } else { Value::from(changed) };
     if method == "format" {
-        return format(FormatStyle::StrFormat, text, args).map(same);
+        return str_format(state, text, args).map(same);
     }
     let mut arguments = Arguments::new(method, args)?;
     let result = match method {
@@ -302,9 +301,13 @@ pub fn strip<'a>(method: &str, text: &'a str, characters: Option<&Value>) -> Res
         Some(value) if value.kind() == ValueKind::String => Some(value.as_str().unwrap_or_default().chars().collect()),
         Some(value) => return Err(wrong(format!("{method} arg must be None or str, not {}", type_name(value)))),
     };
+    let set = set.map(|mut set| {
+        set.sort_unstable();
+        set
+    });
     let goes = |c: char| match &set {
         None => is_space(c),
-        Some(set) => set.contains(&c),
+        Some(set) => set.binary_search(&c).is_ok(),
     };
     let text = if method == "rstrip" { text } else { text.trim_start_matches(goes) };
     Ok(if method == "lstrip" { text } else { text.trim_end_matches(goes) })

@@ -104,12 +104,9 @@ struct Writer<'a, 'b, 'c> {
 impl Writer<'_, '_, '_> {
     /// Pays for what was written, while it is written: a value can be far larger than the text it came from.
     fn charge(&mut self) -> Result<(), Error> {
-        let fuel = (self.out.len() - self.charged) / 64;
-        if fuel > 0 {
-            self.charged += fuel * 64;
-            self.state.consume_fuel(fuel as u64)?;
-        }
-        Ok(())
+        let written = self.out.len() - self.charged;
+        self.charged = self.out.len();
+        self.state.consume_fuel(1 + written as u64 / 16)
     }
 
     fn break_line(&mut self, depth: usize) {

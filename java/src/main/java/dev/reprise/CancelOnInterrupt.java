@@ -4,8 +4,9 @@ import java.io.IOException;
 import java.nio.channels.spi.AbstractInterruptibleChannel;
 
 /**
- * Cancels a session when its thread is interrupted inside a native call. The JDK tells an interruptible channel about an
- * interrupt at once, on the interrupting thread; this is a channel in that respect alone. The interrupt status stays set.
+ * Cancels a session when its thread is interrupted inside a native call. The JDK tells an interruptible channel about
+ * an interrupt at once, on the interrupting thread; this is a channel in that respect alone. The interrupt status stays
+ * set.
  */
 final class CancelOnInterrupt extends AbstractInterruptibleChannel {
     private final Session session;

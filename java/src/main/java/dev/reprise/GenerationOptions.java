@@ -144,15 +144,16 @@ public final class GenerationOptions {
         }
 
         /**
-         * Texts at which the generation ends, wherever tokens begin and end. The stop string itself is not delivered, and
-         * text that may be its beginning is held back until that is decided.
+         * Texts at which the generation ends, wherever tokens begin and end. The stop string itself is not delivered,
+         * and text that may be its beginning is held back until that is decided.
          *
          * @throws IllegalArgumentException if one of them is empty
          */
         public Builder stop(String... stop) {
             for (String text : stop) {
                 if (text.isEmpty()) {
-                    throw new IllegalArgumentException("a stop string is empty, which would end every generation at once");
+                    throw new IllegalArgumentException(
+                            "a stop string is empty, which would end every generation at once");
                 }
             }
             this.stop = List.of(stop);
@@ -165,8 +166,8 @@ public final class GenerationOptions {
         }
 
         /**
-         * Whether the text of a control token in a prompt, such as {@code <|im_start|>}, becomes that token. Leave it off
-         * for prompts that hold text of users.
+         * Whether the text of a control token in a prompt, such as {@code <|im_start|>}, becomes that token. Leave it
+         * off for prompts that hold text of users.
          */
         public Builder parseSpecialTokens(boolean parseSpecialTokens) {
             this.parseSpecialTokens = parseSpecialTokens;

@@ -19,7 +19,10 @@ import java.util.Objects;
  */
 public final class Model implements AutoCloseable {
     private final Metadata metadata;
+    /** Null if the file describes none that can be used. */
     private final Tokenizer tokenizer;
+    /** Why not, where it describes one. */
+    private final ModelFormatException brokenTokenizer;
     private final long handle;
     private final Cleaner.Cleanable cleanable;
     private final ModelInfo info;
@@ -29,7 +32,16 @@ public final class Model implements AutoCloseable {
 
     private Model(ModelFile file, ModelOptions options) {
         metadata = file.metadata();
-        tokenizer = metadata.contains("tokenizer.ggml.model") ? Tokenizer.of(metadata) : null;
+        Tokenizer described = null;
+        ModelFormatException broken = null;
+        try {
+            described = metadata.contains("tokenizer.ggml.model") ? Tokenizer.of(metadata) : null;
+        } catch (ModelFormatException e) {
+            broken = e;
+            Log.warn("the model takes token ids alone, since its tokenizer is damaged: " + e.getMessage());
+        }
+        tokenizer = described;
+        brokenTokenizer = broken;
         handle = Native.loadModel(file.handle(), options);
         templates = new TemplateCache();
         constraints = new ConstraintCache();
@@ -59,7 +71,8 @@ public final class Model implements AutoCloseable {
      * <p>On a virtual thread the work, and the calls of a progress listener, happen on a platform thread.
      *
      * @throws java.io.UncheckedIOException if the file cannot be read
-     * @throws ModelFormatException if it is no GGUF file or is damaged
+     * @throws ModelFormatException if it is no GGUF file or is damaged; a tokenizer that is damaged is reported where it
+     *     is needed, by {@link #tokenizer} and by calls that take text
      * @throws UnsupportedModelException if its architecture, tokenizer or a tensor type is not supported; the message
      *     names it and says what is
      * @throws DeviceUnavailableException if the chosen device cannot be used
@@ -197,8 +210,13 @@ public final class Model implements AutoCloseable {
      * What turns text into the ids that this model takes.
      *
      * @throws UnsupportedModelException if the file describes no tokenizer
+     * @throws ModelFormatException if it describes one with keys that are missing or contradict each other; token ids can
+     *     still be used
      */
     public Tokenizer tokenizer() {
+        if (brokenTokenizer != null) {
+            throw new ModelFormatException(brokenTokenizer.getMessage(), brokenTokenizer);
+        }
         if (tokenizer == null) {
             throw new UnsupportedModelException(
                     "the model file describes no tokenizer (tokenizer.ggml.model is missing): use token ids");
@@ -206,7 +224,7 @@ public final class Model implements AutoCloseable {
         return tokenizer;
     }
 
-    /** Null if the file describes none. */
+    /** Null if the file describes none that can be used. */
     Tokenizer tokenizerOrNull() {
         return tokenizer;
     }

@@ -132,8 +132,8 @@ public final class ModelOptions {
         }
 
         /**
-         * Whether to compute with the reference arithmetic: weights, activations and KV cache in single precision. Slow;
-         * for checking a model or a device.
+         * Whether to compute with the reference arithmetic: weights, activations and KV cache in single precision.
+         * Slow; for checking a model or a device.
          */
         public Builder exact(boolean exact) {
             this.exact = exact;

@@ -164,8 +164,8 @@ final class Native {
     }
 
     /**
-     * The name as the file system has it. A path as text has lost what the locale cannot express, but its URI still has the
-     * bytes.
+     * The name as the file system has it. A path as text has lost what the locale cannot express, but its URI still has
+     * the bytes.
      */
     private static byte[] nameOf(Path file) {
         String text = file.toString();
@@ -474,8 +474,8 @@ final class Native {
     }
 
     /**
-     * What goes to and comes from the two calls of a generation: native memory that a session keeps, so that a token costs
-     * no allocation, and that Java reads without a call. Not safe for use by several threads.
+     * What goes to and comes from the two calls of a generation: native memory that a session keeps, so that a token
+     * costs no allocation, and that Java reads without a call. Not safe for use by several threads.
      */
     static final class Exchange implements AutoCloseable {
         /** How many tokens one call fetches at most. A backend runs only a few tokens ahead. */

@@ -14,12 +14,12 @@ import java.util.concurrent.ThreadLocalRandom;
 import java.util.concurrent.locks.ReentrantLock;
 
 /**
- * A history of tokens and the memory to continue it. Prompts and generated tokens stay, so a further prompt continues the
- * text; {@link #rewind} and {@link #reset} forget.
+ * A history of tokens and the memory to continue it. Prompts and generated tokens stay, so a further prompt continues
+ * the text; {@link #rewind} and {@link #reset} forget.
  *
  * <p>A session belongs to one caller at a time: a call while another thread is inside throws
- * {@link IllegalStateException}. Only {@link #cancel} and {@link #close} are legal from any thread at any time. Every call
- * that changes the history ends a generation in progress.
+ * {@link IllegalStateException}. Only {@link #cancel} and {@link #close} are legal from any thread at any time. Every
+ * call that changes the history ends a generation in progress.
  *
  * <p>Interrupting a thread cancels its call: a prompt in evaluation throws {@link CancelledException} with the history as
  * before, a generation ends with {@link FinishReason#CANCELLED}. The interrupt status stays set.
@@ -464,6 +464,7 @@ public final class Session implements AutoCloseable {
         return contextLength;
     }
 
+    /** Tokens, times and memory since the session was opened. */
     public SessionStatistics statistics() {
         enter();
         try {

@@ -18,8 +18,8 @@ import java.time.Duration;
  *     graph holds changes while its session is open
  * @param captureFailures captures that something invalidated
  * @param graphNodes nodes of the graph that was last replayed
- * @param kernelsPerToken kernels of that graph, or of an eager step: five a layer and some; more than twice as many where
- *     no fused kernel takes the types of a model; 0 on the CPU
+ * @param kernelsPerToken kernels of that graph, or of an eager step: five a layer and some; more than twice as many
+ *     where no fused kernel takes the types of a model; 0 on the CPU
  * @param submitTime host time spent on launching decode steps
  * @param kvBytes memory of the KV cache
  * @param workspaceBytes memory of activations, logits and the like

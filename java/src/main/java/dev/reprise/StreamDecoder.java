@@ -58,7 +58,9 @@ public final class StreamDecoder {
             return "";
         }
         byte[] bytes = tokenizer.tokenBytes(id);
-        return pendingCount == 0 && isAscii(bytes) ? new String(bytes, StandardCharsets.US_ASCII) : decode(bytes, false);
+        return pendingCount == 0 && isAscii(bytes)
+                ? new String(bytes, StandardCharsets.US_ASCII)
+                : decode(bytes, false);
     }
 
     private static boolean isAscii(byte[] bytes) {

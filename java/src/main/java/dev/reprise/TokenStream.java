@@ -13,10 +13,11 @@ import java.util.stream.StreamSupport;
  * The tokens of a generation, decoded as they are asked for. To be used once, by one of {@link #forEach},
  * {@link #iterator} and {@link #stream}, in one thread at a time.
  *
- * <p>Leaving it early is fine: the session's next call ends the generation, and the session's history then has the tokens
- * that were taken from here and no others. {@link #close} ends it at once.
+ * <p>Leaving it early is fine: the session's next call ends the generation, and the session's history then has the
+ * tokens that were taken from here and no others. {@link #close} ends it at once.
  *
- * <p>Interrupting the thread that takes tokens cancels the generation, between two tokens; the interrupt status stays set.
+ * <p>Interrupting the thread that takes tokens cancels the generation, between two tokens; the interrupt status stays
+ * set.
  */
 public final class TokenStream implements Iterable<Token>, AutoCloseable {
     private final Session session;

@@ -12,6 +12,7 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.util.Arrays;
 import java.util.Iterator;
+import java.util.List;
 import java.util.concurrent.CancellationException;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CountDownLatch;
@@ -141,7 +142,10 @@ class CancellationTest {
 
     @Test
     void whatWasHeldBackForAStopStringBelongsToTheResult() {
-        GenerationOptions options = GenerationOptions.builder().sampling(Sampling.greedy()).stop(", there was a cow").build();
+        GenerationOptions options = GenerationOptions.builder()
+                .sampling(Sampling.greedy())
+                .stop(", there was a cow")
+                .build();
         try (Session session = fast.newSession()) {
             TokenStream stream = session.generate("Once upon a time", options);
             Iterator<Token> tokens = stream.iterator();
@@ -333,10 +337,10 @@ class CancellationTest {
         try (Session session = longSession()) {
             Background prefill = new Background(() -> session.evaluate(LONG_PROMPT));
             letItRun();
-            for (Runnable call : new Runnable[] {
-                session::position, session::history, session::logits, session::reset, session::statistics,
-                () -> session.generate("x"), () -> session.complete("x"), () -> session.evaluate(new int[] {1}),
-            }) {
+            List<Runnable> calls = List.of(
+                    session::position, session::history, session::logits, session::reset, session::statistics,
+                    () -> session.generate("x"), () -> session.complete("x"), () -> session.evaluate(new int[] {1}));
+            for (Runnable call : calls) {
                 IllegalStateException e = assertThrows(IllegalStateException.class, call::run);
                 assertTrue(e.getMessage().contains("in use by another thread"), e.getMessage());
             }

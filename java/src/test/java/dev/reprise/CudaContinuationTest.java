@@ -5,7 +5,6 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import dev.reprise.StoryModel.Continuation;
-import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -86,7 +85,7 @@ class CudaContinuationTest {
         assertTrue(positions - flips >= share * positions, flips + " of " + positions + " positions differ");
     }
 
-    /** Generates; where a close choice flips, takes the expected token instead and goes on. Returns how many flipped. */
+    /** Generates; where a close choice flips, takes the expected token instead and goes on. Returns how many did. */
     private static int follow(Session session, Continuation continuation) {
         int[] ids = continuation.ids();
         int flips = 0;

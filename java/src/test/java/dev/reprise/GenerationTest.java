@@ -429,7 +429,8 @@ class GenerationTest {
     @Test
     void logitsThatAreNoNumbersEndAGeneration(@TempDir Path directory) {
         byte[] bytes = TinyModel.bytes(TinyModel.byteVocabulary());
-        Arrays.fill(bytes, bytes.length - 4 * TinyModel.EMBEDDING, bytes.length, (byte) 0xff); // output_norm.weight: NaN
+        // output_norm.weight: NaN
+        Arrays.fill(bytes, bytes.length - 4 * TinyModel.EMBEDDING, bytes.length, (byte) 0xff);
         try (Model damaged = Model.load(TinyModel.write(directory, bytes));
                 Session ofDamaged = damaged.newSession()) {
             for (int round = 1; round <= 2; round++) {

@@ -38,7 +38,8 @@ final class GgufMutator {
         "llama", "qwen2", "qwen3", "gpt2", "bert", "gemma", "default", "llama-bpe", "smollm", "gpt-2", "t5", "", "none",
         "tokenizer.ggml.tokens", "tokenizer.ggml.model", "general.architecture", "general.alignment", "split.count",
         "split.no", "llama.context_length", "llama.rope.scaling.type", "llama.expert_count", "output.weight",
-        "blk.0.attn_q.weight", "blk.1.attn_q.weight", "yarn", "linear", "llama.vocab_size", "llama.attention.key_length",
+        "blk.0.attn_q.weight", "blk.1.attn_q.weight", "yarn", "linear", "llama.vocab_size",
+        "llama.attention.key_length",
     };
 
     /** A number of the header: a length, count, type, dimension, offset or value. */
@@ -241,7 +242,8 @@ final class GgufMutator {
         boolean strings = array.elementBytes == 0;
         Range last = strings
                 ? string(array, array.count - 1)
-                : new Range(array.at + (array.count - 1) * array.elementBytes, array.at + array.count * array.elementBytes);
+                : new Range(
+                        array.at + (array.count - 1) * array.elementBytes, array.at + array.count * array.elementBytes);
         int cut = keep == array.count
                 ? last.end
                 : strings ? string(array, keep).start : array.at + keep * array.elementBytes;

@@ -131,7 +131,8 @@ class LoadingTest {
     /** A locale that is not one of UTF-8 has names of files that it cannot express. */
     @Test
     void theNameOfAFileNeedNotBeOneOfTheLocale(@TempDir Path directory) throws IOException {
-        Path file = Files.copy(StoryModel.PATH, Files.createDirectory(directory.resolve("modèles 100%41")).resolve("a+b é.gguf"));
+        Path folder = Files.createDirectory(directory.resolve("modèles 100%41"));
+        Path file = Files.copy(StoryModel.PATH, folder.resolve("a+b é.gguf"));
         String encoding = System.getProperty("sun.jnu.encoding");
         System.setProperty("sun.jnu.encoding", "ANSI_X3.4-1968");
         try {
@@ -228,6 +229,22 @@ class LoadingTest {
             assertEquals("", result.text());
             assertThrows(UnsupportedModelException.class, model::tokenizer);
             assertThrows(UnsupportedModelException.class, () -> session.generate("text"));
+        }
+    }
+
+    @Test
+    void aModelWithADamagedTokenizerTakesIds() {
+        TestVocabulary vocabulary = TinyModel.byteVocabulary().set("merges", null);
+        Path file = TinyModel.write(directory, TinyModel.bytes(vocabulary));
+        try (LogRecorder log = new LogRecorder();
+                Model model = Model.load(file);
+                Session session = model.newSession()) {
+            assertTrue(log.takeWarnings().get(0).contains("tokenizer.ggml.merges"));
+            assertEquals(8, session.complete(new int[] {1, 2, 3}, SHORT).ids().length);
+            for (int i = 0; i < 2; i++) {
+                ModelFormatException e = assertThrows(ModelFormatException.class, () -> session.generate("text"));
+                assertTrue(e.getMessage().contains("tokenizer.ggml.merges"), e.getMessage());
+            }
         }
     }
 

@@ -5,8 +5,9 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 
 /**
- * A program that opens a model, generates and closes everything, again and again, and prints by how many KB the resident
- * memory has grown since the first rounds. In a process of its own, with a Java heap that is in memory from the start.
+ * A program that opens a model, generates and closes everything, again and again, and prints by how many KB the
+ * resident memory has grown since the first rounds. In a process of its own, with a Java heap that is in memory from
+ * the start.
  */
 final class RepeatedUse {
     private static final int ROUNDS = 200;

@@ -50,7 +50,8 @@ class StopMatcherTest {
         Random random = new Random(5);
         for (int round = 0; round < 5000; round++) {
             String text = letters(random, 30);
-            List<String> stops = List.of(letters(random, 1 + random.nextInt(4)), letters(random, 1 + random.nextInt(6)));
+            List<String> stops = List.of(
+                    letters(random, 1 + random.nextInt(4)), letters(random, 1 + random.nextInt(6)));
             StopMatcher matcher = new StopMatcher(stops);
             StringBuilder out = new StringBuilder();
             for (int at = 0; at < text.length() && !matcher.stopped(); ) {

@@ -19,11 +19,12 @@ class StreamedTextTest {
 
     @BeforeAll
     static void load(@TempDir Path directory) {
-        // Few bytes besides those of é, € and an emoji, and most of them é's, so that whole characters turn up among the
-        // broken ones whatever is drawn.
+        // Few bytes besides those of é, € and an emoji, and most of them é's, so that whole characters turn up among
+        // the broken ones whatever is drawn.
         TestVocabulary vocabulary = TestVocabulary.byteLevel("gpt-2");
         for (int i = 0; i < 30; i++) {
-            for (int b : new int[] {0xC3, 0xA9, 0xC3, 0xA9, 0xC3, 0xA9, 0xC3, 0xA9, 0xE2, 0x82, 0xAC, 0xF0, 0x9F, 0x99, 0x82}) {
+            int[] bytes = {0xC3, 0xA9, 0xC3, 0xA9, 0xC3, 0xA9, 0xC3, 0xA9, 0xE2, 0x82, 0xAC, 0xF0, 0x9F, 0x99, 0x82};
+            for (int b : bytes) {
                 vocabulary.token(TestVocabulary.spell((byte) b), TokenType.NORMAL);
             }
         }

@@ -34,6 +34,7 @@ public final class AnswerParser {
     private int nCalls;
     private CallReader reader;
     private boolean calledInReasoning;
+    private int callStart;
 
     AnswerParser(AnswerFormat format, String generationPrompt, List<Tool> tools, int firstCall) {
         reasoning = format.reasoning();
@@ -162,6 +163,7 @@ public final class AnswerParser {
     private void beginCall(int from, boolean inReasoning) {
         reader = new CallReader(syntax, tools, buffer, from, parts, nCalls, firstCall);
         calledInReasoning = inReasoning;
+        callStart = from;
         state = State.CALL;
     }
 
@@ -184,8 +186,8 @@ public final class AnswerParser {
         }
         int call = findCall(last);
         if (call >= 0) {
+            // The space in front of it stays, for if it is none.
             emitText(at + Literals.stripEnd(buffer.substring(at, call)).length());
-            at = call;
             beginCall(call, false);
             return true;
         }
@@ -258,7 +260,9 @@ public final class AnswerParser {
         if (result == CallReader.Result.MORE) {
             return false;
         }
-        at = reader.position();
+        boolean none = result == CallReader.Result.FAILED && reader.position() == callStart;
+        int failedAt = reader.position();
+        at = none ? at : reader.position();
         state = calledInReasoning && result == CallReader.Result.FAILED ? State.REASONING : State.TEXT;
         if (result == CallReader.Result.DONE) {
             reasoningDone = true;
@@ -266,7 +270,7 @@ public final class AnswerParser {
             textBegun = false;
             dropSpace = true;
         } else {
-            searchFrom = Math.min(buffer.length(), at + 1);
+            searchFrom = Math.min(buffer.length(), failedAt + 1);
             dropSpace = false;
         }
         return true;

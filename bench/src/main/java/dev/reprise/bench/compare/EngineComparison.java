@@ -14,8 +14,8 @@ import java.util.regex.Pattern;
 
 /**
  * Prefill, decode and decode at depth by each engine's own benchmark program, without text or sampling: every program
- * is started twice a round, in turns, and warms up; for five prefills, of which the median counts, and for one decode of
- * each kind.
+ * is started twice a round, in turns, and warms up; for five prefills, of which the median counts, and for one decode
+ * of each kind.
  */
 final class EngineComparison {
     /** A benchmark program. */
@@ -98,7 +98,8 @@ final class EngineComparison {
         repriseBench(name, program, 0, decode, depths, "1");
     }
 
-    private void repriseBench(String name, Path program, int prompt, int generated, List<Integer> atDepths, String repetitions)
+    private void repriseBench(
+            String name, Path program, int prompt, int generated, List<Integer> atDepths, String repetitions)
             throws IOException {
         List<String> command = List.of(program.toString(), "-m", model.toString(), "-p", Integer.toString(prompt),
                 "-n", Integer.toString(generated), "-d", joined(atDepths), "-r", repetitions,
@@ -144,7 +145,8 @@ final class EngineComparison {
             rates[i] = test.path("samples_ts").get(i).asDouble();
         }
         if (rates.length == 0) {
-            throw new IOException("llama-bench gives no samples_ts, the rate of every repetition; a newer one does: " + test);
+            throw new IOException(
+                    "llama-bench gives no samples_ts, the rate of every repetition; a newer one does: " + test);
         }
         Arrays.sort(rates);
         return rates[rates.length / 2];

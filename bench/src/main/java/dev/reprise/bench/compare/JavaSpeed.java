@@ -113,7 +113,8 @@ final class JavaSpeed implements Callable<Integer> {
             double rate = peer.path("tokens_per_second").asDouble();
             boolean same = peer.path("token_hash").asText().equals(hash(java.rounds().get(0).generation()));
             String verdict = java.prompt().first() ? same ? "yes" : "**no**" : "other prompt";
-            beside = format("| %.1f | %.1f - %.1f ", rate, peer.path("lowest").asDouble(), peer.path("highest").asDouble());
+            beside = format("| %.1f | %.1f - %.1f ", rate,
+                    peer.path("lowest").asDouble(), peer.path("highest").asDouble());
             share = format("| %.1f %% | %s ", rates.median() / rate * 100, verdict);
         }
         return format("| %s | %s ", model.getFileName(), lowerCase(java.device())) + beside
@@ -226,9 +227,9 @@ final class JavaSpeed implements Callable<Integer> {
     }
 
     /**
-     * What a caller does with a token, in a method of its own: the JVM compiles that after some hundred tokens, the loop
-     * around it only after tens of thousands, and until then interprets its body from memory that the model's weights
-     * have pushed out of every cache.
+     * What a caller does with a token, in a method of its own: the JVM compiles that after some hundred tokens, the
+     * loop around it only after tens of thousands, and until then interprets its body from memory that the model's
+     * weights have pushed out of every cache.
      *
      * @return whether there was one
      */

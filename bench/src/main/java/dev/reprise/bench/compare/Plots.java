@@ -15,8 +15,7 @@ import org.knowm.xchart.BitmapEncoder;
 import org.knowm.xchart.BitmapEncoder.BitmapFormat;
 import org.knowm.xchart.CategoryChart;
 import org.knowm.xchart.CategoryChartBuilder;
-import org.knowm.xchart.VectorGraphicsEncoder;
-import org.knowm.xchart.VectorGraphicsEncoder.VectorGraphicsFormat;
+import org.knowm.xchart.ChartEncoder;
 import org.knowm.xchart.XYChart;
 import org.knowm.xchart.XYChartBuilder;
 import org.knowm.xchart.internal.chartpart.Chart;
@@ -150,7 +149,7 @@ final class Plots {
 
     private static void save(Path folder, String name, Chart<?, ?> chart) throws IOException {
         String file = folder.resolve(name).toString();
-        VectorGraphicsEncoder.saveVectorGraphic(chart, file, VectorGraphicsFormat.SVG);
+        ChartEncoder.saveChart(chart, file, "svg");
         BitmapEncoder.saveBitmapWithDPI(chart, file + ".png", BitmapFormat.PNG, PNG_DPI);
     }
 }

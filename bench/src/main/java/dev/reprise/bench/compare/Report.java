@@ -18,8 +18,9 @@ final class Report {
     private Report() {}
 
     /**
-     * Writes tables and plots again. The first argument is the folder they go to, the others are folders with the results
-     * of comparisons on one machine, whose models come together in one report; without them it is the first folder.
+     * Writes tables and plots again. The first argument is the folder they go to, the others are folders with the
+     * results of comparisons on one machine, whose models come together in one report; without them it is the first
+     * folder.
      */
     public static void main(String[] args) throws IOException {
         if (args.length == 0) {
@@ -38,8 +39,8 @@ final class Report {
     private static Results.Run merged(List<Results.Run> runs) {
         Results.Run first = runs.get(0);
         String commands = String.join("; ", runs.stream().map(Results.Run::command).toList());
-        return new Results.Run(first.date(), first.commit(), commands, first.machine(), first.rounds(), first.maxTokens(),
-                first.peers(), runs.stream().flatMap(run -> run.models().stream()).toList());
+        return new Results.Run(first.date(), first.commit(), commands, first.machine(), first.rounds(),
+                first.maxTokens(), first.peers(), runs.stream().flatMap(run -> run.models().stream()).toList());
     }
 
     /** Why this JVM cannot draw: it has no java.desktop, or the machine has no font. Empty if it can. */

@@ -172,7 +172,8 @@ class CompareTest {
                 "exec '" + java + "' -cp '" + System.getProperty("java.class.path") + "' "
                         + LlamaServerStandIn.class.getName() + " \"$@\"");
         Path bench = script("llama-bench", "case $1 in --version) echo 'version: 7 (abc)'; exit;; esac",
-                "case \"$*\" in *' -n 0 '*) echo '[{\"n_prompt\":384,\"n_gen\":0,\"n_depth\":0,\"samples_ts\":[99,100.5,200]}]';;",
+                "case \"$*\" in *' -n 0 '*)"
+                        + " echo '[{\"n_prompt\":384,\"n_gen\":0,\"n_depth\":0,\"samples_ts\":[99,100.5,200]}]';;",
                 "*) echo '[{\"n_prompt\":0,\"n_gen\":8,\"n_depth\":0,\"samples_ts\":[50.5]}]';; esac");
 
         int status = compare("-r", "2", "--llama-bench", bench.toString(), "--llama-server", server.toString());
@@ -211,13 +212,16 @@ class CompareTest {
 
         String path = System.setProperty("reprise.bench.path", tools.toString());
         try {
-            assertEquals(0, compare("-r", "2", "--llama-bench", bench.toString(), "--llama-server", server.toString()), log());
+            int status = compare("-r", "2", "--llama-bench", bench.toString(), "--llama-server", server.toString());
+            assertEquals(0, status, log());
         } finally {
             System.setProperty("reprise.bench.path", path);
         }
 
         List<String> lines = Files.readAllLines(calls);
-        List<String> order = lines.stream().map(line -> line.substring(0, line.indexOf(' ', line.indexOf(' ') + 1))).toList();
+        List<String> order = lines.stream()
+                .map(line -> line.substring(0, line.indexOf(' ', line.indexOf(' ') + 1)))
+                .toList();
         List<String> round = List.of("bench 0", "bench 0", "bench 1", "bench 1");  // prefill, decode
         List<String> expected = Stream.of(round, round, List.of("server 1")).flatMap(List::stream).toList();
         assertEquals(expected, order, "in turns; the server by the faster");

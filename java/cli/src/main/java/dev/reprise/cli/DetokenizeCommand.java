@@ -12,8 +12,8 @@ import picocli.CommandLine.Parameters;
 @Command(
         name = "detokenize",
         description = {
-            "Turns token ids on standard input, separated by white space or commas, into text. Nothing is added to it, not even "
-                    + "a line end.",
+            "Turns token ids on standard input, separated by white space or commas, into text. Nothing is added to it, "
+                    + "not even a line end.",
             ""
         })
 final class DetokenizeCommand implements Callable<Integer> {

@@ -25,8 +25,8 @@ import picocli.CommandLine.Parameters;
 @Command(
         name = "info",
         description = {
-            "Shows what a model file holds: architecture, parameters, types, size, context, tokenizer, chat template, and the "
-                    + "memory that it needs with these options.",
+            "Shows what a model file holds: architecture, parameters, types, size, context, tokenizer, chat template, "
+                    + "and the memory that it needs with these options.",
             ""
         },
         sortOptions = false)

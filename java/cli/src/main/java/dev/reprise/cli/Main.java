@@ -93,7 +93,8 @@ public final class Main implements Runnable {
         commandLine.setOut(terminal.helpWriter());
         commandLine.setErr(new PrintWriter(terminal.err(), true));
         commandLine.setCaseInsensitiveEnumValuesAllowed(true);
-        // Prompts and stop strings are taken as they are, also those that look like an option; but for --, which ends the options.
+        // Prompts and stop strings are taken as they are, also those that look like an option; but for --, which ends
+        // the options.
         commandLine.setExpandAtFiles(false);
         commandLine.setAllowOptionsAsOptionParameters(true);
         commandLine.setExecutionExceptionHandler(Main::report);

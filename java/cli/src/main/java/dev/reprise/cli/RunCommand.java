@@ -19,8 +19,8 @@ import picocli.CommandLine.Parameters;
 @Command(
         name = "run",
         description = {
-            "Continues a text: the model's text goes to standard output as it is generated, statistics follow on standard "
-                    + "error.",
+            "Continues a text: the model's text goes to standard output as it is generated, statistics follow on "
+                    + "standard error.",
             ""
         },
         sortOptions = false)
@@ -37,7 +37,8 @@ final class RunCommand implements Callable<Integer> {
     @Option(
             names = {"-p", "--prompt"},
             paramLabel = "TEXT",
-            description = "The text to continue (default: standard input; for the bundled model \"" + StoryModel.PROMPT + "\").")
+            description = "The text to continue (default: standard input; for the bundled model \"" + StoryModel.PROMPT
+                    + "\").")
     private String prompt;
 
     @Option(

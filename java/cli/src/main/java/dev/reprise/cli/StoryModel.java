@@ -45,8 +45,8 @@ final class StoryModel {
         } catch (IOException e) {
             throw new UncheckedIOException(
                     "cannot unpack the bundled story model to " + chosen + " (" + Terminal.reason(e)
-                            + "): free some space, choose another folder with JAVA_TOOL_OPTIONS=-Djava.io.tmpdir=FOLDER, "
-                            + "or name a model",
+                            + "): free some space, choose another folder with JAVA_TOOL_OPTIONS=-Djava.io.tmpdir=FOLDER"
+                            + ", or name a model",
                     e);
         }
     }

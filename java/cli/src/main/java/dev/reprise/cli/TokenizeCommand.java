@@ -34,7 +34,8 @@ final class TokenizeCommand implements Callable<Integer> {
 
         @Option(
                 names = "--json",
-                description = "Read a JSON array of strings and print a JSON array of id arrays; with -p, for that one text.")
+                description = "Read a JSON array of strings and print a JSON array of id arrays; with -p, for that one "
+                        + "text.")
         private boolean json;
 
         @Option(names = "--i32", paramLabel = "FILE", description = "Write the ids to a file, as little-endian int32.")
@@ -118,7 +119,8 @@ final class TokenizeCommand implements Callable<Integer> {
         ByteBuffer bytes = ByteBuffer.allocate(4 * ids.length).order(ByteOrder.LITTLE_ENDIAN);
         bytes.asIntBuffer().put(ids);
         if (form.i32.toString().startsWith("-")) {
-            throw new IllegalArgumentException("--i32 " + form.i32 + ": a file whose name begins with - is written as ./" + form.i32);
+            throw new IllegalArgumentException(
+                    "--i32 " + form.i32 + ": a file whose name begins with - is written as ./" + form.i32);
         }
         try {
             Files.write(form.i32, bytes.array());

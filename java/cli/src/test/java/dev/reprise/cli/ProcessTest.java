@@ -42,8 +42,8 @@ class ProcessTest {
         ByteBuffer.wrap(bytes).order(ByteOrder.LITTLE_ENDIAN).putInt(at + key.length + valueType, 1 << 16);
         Path file = Files.write(directory.resolve("long.gguf"), bytes);
         return List.of(
-                "run", file.toString(), "-p", "Once upon a time", "--context", "20000", "--temp", "1000", "--top-k", "0",
-                "--top-p", "1", "--min-p", "0", "--seed", "1", "--threads", "1");
+                "run", file.toString(), "-p", "Once upon a time", "--context", "20000", "--temp", "1000",
+                "--top-k", "0", "--top-p", "1", "--min-p", "0", "--seed", "1", "--threads", "1");
     }
 
     private ProcessBuilder program(List<String> flags, List<String> arguments) {

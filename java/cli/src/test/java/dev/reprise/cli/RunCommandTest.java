@@ -35,7 +35,8 @@ class RunCommandTest {
     void statisticsComeOnStandardError() {
         Program program = Program.run("run", "-p", PROMPT, "-n", "12", "--temp", "0").succeeds();
         assertTrue(
-                Pattern.compile("5 prompt tokens at \\d+/s, 12 generated at \\d+\\.\\d/s on (CPU|CUDA); ended: MAX_TOKENS; seed ")
+                Pattern.compile("5 prompt tokens at \\d+/s, 12 generated at \\d+\\.\\d/s on (CPU|CUDA); "
+                                + "ended: MAX_TOKENS; seed ")
                         .matcher(program.err()).find(),
                 program.err());
     }
@@ -47,7 +48,8 @@ class RunCommandTest {
             Program.run("run", "-p", text, "-n", "2", "--temp", "0", "--stop", text).succeeds();
             assertEquals(
                     Program.runWithInput(text, "run", Program.STORIES, "-n", "4", "--temp", "0").succeeds().out(),
-                    Program.run("run", Program.STORIES, "--prompt=" + text, "-n", "4", "--temp", "0").succeeds().out(), text);
+                    Program.run("run", Program.STORIES, "--prompt=" + text, "-n", "4", "--temp", "0").succeeds().out(),
+                    text);
         }
     }
 

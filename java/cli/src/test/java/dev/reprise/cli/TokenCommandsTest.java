@@ -35,18 +35,21 @@ class TokenCommandsTest {
 
     @Test
     void idsAreListedOnePerLine() {
-        assertEquals("842\n929\n259\n564\n", Program.run("tokenize", Program.STORIES, "-p", "Once upon a time", "--ids").out());
+        String ids = Program.run("tokenize", Program.STORIES, "-p", "Once upon a time", "--ids").out();
+        assertEquals("842\n929\n259\n564\n", ids);
     }
 
     @Test
     void aFileThatCannotBeWrittenIsNamedWithTheReason() {
-        String err = Program.run("tokenize", Program.STORIES, "-p", "Once", "--i32", "/nowhere/ids").fails(ExitCode.IO).err();
+        String err = Program.run("tokenize", Program.STORIES, "-p", "Once", "--i32", "/nowhere/ids")
+                .fails(ExitCode.IO).err();
         assertTrue(err.contains("cannot write /nowhere/ids: no such file or folder"), err);
     }
 
     @Test
     void anOptionIsNotTakenForTheNameOfAFile() {
-        String err = Program.run("tokenize", Program.STORIES, "-p", "Once", "--i32", "--special").fails(ExitCode.USAGE).err();
+        String err = Program.run("tokenize", Program.STORIES, "-p", "Once", "--i32", "--special")
+                .fails(ExitCode.USAGE).err();
         assertTrue(err.contains("--i32 --special") && err.contains("./--special"), err);
         assertTrue(Files.notExists(Path.of("--special")));
     }
@@ -68,7 +71,8 @@ class TokenCommandsTest {
 
     @Test
     void jsonTextsBecomeJsonIds() {
-        Program program = Program.runWithInput("[\"Once upon\", \"\", \" a time\"]", "tokenize", Program.STORIES, "--json");
+        String texts = "[\"Once upon\", \"\", \" a time\"]";
+        Program program = Program.runWithInput(texts, "tokenize", Program.STORIES, "--json");
         assertEquals("[[842,929],\n[],\n[259,564]]\n", program.succeeds().out());
         assertEquals("[]\n", Program.runWithInput(" []", "tokenize", Program.STORIES, "--json").out());
         assertEquals("[[842,929]]\n", Program.run("tokenize", Program.STORIES, "--json", "-p", "Once upon").out());
@@ -108,7 +112,8 @@ class TokenCommandsTest {
 
     @Test
     void malformedUtf8IsReplaced() {
-        String ids = Program.runWithInput(new byte[] {'a', (byte) 0xFF, 'b'}, "tokenize", Program.STORIES, "--ids").out();
+        byte[] malformed = {'a', (byte) 0xFF, 'b'};
+        String ids = Program.runWithInput(malformed, "tokenize", Program.STORIES, "--ids").out();
         assertEquals("a\uFFFDb", Program.runWithInput(ids, "detokenize", Program.STORIES).out());
     }
 }

@@ -175,8 +175,10 @@ public record NativeLibrary(String file, String classifier, String skipped) {
         }
         if (found != reprise.REPRISE_ABI_VERSION) {
             throw new UnsatisfiedLinkError(
-                    file + " has interface version " + found + ", these classes need " + reprise.REPRISE_ABI_VERSION
-                            + ": use the same version of dev.reprise:reprise and of every dev.reprise:reprise-natives.");
+                    file + " has interface version " + found + ", these classes need "
+                            + reprise.REPRISE_ABI_VERSION
+                            + ": use the same version of dev.reprise:reprise and of every "
+                            + "dev.reprise:reprise-natives.");
         }
     }
 }
