@@ -1,6 +1,6 @@
 // The JVM unloads the library when it has collected the class loader that loaded it. No Java thread is inside then, nor
-// can one come: what the classes never closed is freed here, and with it the threads of models that run on the CPU, which
-// must not outlive the code that they run.
+// can one come: what the classes never closed is freed here, and with it the threads of models that run on the CPU,
+// which must not outlive the code that they run.
 #include <jni.h>
 
 #include "api/registry.h"

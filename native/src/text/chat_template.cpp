@@ -7,7 +7,6 @@ namespace reprise::text {
 
 namespace {
 
-
 class RustRendering : public Rendering {
   public:
     std::span<const uint8_t> text() const override { return text_.bytes(); }

@@ -12,8 +12,8 @@ import java.util.concurrent.locks.LockSupport;
 import java.util.function.Supplier;
 
 /**
- * Runs calls that take long on a platform thread, if a virtual one makes them: within native code a virtual thread cannot
- * leave its carrier, so that a few long calls would keep every other virtual thread from running.
+ * Runs calls that take long on a platform thread, if a virtual one makes them: within native code a virtual thread
+ * cannot leave its carrier, so that a few long calls would keep every other virtual thread from running.
  *
  * <p>There are as many platform threads as calls in progress, so at most one per session and per model that is being
  * loaded. They are daemons and end after a second without work, which lets go of their class loader.
@@ -74,8 +74,8 @@ final class Carrier {
     }
 
     /**
-     * Runs {@code call} on a platform thread and waits for it without the carrier. The thread is interrupted if the caller
-     * is, whose interrupt status stays set; what it throws is thrown here.
+     * Runs {@code call} on a platform thread and waits for it without the carrier. The thread is interrupted if the
+     * caller is, whose interrupt status stays set; what it throws is thrown here.
      */
     static <T> T leave(Supplier<T> call) {
         Call<T> running = new Call<>(call);

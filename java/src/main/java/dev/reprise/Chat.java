@@ -14,8 +14,8 @@ import java.util.Objects;
  * }
  * }</pre>
  *
- * <p>Every turn renders the whole conversation with the model's template and evaluates only what the session does not hold
- * yet. Text of messages is never taken for a control token.
+ * <p>Every turn renders the whole conversation with the model's template and evaluates only what the session does not
+ * hold yet. Text of messages is never taken for a control token.
  *
  * <p>A chat belongs to one caller at a time; {@link #cancel} and {@link #close} are legal from any thread.
  */
@@ -262,8 +262,8 @@ public final class Chat implements AutoCloseable {
 
     /**
      * Writes the conversation to a file, with what is evaluated of it, so that it goes on elsewhere without evaluating
-     * anything again: {@link Model#restoreChat(Path, ChatOptions)}. An answer in progress is ended first. What is at the
-     * path is replaced when the file is complete; nobody but its owner may read it.
+     * anything again: {@link Model#restoreChat(Path, ChatOptions)}. An answer in progress is ended first. What is at
+     * the path is replaced when the file is complete; nobody but its owner may read it.
      *
      * @throws java.io.UncheckedIOException if it cannot be written
      */

@@ -21,7 +21,9 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 
-/** A saved chat: its messages as JSON, checked by a hash, and behind them its session as {@link Session#save} writes it. */
+/**
+ * A saved chat: its messages as JSON, checked by a hash, and behind them its session as {@link Session#save} writes it.
+ */
 final class ChatFile {
     private static final byte[] MAGIC = "REPRISE CHAT 1\n\n".getBytes(StandardCharsets.US_ASCII);
     /** No conversation that fits into a context has so much text. */

@@ -17,8 +17,8 @@ import java.util.stream.Stream;
 import java.util.stream.StreamSupport;
 
 /**
- * An answer as it is generated, in pieces of text, reasoning and tool calls. To be used once, by one of {@link #forEach},
- * {@link #iterator} and {@link #stream}, in one thread at a time.
+ * An answer as it is generated, in pieces of text, reasoning and tool calls. To be used once, by one of
+ * {@link #forEach}, {@link #iterator} and {@link #stream}, in one thread at a time.
  *
  * <p>Leaving it early is fine: the chat's next call ends it, and the conversation then has the answer as far as it was
  * taken. {@link #close} ends it at once.
@@ -115,12 +115,14 @@ public final class ChatStream implements Iterable<ChatPart>, AutoCloseable {
                 throw new IllegalArgumentException("a tool call is required and there are no tools");
             }
             if (asked != null) {
-                throw new IllegalArgumentException("an answer cannot be a tool call and obey a constraint at once: take "
+                throw new IllegalArgumentException(
+                        "an answer cannot be a tool call and obey a constraint at once: take "
                         + "the tool choice auto or none with a constraint");
             }
             choice.name().ifPresent(name -> {
                 if (tools.stream().noneMatch(tool -> tool.name().equals(name))) {
-                    throw new IllegalArgumentException("the tool " + name + " has to be called and is not among " + tools);
+                    throw new IllegalArgumentException("the tool " + name + " has to be called and is not among "
+                            + tools);
                 }
             });
         } else if (tools.isEmpty() || asked == null && !options.strictTools()) {
@@ -270,8 +272,8 @@ public final class ChatStream implements Iterable<ChatPart>, AutoCloseable {
     }
 
     /**
-     * From where the reasoning ended, or from the start if there is none, the answer is drawn anew within the grammar: what a
-     * token brought beyond that place is forgotten.
+     * From where the reasoning ended, or from the start if there is none, the answer is drawn anew within the grammar:
+     * what a token brought beyond that place is forgotten.
      */
     private void limitFromHere(boolean reasoned, String piece) {
         generation.close();
@@ -308,7 +310,8 @@ public final class ChatStream implements Iterable<ChatPart>, AutoCloseable {
 
     private void continueWith(String marker) {
         int[] ids = tokenizer.encodeContinuation(marker, true);
-        if (options.generation().maxTokens().isPresent() && tokens.size() >= options.generation().maxTokens().getAsInt()) {
+        if (options.generation().maxTokens().isPresent()
+                && tokens.size() >= options.generation().maxTokens().getAsInt()) {
             end(FinishReason.MAX_TOKENS);
             return;
         }
@@ -390,7 +393,9 @@ public final class ChatStream implements Iterable<ChatPart>, AutoCloseable {
         }
     }
 
-    /** Ends the answer from any thread: the thread that takes pieces sees their end. Without effect once it has ended. */
+    /**
+     * Ends the answer from any thread: the thread that takes pieces sees their end. Without effect once it has ended.
+     */
     public void cancel() {
         cancelled = true;
         session.cancel();

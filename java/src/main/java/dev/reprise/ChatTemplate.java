@@ -5,8 +5,8 @@ import java.time.ZoneOffset;
 import java.util.Objects;
 
 /**
- * What turns a conversation into the text that a model was trained on: a template in Jinja's notation, as model files carry
- * one. Immutable; {@link Model#chatTemplate()} gives a model's own.
+ * What turns a conversation into the text that a model was trained on: a template in Jinja's notation, as model files
+ * carry one. Immutable; {@link Model#chatTemplate()} gives a model's own.
  */
 public final class ChatTemplate {
     private final String source;
@@ -31,8 +31,8 @@ public final class ChatTemplate {
      * @param variables a JSON object: the variables that the template sees, for example {@code messages}, {@code tools}
      *     and {@code add_generation_prompt}
      * @return the text and nothing else
-     * @throws TemplateException if the template is malformed, raises an error, or takes too much time or memory; with its
-     *     own message and line
+     * @throws TemplateException if the template is malformed, raises an error, or takes too much time or memory; with
+     *     its own message and line
      * @throws IllegalArgumentException if the variables are no JSON object
      */
     public String render(String variables) {
@@ -50,8 +50,8 @@ public final class ChatTemplate {
     }
 
     /**
-     * Renders the template and turns the text into the ids that a chat with these variables evaluates: control tokens of the
-     * template become those tokens, text of the variables never does.
+     * Renders the template and turns the text into the ids that a chat with these variables evaluates: control tokens
+     * of the template become those tokens, text of the variables never does.
      *
      * @param variables as for {@link #render(String)}
      * @param tokenizer of the model

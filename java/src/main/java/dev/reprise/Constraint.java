@@ -6,8 +6,8 @@ import java.util.Map;
 import java.util.Objects;
 
 /**
- * What limits the text of a generation: every token that is drawn keeps the text within it, and a generation that ends by
- * itself has a whole text of it. Immutable; compiled for a model where it is used first.
+ * What limits the text of a generation: every token that is drawn keeps the text within it, and a generation that ends
+ * by itself has a whole text of it. Immutable; compiled for a model where it is used first.
  */
 public final class Constraint {
     /** In which language the source is written. */
@@ -27,8 +27,8 @@ public final class Constraint {
     }
 
     /**
-     * Compact JSON that a schema (draft 2020-12, the subset that can be enforced) allows; the properties of an object come
-     * in the schema's order. What cannot be enforced is refused by name where the constraint is used.
+     * Compact JSON that a schema (draft 2020-12, the subset that can be enforced) allows; the properties of an object
+     * come in the schema's order. What cannot be enforced is refused by name where the constraint is used.
      */
     public static Constraint jsonSchema(String schema) {
         return new Constraint(Kind.JSON_SCHEMA, schema);

@@ -10,8 +10,8 @@ import java.util.List;
 import java.util.Map;
 
 /**
- * The tokens that end a generation, by the rule that {@link Tokenizer#isEndOfGeneration} states. What cannot be taken for a
- * token is none, with a warning: it must not keep text from being tokenized or a model from being loaded.
+ * The tokens that end a generation, by the rule that {@link Tokenizer#isEndOfGeneration} states. What cannot be taken
+ * for a token is none, with a warning: it must not keep text from being tokenized or a model from being loaded.
  */
 final class EndTokens {
     private static final String EOS = "tokenizer.ggml.eos_token_id";
@@ -90,7 +90,8 @@ final class EndTokens {
             }
             Log.warn("metadata key " + key + " is no JSON object: what ends a generation is not taken from it");
         } catch (IllegalArgumentException e) {
-            Log.warn("metadata key " + key + " is no JSON: what ends a generation is not taken from it; " + e.getMessage());
+            Log.warn("metadata key " + key + " is no JSON: what ends a generation is not taken from it; "
+                    + e.getMessage());
         }
     }
 
@@ -168,8 +169,8 @@ final class EndTokens {
     }
 
     /**
-     * Tokens spelled as ends are that end nothing here. In a text whose special tokens are parsed they are still matched as
-     * a whole, as in other implementations.
+     * Tokens spelled as ends are that end nothing here. In a text whose special tokens are parsed they are still
+     * matched as a whole, as in other implementations.
      */
     BitSet ordinary() {
         return ordinary;

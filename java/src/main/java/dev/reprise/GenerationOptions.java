@@ -30,8 +30,8 @@ public final class GenerationOptions {
     }
 
     /**
-     * As many tokens as the context holds, no stop strings, {@link Sampling#defaults}, prompts taken as plain text, special
-     * tokens left out of texts.
+     * As many tokens as the context holds, no stop strings, {@link Sampling#defaults}, prompts taken as plain text,
+     * special tokens left out of texts.
      */
     public static GenerationOptions defaults() {
         return DEFAULTS;
@@ -176,8 +176,8 @@ public final class GenerationOptions {
 
         /**
          * Whether the text of special tokens that the model generates is part of its text: of those of type
-         * {@link TokenType#CONTROL} and {@link TokenType#UNKNOWN} and of the one that ends the generation. Their ids come
-         * in any case.
+         * {@link TokenType#CONTROL} and {@link TokenType#UNKNOWN} and of the one that ends the generation. Their ids
+         * come in any case.
          */
         public Builder showSpecialTokens(boolean showSpecialTokens) {
             this.showSpecialTokens = showSpecialTokens;

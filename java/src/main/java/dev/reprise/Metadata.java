@@ -19,7 +19,8 @@ import java.util.Set;
  * The key-value pairs of a GGUF file, in the order of the file. Immutable and safe for use by many threads.
  *
  * <p>Values are decoded when they are asked for: a vocabulary of 150,000 strings costs nothing until it is read. A
- * getter throws {@link ModelFormatException} where the key has a value of another type; an empty array has no wrong type.
+ * getter throws {@link ModelFormatException} where the key has a value of another type; an empty array has no wrong
+ * type.
  */
 // No lambdas here and in the tokenizer's construction: setting up the first few costs a starting JVM tens of
 // milliseconds.

@@ -71,8 +71,8 @@ public final class Model implements AutoCloseable {
      * <p>On a virtual thread the work, and the calls of a progress listener, happen on a platform thread.
      *
      * @throws java.io.UncheckedIOException if the file cannot be read
-     * @throws ModelFormatException if it is no GGUF file or is damaged; a tokenizer that is damaged is reported where it
-     *     is needed, by {@link #tokenizer} and by calls that take text
+     * @throws ModelFormatException if it is no GGUF file or is damaged; a tokenizer that is damaged is reported where
+     *     it is needed, by {@link #tokenizer} and by calls that take text
      * @throws UnsupportedModelException if its architecture, tokenizer or a tensor type is not supported; the message
      *     names it and says what is
      * @throws DeviceUnavailableException if the chosen device cannot be used
@@ -154,8 +154,8 @@ public final class Model implements AutoCloseable {
     /**
      * Opens a conversation, with a session of its own.
      *
-     * @throws TemplateException if the options name a template that the model has not, or hand in a malformed one; without
-     *     one, if the model has none
+     * @throws TemplateException if the options name a template that the model has not, or hand in a malformed one;
+     *     without one, if the model has none
      * @throws UnsupportedModelException if the file describes no tokenizer
      */
     public Chat newChat(ChatOptions options) {
@@ -197,7 +197,8 @@ public final class Model implements AutoCloseable {
     /** The template that the options ask for, ready for use. Kept as long as the model is open. */
     CompiledTemplate compiledTemplate(ChatOptions options) {
         ChatTemplate template = options.template()
-                .orElseGet(() -> ModelTemplates.choose(metadata, options.templateName().orElse(null), !options.tools().isEmpty()));
+                .orElseGet(() -> ModelTemplates
+                        .choose(metadata, options.templateName().orElse(null), !options.tools().isEmpty()));
         return templates.get(template, tokenizer());
     }
 
@@ -210,8 +211,8 @@ public final class Model implements AutoCloseable {
      * What turns text into the ids that this model takes.
      *
      * @throws UnsupportedModelException if the file describes no tokenizer
-     * @throws ModelFormatException if it describes one with keys that are missing or contradict each other; token ids can
-     *     still be used
+     * @throws ModelFormatException if it describes one with keys that are missing or contradict each other; token ids
+     *     can still be used
      */
     public Tokenizer tokenizer() {
         if (brokenTokenizer != null) {

@@ -22,7 +22,8 @@ final class ModelTemplates {
         if (name == null) {
             throw new TemplateException("the model file has no chat template (" + DEFAULT + "): pass one with "
                     + "ChatOptions.builder().template(ChatTemplate.of(...))"
-                    + (names.isEmpty() ? "" : ", or choose one of those that it has by name: " + String.join(", ", names)));
+                    + (names.isEmpty() ? "" : ", or choose one of those that it has by name: "
+                            + String.join(", ", names)));
         }
         throw new TemplateException("the model file has no chat template of the name " + name + "; it has "
                 + (names.isEmpty() ? "none" : String.join(", ", names)));

@@ -36,13 +36,13 @@ import org.bytedeco.javacpp.Pointer;
 import org.bytedeco.javacpp.SizeTPointer;
 
 /**
- * The one class that touches the generated glue. Everything that can fail throws the exception of the failure's kind, with
- * the native library's message. Objects are handles; a handle that is null, closed or of another kind is refused by the
- * native library with {@link IllegalStateException}.
+ * The one class that touches the generated glue. Everything that can fail throws the exception of the failure's kind,
+ * with the native library's message. Objects are handles; a handle that is null, closed or of another kind is refused
+ * by the native library with {@link IllegalStateException}.
  *
- * <p>The native library keeps a failure's message per thread, so {@link #check} runs on the thread of the call. Calls that
- * may wait or compute for long leave the carrier of a virtual thread, but for the two that an interrupt cancels, where the
- * session sees to it; the others are over at once.
+ * <p>The native library keeps a failure's message per thread, so {@link #check} runs on the thread of the call. Calls
+ * that may wait or compute for long leave the carrier of a virtual thread, but for the two that an interrupt cancels,
+ * where the session sees to it; the others are over at once.
  */
 final class Native {
     /** The most alternatives that a token can have. */
@@ -527,7 +527,8 @@ final class Native {
                 }
                 IntPointer breakers = new IntPointer(arrays.take(4L * dryBreakers.length));
                 breakers.put(dryBreakers, 0, dryBreakers.length);
-                sampling.constraint(constraint).logit_bias(new reprise_logit_bias(biases)).n_logit_bias(logitBias.size())
+                sampling.constraint(constraint).logit_bias(new reprise_logit_bias(biases))
+                        .n_logit_bias(logitBias.size())
                         .dry_breakers(breakers).n_dry_breakers(dryBreakers.length);
                 int maxTokens = options.maxTokens().orElse(0);  // what the context holds
                 check(reprise_session_generate(session, ids, ids.length, sampling, maxTokens, endIds, endIds.length));

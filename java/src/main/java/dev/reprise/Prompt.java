@@ -26,8 +26,8 @@ public final class Prompt {
     }
 
     /**
-     * Plain text: what looks like a control token in it stays text. The begin-of-text token is put before it if the history
-     * is empty and the tokenizer adds one.
+     * Plain text: what looks like a control token in it stays text. The begin-of-text token is put before it if the
+     * history is empty and the tokenizer adds one.
      */
     public static Prompt text(String text) {
         return new Prompt(Objects.requireNonNull(text, "text"), false, null, null, null);
@@ -54,8 +54,8 @@ public final class Prompt {
     }
 
     /**
-     * The same text, in which the text of a control token, such as {@code <|im_start|>}, becomes that token. Not for text
-     * that users write.
+     * The same text, in which the text of a control token, such as {@code <|im_start|>}, becomes that token. Not for
+     * text that users write.
      *
      * @throws IllegalStateException if this is no text
      */

@@ -54,8 +54,8 @@ final class PromptTokens {
     record Continuation(int kept, int[] newIds) {}
 
     /**
-     * Compares with the tokens of a history. What a model wrote need not be cut into tokens as the same text is when it is
-     * read, so pieces count as equal where their texts are.
+     * Compares with the tokens of a history. What a model wrote need not be cut into tokens as the same text is when it
+     * is read, so pieces count as equal where their texts are.
      */
     Continuation behind(int[] history) {
         int[] all = ids();
@@ -93,7 +93,8 @@ final class PromptTokens {
 
     /** Which of the ids of a text begins where a prefix of it ends; -1 if none does, or it is no prefix. */
     private int boundaryBehind(byte[] prefix, byte[] text, int[] textIds) {
-        if (prefix.length == 0 || prefix.length > text.length || !Arrays.equals(prefix, 0, prefix.length, text, 0, prefix.length)) {
+        if (prefix.length == 0 || prefix.length > text.length
+                || !Arrays.equals(prefix, 0, prefix.length, text, 0, prefix.length)) {
             return -1;
         }
         int length = 0;

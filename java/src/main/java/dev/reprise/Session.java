@@ -21,12 +21,12 @@ import java.util.concurrent.locks.ReentrantLock;
  * {@link IllegalStateException}. Only {@link #cancel} and {@link #close} are legal from any thread at any time. Every
  * call that changes the history ends a generation in progress.
  *
- * <p>Interrupting a thread cancels its call: a prompt in evaluation throws {@link CancelledException} with the history as
- * before, a generation ends with {@link FinishReason#CANCELLED}. The interrupt status stays set.
+ * <p>Interrupting a thread cancels its call: a prompt in evaluation throws {@link CancelledException} with the history
+ * as before, a generation ends with {@link FinishReason#CANCELLED}. The interrupt status stays set.
  *
- * <p>Virtual threads are welcome: what takes long runs on a platform thread, and the virtual one waits for it without its
- * carrier. There are as many such threads as calls in progress; each ends after a second without work. Handing over costs
- * some ten microseconds per fetch of tokens, which a platform thread does not pay.
+ * <p>Virtual threads are welcome: what takes long runs on a platform thread, and the virtual one waits for it without
+ * its carrier. There are as many such threads as calls in progress; each ends after a second without work. Handing over
+ * costs some ten microseconds per fetch of tokens, which a platform thread does not pay.
  */
 public final class Session implements AutoCloseable {
     private final Model model;
@@ -99,8 +99,8 @@ public final class Session implements AutoCloseable {
     }
 
     /**
-     * Evaluates a prompt and starts a generation, whose tokens are decoded as they are taken. Text and ids are appended to
-     * the history; text may be empty if the history is not.
+     * Evaluates a prompt and starts a generation, whose tokens are decoded as they are taken. Text and ids are appended
+     * to the history; text may be empty if the history is not.
      *
      * @throws ContextOverflowException if the prompt does not fit behind the history
      * @throws CancelledException if it is cancelled or interrupted before the first token; the history is as before
@@ -153,8 +153,8 @@ public final class Session implements AutoCloseable {
     }
 
     /**
-     * Generates as {@link #complete(Prompt, GenerationOptions)} does, in a daemon thread of its own. Whatever ends the future
-     * early cancels the generation: {@code cancel}, {@code orTimeout}, {@code completeExceptionally}.
+     * Generates as {@link #complete(Prompt, GenerationOptions)} does, in a daemon thread of its own. Whatever ends the
+     * future early cancels the generation: {@code cancel}, {@code orTimeout}, {@code completeExceptionally}.
      */
     public CompletableFuture<Generation> completeAsync(Prompt prompt, GenerationOptions options) {
         return completeAsync(prompt, options, task -> {

@@ -18,8 +18,8 @@ public final class SessionOptions {
     }
 
     /**
-     * A context of the model's length or sliding window, at most 4096; a KV cache of type F16; {@link GraphMode#AUTO}. A
-     * restored session has the context and the type that it was saved with.
+     * A context of the model's length or sliding window, at most 4096; a KV cache of type F16; {@link GraphMode#AUTO}.
+     * A restored session has the context and the type that it was saved with.
      */
     public static SessionOptions defaults() {
         return DEFAULTS;
@@ -78,8 +78,8 @@ public final class SessionOptions {
 
         /**
          * Tokens that the session can hold, prompts and generated ones together; at most what the model was trained for
-         * and, if its attention has a sliding window, what that holds. 0: as many, up to 4096, or for a restored session
-         * what it was saved with.
+         * and, if its attention has a sliding window, what that holds. 0: as many, up to 4096, or for a restored
+         * session what it was saved with.
          *
          * @throws IllegalArgumentException if it is negative
          */

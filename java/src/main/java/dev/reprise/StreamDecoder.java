@@ -11,8 +11,8 @@ import java.nio.charset.StandardCharsets;
  * is held back until its last byte, and what cannot become a character is U+FFFD. The pieces together are what decoding
  * all bytes at once would give.
  *
- * <p>{@link TokenType#CONTROL} and {@link TokenType#UNKNOWN} tokens and those that end a generation give no text, unless
- * {@link Tokenizer#newStreamDecoder(boolean)} was asked for it. Belongs to one stream and one thread at a time.
+ * <p>{@link TokenType#CONTROL} and {@link TokenType#UNKNOWN} tokens and those that end a generation give no text,
+ * unless {@link Tokenizer#newStreamDecoder(boolean)} was asked for it. Belongs to one stream and one thread at a time.
  */
 public final class StreamDecoder {
     /** The most bytes of a UTF-8 sequence that can be waiting for the rest. */

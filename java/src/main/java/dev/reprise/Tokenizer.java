@@ -89,8 +89,8 @@ public final class Tokenizer {
     }
 
     /**
-     * The ids of text that continues other text. Nothing is added: neither begin and end of text nor the space that some
-     * tokenizers put before a text.
+     * The ids of text that continues other text. Nothing is added: neither begin and end of text nor the space that
+     * some tokenizers put before a text.
      *
      * @param parseSpecial as for {@link #encode(CharSequence, boolean, boolean)}
      */
@@ -243,8 +243,8 @@ public final class Tokenizer {
     /**
      * A decoder for ids that arrive one at a time.
      *
-     * @param showSpecial whether the text of {@link TokenType#CONTROL} and {@link TokenType#UNKNOWN} tokens, and of those
-     *     that end a generation, is part of the text
+     * @param showSpecial whether the text of {@link TokenType#CONTROL} and {@link TokenType#UNKNOWN} tokens, and of
+     *     those that end a generation, is part of the text
      */
     public StreamDecoder newStreamDecoder(boolean showSpecial) {
         return new StreamDecoder(this, showSpecial);
@@ -308,8 +308,8 @@ public final class Tokenizer {
      * <ul>
      *   <li>what the file names, whatever its type: in {@code tokenizer.ggml.eos_token_id}, {@code eot_token_id},
      *       {@code eom_token_id}, {@code eog_token_id}, their plural forms such as {@code eos_token_ids}, or as
-     *       {@code eos_token_id} of a generation configuration that the file carries as JSON, under a key that ends with
-     *       {@code generation_config} or {@code generation_config_json};
+     *       {@code eos_token_id} of a generation configuration that the file carries as JSON, under a key that ends
+     *       with {@code generation_config} or {@code generation_config_json};
      *   <li>the end tokens of published models, such as {@code </s>} or {@code <end_of_turn>}, where they are of type
      *       {@link TokenType#CONTROL} or {@link TokenType#USER_DEFINED}; those of the form {@code <|...|>}, such as
      *       {@code <|im_end|>}, of any type.

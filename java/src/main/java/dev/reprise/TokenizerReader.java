@@ -123,7 +123,8 @@ final class TokenizerReader {
         for (int id = 0; id < scores.length; id++) {
             if (Double.isNaN(numbers[id])) {
                 throw new ModelFormatException(
-                        "token " + id + " has the score NaN (" + SCORES + "), so that it is not known what merges first");
+                        "token " + id + " has the score NaN (" + SCORES
+                                + "), so that it is not known what merges first");
             }
             scores[id] = (float) numbers[id];
         }

@@ -26,10 +26,12 @@ public final class Tool {
      */
     public static Tool of(String name, String description, String parameters) {
         if (!name.matches("[A-Za-z0-9_.-]{1,128}")) {
-            throw new IllegalArgumentException("'" + name + "' is no name for a tool: letters, digits, _, - and . are allowed");
+            throw new IllegalArgumentException("'" + name
+                    + "' is no name for a tool: letters, digits, _, - and . are allowed");
         }
         if (!(Json.parse(parameters) instanceof Map)) {
-            throw new IllegalArgumentException("the parameters of the tool " + name + " are no JSON schema: " + parameters);
+            throw new IllegalArgumentException("the parameters of the tool " + name + " are no JSON schema: "
+                    + parameters);
         }
         return new Tool(name, Objects.requireNonNull(description, "description"), parameters);
     }

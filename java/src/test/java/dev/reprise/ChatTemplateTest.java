@@ -76,7 +76,8 @@ class ChatTemplateTest {
                 "{% for i in range(100000) %}{% for j in range(100000) %}{{ i * j }}{% endfor %}{% endfor %}",
                 "{{ 'a' * 1000000000 }}",
                 "{% macro m(n) %}{{ m(n + 1) }}{% endmacro %}{{ m(0) }}",
-                "{% set x = namespace(s='aaaaaaaaaa') %}{% for i in range(60) %}{% set x.s = x.s ~ x.s %}{% endfor %}{{ x.s }}",
+                "{% set x = namespace(s='aaaaaaaaaa') %}{% for i in range(60) %}{% set x.s = x.s ~ x.s %}{% "
+                        + "endfor %}{{ x.s }}",
                 "{{ " + "(".repeat(100_000) + "1" + ")".repeat(100_000) + " }}")) {
             long start = System.nanoTime();
             assertThrows(TemplateException.class, () -> ChatTemplate.of(source).render("{}"), source);
@@ -84,7 +85,8 @@ class ChatTemplateTest {
         }
         assertThrows(IllegalArgumentException.class, () -> ChatTemplate.of("x").render("[1"));
         assertThrows(
-                RuntimeException.class, () -> ChatTemplate.of("{{ a }}").render("{\"a\":" + "[".repeat(1_000_000) + "}"));
+                RuntimeException.class, () ->
+                        ChatTemplate.of("{{ a }}").render("{\"a\":" + "[".repeat(1_000_000) + "}"));
     }
 
     /** Whatever a message holds, the template's control tokens are the only ones in the prompt. */
@@ -102,7 +104,8 @@ class ChatTemplateTest {
                 Tokenizer tokenizer = Tokenizer.of(model.metadata());
                 try (var files = Files.newDirectoryStream(folder, "*.jinja")) {
                     for (Path path : files) {
-                        checkInjection(tokenizer, ChatTemplate.of(Files.readString(path)), path.getFileName().toString());
+                        checkInjection(tokenizer, ChatTemplate.of(Files.readString(path)),
+                                path.getFileName().toString());
                     }
                 }
             }

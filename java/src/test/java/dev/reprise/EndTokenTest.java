@@ -23,7 +23,8 @@ class EndTokenTest {
 
     @ParameterizedTest
     @ValueSource(strings = {
-        "<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|end_of_text|>", "<|eom_id|>", "<|end|>", "<|return|>", "<|call|>",
+        "<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|end_of_text|>", "<|eom_id|>", "<|end|>", "<|return|>",
+                "<|call|>",
         "<｜end▁of▁sentence｜>"
     })
     void knowsWhatNobodyWritesWhateverItsType(String end) {
@@ -53,7 +54,8 @@ class EndTokenTest {
         assertTrue(tokenizer.isEndOfGeneration(FIRST));
         assertFalse(tokenizer.isEndOfGeneration('a'));
         assertArrayEquals(new int[] {FIRST}, tokenizer.encode(end, false, true));
-        assertTrue(Arrays.stream(tokenizer.encode(end)).noneMatch(id -> id == FIRST), "user text does not end the turn");
+        assertTrue(Arrays.stream(tokenizer.encode(end)).noneMatch(id -> id == FIRST),
+                "user text does not end the turn");
     }
 
     @Test
@@ -65,7 +67,8 @@ class EndTokenTest {
                 assertArrayEquals(new int[] {7, 9}, ends(TestVocabulary.byteLevel("gpt-2").set(key, array)), key);
             }
         }
-        TestVocabulary all = TestVocabulary.byteLevel("gpt-2").set("eos_token_id", 1L).set("eos_token_ids", new int[] {1, 2})
+        TestVocabulary all =
+                TestVocabulary.byteLevel("gpt-2").set("eos_token_id", 1L).set("eos_token_ids", new int[] {1, 2})
                 .set("eot_token_id", 3L).set("eom_token_id", 4L);
         assertArrayEquals(new int[] {1, 2, 3, 4}, ends(all));
         assertEquals(1, all.tokenizer().eosToken().orElseThrow());
@@ -93,7 +96,8 @@ class EndTokenTest {
     void whatIsNoEndIsNamedInAWarningAndStopsNothing() {
         try (LogRecorder log = new LogRecorder()) {
             for (String key : List.of("eos_token_id", "eot_token_id", "eos_token_ids")) {
-                for (Object value : new Object[] {-1, 256, 0xFFFFFFFFL, "x", true, 1.5f, List.of("</s>"), new int[] {-1}}) {
+                for (Object value
+                        : new Object[] {-1, 256, 0xFFFFFFFFL, "x", true, 1.5f, List.of("</s>"), new int[] {-1}}) {
                     assertArrayEquals(new int[] {}, ends(TestVocabulary.byteLevel("gpt-2").set(key, value)), key);
                     List<String> warnings = log.takeWarnings();
                     assertEquals(1, warnings.size(), key + ": " + warnings);

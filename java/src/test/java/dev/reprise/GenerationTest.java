@@ -325,7 +325,7 @@ class GenerationTest {
 
     @Test
     void dryKeepsFromRepeating() {
-        String twice = "The cat sat on the mat and was happy. The cat sat on the";
+        String twice = "The cat sat on the mat. The cat sat on the mat. The cat sat on the mat. The cat sat on the";
         Sampling dry = Sampling.greedy().toBuilder().dryMultiplier(50).build();
         Sampling broken = dry.toBuilder().dryBreakers(" the").build();
         GenerationOptions one = GREEDY.toBuilder().maxTokens(1).build();

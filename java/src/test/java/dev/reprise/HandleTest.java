@@ -41,7 +41,8 @@ class HandleTest {
             session -> Native.saveSession(session, 0, Path.of("no", "such", "folder")),
             session -> {
                 try (Native.Exchange exchange = new Native.Exchange()) {
-                    exchange.generate(session, new int[] {1}, GenerationOptions.defaults(), 1, new int[0], new int[0], 0);
+                    exchange.generate(session, new int[] {1}, GenerationOptions.defaults(), 1, new int[0], new int[0],
+                            0);
                 }
             },
             session -> {

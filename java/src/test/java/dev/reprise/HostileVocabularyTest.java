@@ -55,7 +55,8 @@ class HostileVocabularyTest {
     @Test
     void idsOutsideTheVocabularyAreNoneWithAWarning() {
         try (LogRecorder log = new LogRecorder()) {
-            for (String key : List.of("bos_token_id", "eos_token_id", "eot_token_id", "eom_token_id", "unknown_token_id")) {
+            for (String key
+                    : List.of("bos_token_id", "eos_token_id", "eot_token_id", "eom_token_id", "unknown_token_id")) {
                 for (Object id : new Object[] {-1, 256, Integer.MAX_VALUE, 0xFFFFFFFFL}) {
                     Tokenizer tokenizer = TestVocabulary.byteLevel("gpt-2").set(key, id).tokenizer();
                     assertTrue(tokenizer.bosToken().isEmpty() && tokenizer.eosToken().isEmpty());
@@ -74,7 +75,8 @@ class HostileVocabularyTest {
         try (LogRecorder log = new LogRecorder()) {
             for (String kind : List.of("bos", "eos")) {
                 TestVocabulary vocabulary =
-                        TestVocabulary.sentencePiece("a", " a").set("add_" + kind + "_token", true).set(kind + "_token_id", -1);
+                        TestVocabulary.sentencePiece("a", " a").set("add_" + kind + "_token", true)
+                                .set(kind + "_token_id", -1);
                 Tokenizer tokenizer = vocabulary.tokenizer();
                 assertFalse(kind.equals("bos") ? tokenizer.addsBos() : tokenizer.addsEos());
                 assertEquals(kind.equals("bos") ? 1 : 2, tokenizer.encode("a", true, true).length);
@@ -110,10 +112,13 @@ class HostileVocabularyTest {
 
     @Test
     void keysThatATokenizerDoesNotNeedDoNotStopIt() {
-        Tokenizer pieces = TestVocabulary.sentencePiece("a", " a").set("pre", 5).set("merges", 6).set("padding_token_id", "x")
-                .setFull("general.name", List.of("Phi-3")).setFull("tokenizer.chat_template", List.of("a", "b")).tokenizer();
+        Tokenizer pieces =
+                TestVocabulary.sentencePiece("a", " a").set("pre", 5).set("merges", 6).set("padding_token_id", "x")
+                .setFull("general.name", List.of("Phi-3")).setFull("tokenizer.chat_template", List.of("a", "b"))
+                        .tokenizer();
         assertArrayEquals(new int[] {260}, pieces.encode("a"));
-        Tokenizer bytes = TestVocabulary.byteLevel("gpt-2").set("scores", "x").set("add_space_prefix", List.of()).tokenizer();
+        Tokenizer bytes =
+                TestVocabulary.byteLevel("gpt-2").set("scores", "x").set("add_space_prefix", List.of()).tokenizer();
         assertArrayEquals(new int[] {'a'}, bytes.encode("a"));
     }
 

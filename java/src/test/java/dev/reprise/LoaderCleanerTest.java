@@ -62,6 +62,7 @@ class LoaderCleanerTest {
             System.gc();
             Thread.sleep(10);
         }
-        assertFalse(Thread.getAllStackTraces().keySet().stream().anyMatch(thread -> thread.getName().contains("JavaCPP")));
+        assertFalse(Thread.getAllStackTraces().keySet().stream()
+                .anyMatch(thread -> thread.getName().contains("JavaCPP")));
     }
 }

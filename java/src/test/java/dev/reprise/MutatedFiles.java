@@ -7,8 +7,8 @@ import java.util.ArrayList;
 import java.util.List;
 
 /**
- * A program that damages sound files and uses them: opens each, builds the tokenizer, decodes one token. Prints what came
- * of them; ends with an exception where a file was neither loaded nor refused, took long or took much memory.
+ * A program that damages sound files and uses them: opens each, builds the tokenizer, decodes one token. Prints what
+ * came of them; ends with an exception where a file was neither loaded nor refused, took long or took much memory.
  */
 final class MutatedFiles {
     /** Memory that a file may cost besides its weights and 8 times its metadata. */

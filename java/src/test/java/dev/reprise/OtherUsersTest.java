@@ -20,8 +20,8 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 
 /**
- * Users without a name or a home on one machine, one of whom plants libraries where the other's might be; and file systems
- * that are full, read-only or not for programs. Root alone can play them: other users skip this.
+ * Users without a name or a home on one machine, one of whom plants libraries where the other's might be; and file
+ * systems that are full, read-only or not for programs. Root alone can play them: other users skip this.
  */
 class OtherUsersTest {
     private static final int ATTACKER = 54400;
@@ -99,7 +99,8 @@ class OtherUsersTest {
         return Files.setPosixFilePermissions(file, PosixFilePermissions.fromString(rights));
     }
 
-    // ---- running -------------------------------------------------------------------------------------------------------
+    // ---- running
+    // -------------------------------------------------------------------------------------------------------
 
     private static List<String> as(int user, String... command) {
         List<String> all = new ArrayList<>(List.of(
@@ -135,7 +136,8 @@ class OtherUsersTest {
         return (Integer) Files.getAttribute(Path.of(file), "unix:uid");
     }
 
-    // ---- other users ---------------------------------------------------------------------------------------------------
+    // ---- other users
+    // ---------------------------------------------------------------------------------------------------
 
     @Test
     void usersWithoutANameDoNotMeet() throws Exception {
@@ -177,7 +179,8 @@ class OtherUsersTest {
         }
     }
 
-    // ---- file systems --------------------------------------------------------------------------------------------------
+    // ---- file systems
+    // --------------------------------------------------------------------------------------------------
 
     /** As a shell script does it, in which the mounts are seen by nobody else; {@code $1} and up are the program. */
     private String tellWith(String mounts, String... flags) throws IOException, InterruptedException {
@@ -186,7 +189,8 @@ class OtherUsersTest {
         List<String> all = new ArrayList<>(List.of("-Djava.io.tmpdir=" + temporary, "-Duser.home=" + work + "/home"));
         all.addAll(List.of(flags));
         List<String> command = new ArrayList<>(
-                List.of("unshare", "-m", "sh", "-e", "-c", mounts + "; \"$@\"; find " + work + " -name '*.tmp' >&2", "sh"));
+                List.of("unshare", "-m", "sh", "-e", "-c", mounts + "; \"$@\"; find " + work + " -name '*.tmp' >&2",
+                        "sh"));
         command.addAll(ChildJvm.builder(all, classPath, FirstLoad.class).command());
         ProcessBuilder builder = new ProcessBuilder(command);
         Path errors = Files.createTempFile(shared, "errors", "");
@@ -225,7 +229,8 @@ class OtherUsersTest {
     @Test
     void aReadOnlyHomeIsPassedOverUnlessTheLibraryIsThere() throws Exception {
         Path home = work.resolve("home");
-        String readOnly = "mkdir -p " + home + "; mount --bind " + home + " " + home + "; mount -o remount,ro,bind " + home;
+        String readOnly =
+                "mkdir -p " + home + "; mount --bind " + home + " " + home + "; mount -o remount,ro,bind " + home;
         assertTrue(tellWith(readOnly).startsWith(temporary.toString()), "the temporary directory");
 
         String unpacked = tellWith("true");

@@ -10,7 +10,10 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 
-/** An application with Reprise in it is undeployed with all it has: its class loader, threads, and copies of the library. */
+/**
+ * An application with Reprise in it is undeployed with all it has: its class loader, threads, and copies of the
+ * library.
+ */
 @Timeout(500)
 class RedeploymentTest {
     @TempDir

@@ -68,7 +68,8 @@ class SentencePieceTokenizerTest {
     @Test
     void textThatContinuesOtherTextGetsNoSpacePrefix() {
         Tokenizer tokenizer =
-                TestVocabulary.sentencePiece(" a", "a", " ").token("<x>", TokenType.CONTROL).token("[u]", TokenType.USER_DEFINED)
+                TestVocabulary.sentencePiece(" a", "a", " ").token("<x>", TokenType.CONTROL)
+                        .token("[u]", TokenType.USER_DEFINED)
                         .tokenizer();
         for (boolean parseSpecial : new boolean[] {false, true}) {
             assertEquals("a", text(tokenizer, tokenizer.encodeContinuation("a", parseSpecial)));

@@ -237,7 +237,8 @@ class SessionHistoryTest {
     @Test
     void appendedTextIsTheTextThatFollows(@TempDir Path directory) {
         TestVocabulary vocabulary = TestVocabulary.sentencePiece(
-                "he", "ll", "llo", "hello", " hello", " w", "or", "ld", "world", " world", " ", "h", "e", "l", "o", "w", "r", "d");
+                "he", "ll", "llo", "hello", " hello", " w", "or", "ld", "world", " world", " ", "h", "e", "l", "o",
+                        "w", "r", "d");
         try (Model pieces = Model.load(TinyModel.write(directory, TinyModel.bytes(vocabulary)));
                 Session session = pieces.newSession()) {
             GenerationOptions one = GREEDY.toBuilder().maxTokens(1).build();

@@ -22,7 +22,10 @@ import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** Where the native library is unpacked to, and what is loaded from there; {@code OtherUsersTest} brings the other users. */
+/**
+ * Where the native library is unpacked to, and what is loaded from there; {@code OtherUsersTest} brings the other
+ * users.
+ */
 class UnpackingTest {
     @TempDir
     Path folder;
@@ -66,7 +69,8 @@ class UnpackingTest {
         byte[] changed = right.clone();
         changed[changed.length - 1] ^= 1;
         byte[] longer = Arrays.copyOf(right, right.length + 1);
-        for (byte[] wrong : List.of(new byte[right.length], changed, longer, Arrays.copyOf(right, right.length / 2), new byte[0])) {
+        for (byte[] wrong : List
+                .of(new byte[right.length], changed, longer, Arrays.copyOf(right, right.length / 2), new byte[0])) {
             Files.write(file, wrong);
             Files.setLastModifiedTime(file, date);
 
@@ -204,7 +208,8 @@ class UnpackingTest {
         for (String part : List.of("/proc/a", "/proc/b/.cache", "/proc/c", "-Ddev.reprise.cache=FOLDER", "noexec")) {
             assertTrue(told.contains(part), part + " is missing in: " + told);
         }
-        assertTrue(FirstLoad.tell(List.of("-Duser.home=?", "-Djava.io.tmpdir=?")).contains("there is no such folder: '?'"));
+        assertTrue(FirstLoad.tell(List.of("-Duser.home=?", "-Djava.io.tmpdir=?"))
+                .contains("there is no such folder: '?'"));
     }
 
     @Test

@@ -76,7 +76,8 @@ class VirtualThreadTest {
             int taken = Integer.parseInt(words[1]);
             int stoodStill = Integer.parseInt(words[2]);
             assertTrue(taken >= 200, () -> "too short to tell: " + result.out());
-            assertTrue(stoodStill < taken / 2, () -> "milliseconds of a call and of standstill meanwhile:\n" + result.out());
+            assertTrue(stoodStill < taken / 2, () -> "milliseconds of a call and of standstill meanwhile:\n"
+                    + result.out());
         }
     }
 

@@ -7,9 +7,9 @@ import java.util.concurrent.atomic.AtomicLong;
 import java.util.concurrent.atomic.AtomicReference;
 
 /**
- * A program that makes long calls on a virtual thread while another one ticks. With one carrier for both, the ticker stands
- * still where a call keeps the carrier. Prints a line per call: its name, how many milliseconds it took and the longest that
- * the ticker stood still meanwhile.
+ * A program that makes long calls on a virtual thread while another one ticks. With one carrier for both, the ticker
+ * stands still where a call keeps the carrier. Prints a line per call: its name, how many milliseconds it took and the
+ * longest that the ticker stood still meanwhile.
  */
 final class VirtualThreads {
     private static final int PROMPT = 8000;

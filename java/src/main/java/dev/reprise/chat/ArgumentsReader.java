@@ -277,7 +277,8 @@ abstract class ArgumentsReader {
             JsonScanner scanner = new JsonScanner(from);
             scanner.advance(text);
             try {
-                return scanner.ended() ? (String) Json.parse(text.subSequence(from, scanner.position()).toString()) : null;
+                return scanner.ended() ? (String) Json.parse(text.subSequence(from, scanner.position()).toString())
+                        : null;
             } catch (IllegalArgumentException e) {
                 return null;
             }

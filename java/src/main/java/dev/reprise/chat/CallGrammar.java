@@ -72,7 +72,8 @@ final class CallGrammar {
         boolean list = syntax.style() == Style.CALL_JSON && syntax.json().list();
         String between = list ? "\",\"" : syntax.between() == null ? null : literal(separator(syntax.between()));
         // A number of the call counts them, and a grammar does not.
-        boolean several = !single && between != null && syntax.head().stream().noneMatch(p -> p.kind() == Piece.Kind.INDEX);
+        boolean several =
+                !single && between != null && syntax.head().stream().noneMatch(p -> p.kind() == Piece.Kind.INDEX);
         String more = several ? " (" + between + " " + call + "){0," + (MAX_CALLS - 1) + "}" : "";
         String end = literal(withoutLastToken(syntax.end()));
         return begin + " " + (list ? "\"[\" " : "") + call + more + (list ? " \"]\"" : "") + " " + end;
@@ -159,7 +160,8 @@ final class CallGrammar {
         for (String key : path.subList(0, path.size() - 1)) {
             @SuppressWarnings("unchecked")
             Map<String, Object> inner =
-                    (Map<String, Object>) at.computeIfAbsent("\u0000" + key, missing -> new LinkedHashMap<String, Object>());
+                    (Map<String, Object>) at
+                            .computeIfAbsent("\u0000" + key, missing -> new LinkedHashMap<String, Object>());
             at = inner;
         }
         at.put(path.get(path.size() - 1), leaf);
@@ -195,7 +197,8 @@ final class CallGrammar {
             return "\"\"";
         }
         String name = properties.get(from).getKey();
-        String member = (first ? "" : "\",\" ") + quote(name + assign) + " " + value(tool, properties.get(from).getValue());
+        String member =
+                (first ? "" : "\",\" ") + quote(name + assign) + " " + value(tool, properties.get(from).getValue());
         String rest = rule(members(tool, schema, assign, from + 1, false));
         if (isRequired(schema, name)) {
             return member + " " + rest;
@@ -219,7 +222,8 @@ final class CallGrammar {
     private String value(Tool tool, Map<?, ?> schema) {
         if (schema.get("enum") instanceof List<?> allowed) {
             List<String> texts = new ArrayList<>();
-            allowed.forEach(one -> texts.add(one instanceof String text ? string(quote(text)) : quote(Json.write(one))));
+            allowed.forEach(one ->
+                    texts.add(one instanceof String text ? string(quote(text)) : quote(Json.write(one))));
             return rule(String.join(" | ", texts));
         }
         Object type = schema.get("type");
@@ -236,12 +240,14 @@ final class CallGrammar {
         } else if ("null".equals(type)) {
             return "\"null\"";
         } else if ("array".equals(type)) {
-            String item = value(tool, schema.get("items") instanceof Map<?, ?> items ? items : Map.of("type", "string"));
+            String item =
+                    value(tool, schema.get("items") instanceof Map<?, ?> items ? items : Map.of("type", "string"));
             return rule("\"[\" (" + item + " (\",\" " + item + ")*)? \"]\"");
         } else if ("object".equals(type)) {
             return rule("\"{\" " + rule(members(tool, schema, ":", 0, true)) + " \"}\"");
         }
-        throw new UnsupportedOperationException("the parameters of the tool " + tool.name() + " have a part of the type "
+        throw new UnsupportedOperationException("the parameters of the tool " + tool.name()
+                + " have a part of the type "
                 + type + ", which a call in this template's notation cannot be forced to obey: " + Json.write(schema));
     }
 
@@ -268,13 +274,15 @@ final class CallGrammar {
                 value = rule(String.join(" | ", texts));
             } else if (text) {
                 value = "/[^" + first(end.strip()) + "]*/";
-            } else if (tags.nested() && Set.of("object", "array").contains(String.valueOf(property.getValue().get("type")))) {
+            } else if (tags.nested()
+                    && Set.of("object", "array").contains(String.valueOf(property.getValue().get("type")))) {
                 throw new UnsupportedOperationException("the parameter " + name + " of the tool " + tool.name()
                         + " is no scalar, which a call in this template's notation cannot be forced to obey");
             } else {
                 value = json(compactValue(property.getValue()));
             }
-            String argument = literal(tags.open()) + " " + quote(name) + " " + literal(keyEnd) + " " + value + " " + literal(end);
+            String argument =
+                    literal(tags.open()) + " " + quote(name) + " " + literal(keyEnd) + " " + value + " " + literal(end);
             grammar.append(isRequired(schema, name) ? " " + argument : " (" + argument + ")?");
         }
         return grammar.toString();

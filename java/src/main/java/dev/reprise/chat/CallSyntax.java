@@ -64,8 +64,8 @@ record CallSyntax(Style style, String begin, List<Piece> head, String between, S
     record JsonCall(boolean list, List<String> name, List<String> arguments, List<String> id) {}
 
     /**
-     * Fixed texts around arguments: {@code nameEnd (open KEY keyEnd VALUE valueEnd)* (between | end)}. In valueEnd, {@link
-     * #KEY} stands for the key.
+     * Fixed texts around arguments: {@code nameEnd (open KEY keyEnd VALUE valueEnd)* (between | end)}. In valueEnd,
+     * {@link #KEY} stands for the key.
      *
      * @param plainKeyEnd keyEnd in front of a value that is no string, where that differs; else null
      * @param nested whether objects and lists are written by the same texts again

@@ -7,8 +7,8 @@ import java.util.List;
 import java.util.Map;
 
 /**
- * Derives an {@link AnswerFormat}: renders a template with an answer of text, of reasoning and of calls, and looks where the
- * texts that it knows stand. What it finds has to read back what the template wrote, or it is not used.
+ * Derives an {@link AnswerFormat}: renders a template with an answer of text, of reasoning and of calls, and looks
+ * where the texts that it knows stand. What it finds has to read back what the template wrote, or it is not used.
  */
 final class FormatDeriver {
     private static final List<String> REASONING_KEYS = List.of("reasoning_content", "reasoning", "thinking");
@@ -52,12 +52,14 @@ final class FormatDeriver {
                     candidate.argumentsAsText(), candidate.nullContent(), key, reasoningExcludesText(candidate, key));
             CallSyntax syntax;
             try {
-                syntax = new SyntaxDeriver(calls.one, calls.two, calls.twoArguments, calls.number, calls.nested, calls.list).derive();
+                syntax = new SyntaxDeriver(calls.one, calls.two, calls.twoArguments, calls.number, calls.nested,
+                        calls.list).derive();
             } catch (SyntaxDeriver.UnknownSyntaxException e) {
                 reason = e.getMessage();
                 continue;
             }
-            AnswerFormat format = new AnswerFormat(found, syntax, reasoning(found, calls), textPrefix(found, calls), "");
+            AnswerFormat format =
+                    new AnswerFormat(found, syntax, reasoning(found, calls), textPrefix(found, calls), "");
             String failure = calls.failure(format);
             if (failure == null) {
                 return format;
@@ -104,7 +106,8 @@ final class FormatDeriver {
             number = written(shape, first("{\"zqka\": 7}"));
             nested = written(shape, first("{\"zqka\": {\"zqkb\": \"zqvbl\"}}"));
             list = written(shape, first("{\"zqka\": [\"zqvbl\"]}"));
-            String whole = probe.behindUser(true, false, TemplateProbe.calling(shape, "", first("{\"zqka\": \"zqval\"}")));
+            String whole =
+                    probe.behindUser(true, false, TemplateProbe.calling(shape, "", first("{\"zqka\": \"zqval\"}")));
             turn = whole.substring(0, whole.indexOf(one));
         }
 
@@ -220,7 +223,8 @@ final class FormatDeriver {
             int at = call.indexOf(TemplateProbe.THOUGHT) + TemplateProbe.THOUGHT.length();
             int next = call.indexOf(written.substring(0, Math.min(8, written.length())), at);
             String closeOfCall = next < 0 ? null : call.substring(at, next);
-            close = close == null ? closeOfCall : closeOfCall == null ? close : Literals.commonStart(close, closeOfCall);
+            close = close == null ? closeOfCall : closeOfCall == null ? close
+                    : Literals.commonStart(close, closeOfCall);
         }
         if (close == null || close.isBlank()) {
             return known();
@@ -229,7 +233,8 @@ final class FormatDeriver {
         String end = close.strip();
         String open = written.substring(0, written.indexOf(TemplateProbe.THOUGHT)).stripTrailing();
         String turn = call == null ? commonTurn() : Literals.commonStart(commonTurn(), calls.turn);
-        String opposite = end.startsWith("</") ? "<" + end.substring(2) : end.startsWith("[/") ? "[" + end.substring(2) : "";
+        String opposite =
+                end.startsWith("</") ? "<" + end.substring(2) : end.startsWith("[/") ? "[" + end.substring(2) : "";
         String begin = !opposite.isEmpty() && open.endsWith(opposite)
                 ? opposite
                 : open.substring(Literals.commonStart(open, turn).length()).strip();

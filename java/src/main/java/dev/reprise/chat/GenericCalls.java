@@ -24,7 +24,8 @@ final class GenericCalls {
             text.append(", \"parameters\": ").append(tool.parameters()).append("}\n");
         }
         return text.append("\nTo call one, answer with a JSON object and nothing else: "
-                        + "{\"name\": <function name>, \"arguments\": <object of arguments>}. To call several, write one "
+                        + "{\"name\": <function name>, \"arguments\": <object of arguments>}. To call several, "
+                        + "write one "
                         + "such object per line. The results follow in the next message.")
                 .toString();
     }

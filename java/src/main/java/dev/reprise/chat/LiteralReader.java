@@ -169,8 +169,8 @@ final class LiteralReader {
     }
 
     /**
-     * With escapes as in JSON and Python. A quote of the same kind that nothing which could follow a value comes behind is
-     * part of the text: templates do not escape it.
+     * With escapes as in JSON and Python. A quote of the same kind that nothing which could follow a value comes behind
+     * is part of the text: templates do not escape it.
      */
     private String string(char mark) {
         StringBuilder out = new StringBuilder();

@@ -1,8 +1,8 @@
 package dev.reprise.chat;
 
 /**
- * Finds and compares the fixed texts of a format. White space counts little: models and templates differ in it, so a run of
- * it in a fixed text matches any run, or none.
+ * Finds and compares the fixed texts of a format. White space counts little: models and templates differ in it, so a
+ * run of it in a fixed text matches any run, or none.
  */
 final class Literals {
     /** The text ends before the comparison is decided. */
@@ -12,7 +12,10 @@ final class Literals {
 
     private Literals() {}
 
-    /** Where a fixed text that stands at a place ends, or {@link #MORE} or {@link #NO}. Space in front of it is passed over. */
+    /**
+     * Where a fixed text that stands at a place ends, or {@link #MORE} or {@link #NO}. Space in front of it is passed
+     * over.
+     */
     static int match(CharSequence text, int from, String literal) {
         int at = skipSpace(text, from);
         for (int i = 0; i < literal.length(); i++) {
@@ -42,7 +45,9 @@ final class Literals {
         return at;
     }
 
-    /** Where {@code text} could be the beginning of {@code marker}: the start of its longest such end, or its length. */
+    /**
+     * Where {@code text} could be the beginning of {@code marker}: the start of its longest such end, or its length.
+     */
     static int partialEnd(CharSequence text, int from, String marker) {
         for (int start = Math.max(from, text.length() - marker.length() + 1); start < text.length(); start++) {
             if (isPrefix(text, start, marker)) {
@@ -74,7 +79,10 @@ final class Literals {
         return i;
     }
 
-    /** The equal beginning of two texts, cut where neither has begun a tag or a token in brackets that it then differs in. */
+    /**
+     * The equal beginning of two texts, cut where neither has begun a tag or a token in brackets that it then differs
+     * in.
+     */
     static String commonStart(String a, String b) {
         int length = commonPrefix(a, b);
         if (length == a.length() && length == b.length()) {

@@ -149,7 +149,9 @@ final class SyntaxDeriver {
                 longerEnd(style, one.substring(end), quote), null, null, quote);
     }
 
-    /** Some templates end the section of calls only behind several: what ends it counts, of which a part may be missing. */
+    /**
+     * Some templates end the section of calls only behind several: what ends it counts, of which a part may be missing.
+     */
     private String longerEnd(Style style, String end, String quote) {
         int key = two == null ? -1 : two.indexOf(TemplateProbe.KEY, firstHole(two, 0) < 0 ? 0 : firstHole(two, 0));
         for (int start = key; start >= 0; start--) {

@@ -54,7 +54,8 @@ final class TagValues {
     }
 
     private static Map<?, ?> property(Map<?, ?> schema, String key) {
-        return schema.get("properties") instanceof Map<?, ?> properties && properties.get(key) instanceof Map<?, ?> found
+        return schema.get("properties") instanceof Map<?, ?> properties && properties.get(key) instanceof Map<?,
+                ?> found
                 ? found
                 : Map.of();
     }
@@ -145,7 +146,8 @@ final class TagValues {
             return list;
         }
         Map<String, Object> object = new LinkedHashMap<>();
-        elements.forEach(element -> object.put(element.key(), nested(element.raw(), property(property, element.key()))));
+        elements.forEach(element ->
+                object.put(element.key(), nested(element.raw(), property(property, element.key()))));
         return object;
     }
 

@@ -99,7 +99,8 @@ final class TagsReader extends ArgumentsReader {
         int end = Literals.match(text, found, tags.keyEnd());
         int plainEnd = tags.plainKeyEnd() == null ? Literals.NO : Literals.match(text, found, tags.plainKeyEnd());
         if (end < 0 && plainEnd < 0) {
-            return end == Literals.MORE || plainEnd == Literals.MORE ? CallReader.Result.MORE : CallReader.Result.FAILED;
+            return end == Literals.MORE || plainEnd == Literals.MORE ? CallReader.Result.MORE
+                    : CallReader.Result.FAILED;
         }
         plain = end < 0;
         String used = plain ? tags.plainKeyEnd() : tags.keyEnd();

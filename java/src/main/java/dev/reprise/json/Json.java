@@ -6,8 +6,8 @@ import java.util.List;
 import java.util.Map;
 
 /**
- * Reads JSON (RFC 8259) into {@link Map}, {@link List}, {@link String}, {@link Long}, {@link Double}, {@link Boolean} and
- * null, and writes them. Numbers that are no 64-bit integers become {@link Double}.
+ * Reads JSON (RFC 8259) into {@link Map}, {@link List}, {@link String}, {@link Long}, {@link Double}, {@link Boolean}
+ * and null, and writes them. Numbers that are no 64-bit integers become {@link Double}.
  */
 public final class Json {
     /** Deeper values are refused rather than overflowing the stack. */
@@ -40,7 +40,8 @@ public final class Json {
     public record Raw(String text) {}
 
     /**
-     * The compact JSON text of a value: maps with string keys, iterables, strings, numbers, booleans, null and {@link Raw}.
+     * The compact JSON text of a value: maps with string keys, iterables, strings, numbers, booleans, null and
+     * {@link Raw}.
      *
      * @throws IllegalArgumentException if there is another value in it, or a number that is not finite
      */
@@ -76,7 +77,8 @@ public final class Json {
         } else if (value == null || value instanceof Boolean || isFinite(value)) {
             out.append(value);
         } else {
-            throw new IllegalArgumentException("JSON: " + value + " of type " + value.getClass().getName() + " has no form");
+            throw new IllegalArgumentException("JSON: " + value + " of type " + value.getClass().getName()
+                    + " has no form");
         }
     }
 

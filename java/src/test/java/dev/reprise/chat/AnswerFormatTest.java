@@ -56,22 +56,27 @@ class AnswerFormatTest {
     /** The kinds of notation that templates have, in small. */
     private static Map<String, String> small() {
         String head = "{%- if tools %}{{ tools | tojson }}{% endif %}{%- for m in messages %}<|{{ m.role }}|>"
-                + "{%- if m.reasoning_content %}<think>{{ m.reasoning_content }}</think>{% endif %}{{ m.content or '' }}"
+                + "{%- if m.reasoning_content %}<think>{{ m.reasoning_content }}</think>{% endif %}{{ m.content "
+                + "or '' }}"
                 + "{%- if m.tool_calls %}";
         String tail = "{% endif %}<|end|>{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}";
         Map<String, String> templates = new LinkedHashMap<>();
-        templates.put("json in tags", head + "{% for c in m.tool_calls %}\n<tool_call>\n{\"name\": \"{{ c.function.name }}\", "
+        templates.put("json in tags", head
+                + "{% for c in m.tool_calls %}\n<tool_call>\n{\"name\": \"{{ c.function.name }}\", "
                 + "\"arguments\": {{ c.function.arguments | tojson }}}\n</tool_call>{% endfor %}" + tail);
-        templates.put("json list", head + "[TOOL_CALLS][{% for c in m.tool_calls %}{\"name\": \"{{ c.function.name }}\", "
+        templates.put("json list", head
+                + "[TOOL_CALLS][{% for c in m.tool_calls %}{\"name\": \"{{ c.function.name }}\", "
                 + "\"arguments\": {{ c.function.arguments | tojson }}, \"id\": \"{{ c.id }}\"}"
                 + "{% if not loop.last %}, {% endif %}{% endfor %}]" + tail);
         templates.put("name, then json", head + "{% for c in m.tool_calls %}<f={{ c.function.name }}>"
                 + "{{ c.function.arguments | tojson }}</f>{% endfor %}" + tail);
         templates.put("tags", head + "{% for c in m.tool_calls %}\n<call name=\"{{ c.function.name }}\">\n"
-                + "{% for k, v in c.function.arguments.items() %}<p name=\"{{ k }}\">{{ v if v is string else v | tojson }}</p>\n"
+                + "{% for k, v in c.function.arguments.items() %}<p name=\"{{ k }}\">{{ v if v is string else v "
+                + "| tojson }}</p>\n"
                 + "{% endfor %}</call>{% endfor %}" + tail);
         templates.put("key and value", head + "{% for c in m.tool_calls %}<tc>{{ c.function.name }}\n"
-                + "{% for k, v in c.function.arguments.items() %}<k>{{ k }}</k>\n<v>{{ v if v is string else v | tojson }}</v>\n"
+                + "{% for k, v in c.function.arguments.items() %}<k>{{ k }}</k>\n<v>{{ v if v is string else v | "
+                + "tojson }}</v>\n"
                 + "{% endfor %}</tc>{% endfor %}" + tail);
         return templates;
     }

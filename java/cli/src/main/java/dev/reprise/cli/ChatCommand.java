@@ -22,7 +22,8 @@ import picocli.CommandLine.Spec;
 @Command(
         name = "chat",
         description = {
-            "Talks with a chat model. /help tells the commands of a conversation. Where standard input is no terminal, every line "
+            "Talks with a chat model. /help tells the commands of a conversation. Where standard input is no "
+                    + "terminal, every line "
                     + "of it is a message or a command.",
             "With -p one answer goes to standard output as it is generated, statistics follow on standard error.",
             ""

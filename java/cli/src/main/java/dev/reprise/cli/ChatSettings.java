@@ -24,7 +24,9 @@ final class ChatSettings {
     @Option(
             names = "--tools",
             paramLabel = "FILE",
-            description = "Tools that the model may call: a JSON array of {\"name\", \"description\", \"parameters\"}, each as it is "
+            description =
+                    "Tools that the model may call: a JSON array of {\"name\", \"description\", \"parameters\"}, "
+                            + "each as it is "
                     + "or as OpenAI wraps it. A call is printed as one JSON object on a line of its own.")
     private Path tools;
 
@@ -40,7 +42,9 @@ final class ChatSettings {
     @Option(
             names = "--reasoning",
             paramLabel = "show|hide|off",
-            description = "What the model thinks first: show it (default in a conversation; with -p, on standard error), hide it "
+            description =
+                    "What the model thinks first: show it (default in a conversation; with -p, on standard "
+                            + "error), hide it "
                     + "(default with -p), or have it answer at once.")
     private Reasoning reasoning;
 
@@ -50,7 +54,8 @@ final class ChatSettings {
             description = "How hard it thinks, where the template knows that: most often low, medium or high.")
     private String effort;
 
-    @Option(names = "--reasoning-budget", paramLabel = "N", description = "The most tokens of reasoning; then the answer begins.")
+    @Option(names = "--reasoning-budget", paramLabel = "N",
+            description = "The most tokens of reasoning; then the answer begins.")
     private Integer budget;
 
     @Mixin

@@ -15,7 +15,8 @@ final class ConstraintOptions {
     @Option(names = "--regex", paramLabel = "REGEX", description = "This regular expression matches the whole text.")
     private String regex;
 
-    @Option(names = "--gbnf", paramLabel = "FILE", description = "The text is of this grammar in GBNF, llama.cpp's notation.")
+    @Option(names = "--gbnf", paramLabel = "FILE",
+            description = "The text is of this grammar in GBNF, llama.cpp's notation.")
     private Path gbnf;
 
     @Option(names = "--lark", paramLabel = "FILE", description = "The text is of this grammar in Lark's notation.")

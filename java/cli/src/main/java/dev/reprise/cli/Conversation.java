@@ -62,7 +62,8 @@ final class Conversation implements AutoCloseable {
     int run() {
         lines.onInterrupt(this::cancel);
         if (lines.interactive()) {
-            say(model.info().device() + ", " + chat.contextLength() + " tokens of context. /help tells the commands, Ctrl-D leaves.");
+            say(model.info().device() + ", " + chat.contextLength()
+                    + " tokens of context. /help tells the commands, Ctrl-D leaves.");
         }
         for (String line = lines.read("> "); line != null; line = lines.read("> ")) {
             if (line.isBlank()) {
@@ -78,7 +79,10 @@ final class Conversation implements AutoCloseable {
                 throw e;
             } catch (CancelledException e) {
                 say("(stopped)");
-            } catch (RepriseException | IllegalArgumentException | UncheckedIOException e) {
+            } catch (RepriseException
+                    | IllegalArgumentException
+                    | UnsupportedOperationException
+                    | UncheckedIOException e) {
                 if (!lines.interactive()) {
                     throw e;  // a script wants to know
                 }
@@ -114,7 +118,8 @@ final class Conversation implements AutoCloseable {
             }
             switch (last.finishReason()) {
                 case MAX_TOKENS -> say("(cut after " + last.tokens().size() + " tokens: -n)");
-                case CONTEXT_FULL -> say("(cut: the context of " + chat.contextLength() + " tokens is full; /reset begins anew)");
+                case CONTEXT_FULL ->
+                        say("(cut: the context of " + chat.contextLength() + " tokens is full; /reset begins anew)");
                 case CANCELLED -> say("(stopped)");
                 default -> {
                     // It ended by itself.
@@ -165,7 +170,8 @@ final class Conversation implements AutoCloseable {
             case "/quit", "/exit" -> {
                 return false;
             }
-            default -> throw new IllegalArgumentException("there is no command " + words[0] + "; /help tells those that there are");
+            default -> throw new IllegalArgumentException("there is no command " + words[0]
+                    + "; /help tells those that there are");
         }
         return true;
     }
@@ -233,8 +239,10 @@ final class Conversation implements AutoCloseable {
                 speed(counts.generatedTokens(), counts.decodeTime().toNanos())));
         if (last != null) {
             out.append(String.format(
-                    Locale.ROOT, "last answer: %d tokens behind %d, of which %d were evaluated for it; ended: %s; seed %d%n",
-                    last.tokens().size(), last.promptTokens(), last.evaluatedTokens(), last.finishReason(), last.seed()));
+                    Locale.ROOT,
+                            "last answer: %d tokens behind %d, of which %d were evaluated for it; ended: %s; seed %d%n",
+                    last.tokens().size(), last.promptTokens(), last.evaluatedTokens(), last.finishReason(),
+                            last.seed()));
         }
         out.append(String.format(
                 Locale.ROOT, "KV cache %.1f MB, workspace %.1f MB, on %s%n", counts.kvBytes() / 1e6,

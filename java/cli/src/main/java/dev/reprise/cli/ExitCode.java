@@ -9,6 +9,8 @@ import dev.reprise.ModelFormatException;
 import dev.reprise.NanLogitsException;
 import dev.reprise.OutOfDeviceMemoryException;
 import dev.reprise.OutOfHostMemoryException;
+import dev.reprise.SessionFormatException;
+import dev.reprise.SessionMismatchException;
 import dev.reprise.TemplateException;
 import dev.reprise.UnsupportedModelException;
 import java.io.UncheckedIOException;
@@ -37,7 +39,8 @@ final class ExitCode {
         static final String FAILED = "  1:an error that is none of these";
         static final String USAGE = "  2:wrong options or arguments, or malformed input";
         static final String IO = "  3:a file cannot be read or written";
-        static final String MODEL_FORMAT = "  4:the model file is damaged or no GGUF file, or its logits are no numbers";
+        static final String MODEL_FORMAT =
+                "  4:the model file is damaged or no GGUF file, or its logits are no numbers";
         static final String UNSUPPORTED_MODEL = "  5:the model needs something that is not supported";
         static final String DEVICE_UNAVAILABLE = "  6:the device, or the library for this platform, cannot be used";
         static final String OUT_OF_MEMORY = "  7:too little memory, on the machine or on the device";
@@ -68,9 +71,12 @@ final class ExitCode {
             return USAGE;
         } else if (failure instanceof UncheckedIOException) {
             return IO;
-        } else if (failure instanceof ModelFormatException || failure instanceof NanLogitsException) {
+        } else if (failure instanceof ModelFormatException
+                || failure instanceof NanLogitsException
+                || failure instanceof SessionFormatException
+                || failure instanceof SessionMismatchException) {
             return MODEL_FORMAT;
-        } else if (failure instanceof UnsupportedModelException) {
+        } else if (failure instanceof UnsupportedModelException || failure instanceof UnsupportedOperationException) {
             return UNSUPPORTED_MODEL;
         } else if (failure instanceof DeviceUnavailableException || failure instanceof LibraryUnavailableException) {
             return DEVICE_UNAVAILABLE;

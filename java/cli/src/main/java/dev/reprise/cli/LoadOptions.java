@@ -34,7 +34,8 @@ final class LoadOptions {
     @Option(
             names = "--context",
             paramLabel = "N",
-            description = "Tokens that fit into the context (default: the model's or its sliding window's, at most 4096).")
+            description =
+                    "Tokens that fit into the context (default: the model's or its sliding window's, at most 4096).")
     private int contextLength;
 
     @Option(

@@ -108,7 +108,8 @@ public final class Main implements Runnable {
 
     @Override
     public void run() {
-        throw new ParameterException(spec.commandLine(), "a command is missing: run, chat, render, info, tokenize or detokenize");
+        throw new ParameterException(spec.commandLine(),
+                "a command is missing: run, chat, render, info, tokenize or detokenize");
     }
 
     private static int report(Exception failure, CommandLine commandLine, ParseResult parsed) {

@@ -23,8 +23,10 @@ import picocli.CommandLine.Spec;
 @Command(
         name = "render",
         description = {
-            "Prints what a chat template makes of a conversation and nothing else, not even a line end. Needs the tokenizer and "
-                    + "the template of the model file alone, so any architecture will do; with --template, no model at all.",
+            "Prints what a chat template makes of a conversation and nothing else, not even a line end. Needs "
+                    + "the tokenizer and "
+                    + "the template of the model file alone, so any architecture will do; with --template, no "
+                    + "model at all.",
             ""
         },
         sortOptions = false)
@@ -45,8 +47,11 @@ final class RenderCommand implements Callable<Integer> {
             names = "--input",
             required = true,
             paramLabel = "FILE",
-            description = "A JSON object with the template's variables: messages, tools and any others, passed as they are; - "
-                    + "is standard input. Where they are not in it, add_generation_prompt is true, and bos_token and eos_token "
+            description =
+                    "A JSON object with the template's variables: messages, tools and any others, passed as they "
+                            + "are; - "
+                    + "is standard input. Where they are not in it, add_generation_prompt is true, and bos_token "
+                    + "and eos_token "
                     + "are the model's.")
     private Path input;
 
@@ -61,7 +66,8 @@ final class RenderCommand implements Callable<Integer> {
 
     @Option(
             names = "--ids",
-            description = "Print the token ids, one per line, as 'reprise chat' feeds them to the model, instead of text.")
+            description =
+                    "Print the token ids, one per line, as 'reprise chat' feeds them to the model, instead of text.")
     private boolean ids;
 
     RenderCommand(Terminal terminal) {
@@ -130,7 +136,8 @@ final class RenderCommand implements Callable<Integer> {
         if (value instanceof Map<?, ?> map) {
             return map;
         }
-        throw new IllegalArgumentException(input + " holds no JSON object of template variables, such as {\"messages\": "
+        throw new IllegalArgumentException(input
+                + " holds no JSON object of template variables, such as {\"messages\": "
                 + "[{\"role\": \"user\", \"content\": \"Hello\"}]}");
     }
 }

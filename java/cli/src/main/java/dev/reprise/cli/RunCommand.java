@@ -48,7 +48,8 @@ final class RunCommand implements Callable<Integer> {
 
     @Option(
             names = "--show-special",
-            description = "Print special tokens that the model generates, the end token included, as the file spells them.")
+            description =
+                    "Print special tokens that the model generates, the end token included, as the file spells them.")
     private boolean showSpecial;
 
     @Mixin

@@ -25,13 +25,16 @@ final class SamplingOptions {
     @Option(
             names = "--min-p",
             paramLabel = "P",
-            description = "Only tokens this probable relative to the likeliest; 0: all, 1: that one alone (default: 0.05).")
+            description =
+                    "Only tokens this probable relative to the likeliest; 0: all, 1: that one alone (default: 0.05).")
     private Double minP;
 
-    @Option(names = "--repeat-penalty", paramLabel = "X", description = "Makes tokens seen less likely; 1: off (default).")
+    @Option(names = "--repeat-penalty", paramLabel = "X",
+            description = "Makes tokens seen less likely; 1: off (default).")
     private Double repeatPenalty;
 
-    @Option(names = "--presence-penalty", paramLabel = "X", description = "Taken off the logits of tokens seen; 0: off.")
+    @Option(names = "--presence-penalty", paramLabel = "X",
+            description = "Taken off the logits of tokens seen; 0: off.")
     private Double presencePenalty;
 
     @Option(names = "--frequency-penalty", paramLabel = "X", description = "The same for every time seen; 0: off.")

@@ -27,7 +27,8 @@ final class TemplateOptions {
     /** The template of the file; no model is needed for it. */
     ChatTemplate read(Terminal terminal) {
         if (name != null) {
-            throw new IllegalArgumentException("--template and --template-name exclude each other: the one is a file, the "
+            throw new IllegalArgumentException(
+                    "--template and --template-name exclude each other: the one is a file, the "
                     + "other chooses among the model file's templates");
         }
         return ChatTemplate.of(terminal.readFile(template));

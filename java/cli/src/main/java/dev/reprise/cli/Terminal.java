@@ -35,7 +35,8 @@ final class Terminal {
     }
 
     /** The last three: what the streams lead to. */
-    private Terminal(InputStream in, OutputStream out, OutputStream err, String inFile, String outFile, String errFile) {
+    private Terminal(InputStream in, OutputStream out, OutputStream err, String inFile, String outFile,
+            String errFile) {
         this.in = in;
         this.out = out;
         this.err = new PrintStream(err, true, StandardCharsets.UTF_8);

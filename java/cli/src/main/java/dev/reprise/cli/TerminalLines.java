@@ -13,7 +13,10 @@ import org.jline.reader.impl.DefaultParser;
 import org.jline.terminal.Terminal.Signal;
 import org.jline.terminal.TerminalBuilder;
 
-/** Lines that somebody edits at a terminal. What was typed before comes back by the arrow keys, as long as the program runs. */
+/**
+ * Lines that somebody edits at a terminal. What was typed before comes back by the arrow keys, as long as the program
+ * runs.
+ */
 final class TerminalLines implements LineSource {
     private final org.jline.terminal.Terminal terminal;
     private final LineReader reader;
@@ -40,7 +43,10 @@ final class TerminalLines implements LineSource {
                 .build();
     }
 
-    /** A message is text: nothing in it is quoted or escaped, but for a backslash at its end, which means more is to come. */
+    /**
+     * A message is text: nothing in it is quoted or escaped, but for a backslash at its end, which means more is to
+     * come.
+     */
     private static final class MessageParser extends DefaultParser {
         MessageParser() {
             setEscapeChars(new char[0]);

@@ -23,11 +23,14 @@ import org.junit.jupiter.api.io.TempDir;
 
 /** {@code reprise chat}, with -p and with lines of standard input. */
 class ChatCommandTest {
-    private static final String SCHEMA = "{\"type\":\"object\",\"properties\":{\"colour\":{\"type\":\"string\",\"maxLength\":12},"
+    private static final String SCHEMA =
+            "{\"type\":\"object\",\"properties\":{\"colour\":{\"type\":\"string\",\"maxLength\":12},"
             + "\"number\":{\"type\":\"integer\",\"minimum\":0,\"maximum\":99}},\"required\":[\"colour\",\"number\"],"
             + "\"additionalProperties\":false}";
-    private static final String TOOLS = "[{\"type\":\"function\",\"function\":{\"name\":\"weather\",\"description\":\"Tells the "
-            + "weather\",\"parameters\":{\"type\":\"object\",\"properties\":{\"city\":{\"type\":\"string\",\"maxLength\":20}},"
+    private static final String TOOLS =
+            "[{\"type\":\"function\",\"function\":{\"name\":\"weather\",\"description\":\"Tells the "
+            + "weather\",\"parameters\":{\"type\":\"object\","
+            + "\"properties\":{\"city\":{\"type\":\"string\",\"maxLength\":20}},"
             + "\"required\":[\"city\"],\"additionalProperties\":false}}},{\"name\":\"now\"}]";
 
     @TempDir
@@ -55,7 +58,8 @@ class ChatCommandTest {
         int[] expected;
         try (Model model = Model.load(Path.of(TestData.chatModel())); Session session = model.newSession()) {
             expected = session.complete(
-                    Prompt.ids(prompt), GenerationOptions.builder().maxTokens(24).sampling(Sampling.greedy()).build()).ids();
+                    Prompt.ids(prompt), GenerationOptions.builder().maxTokens(24).sampling(Sampling.greedy()).build())
+                            .ids();
         }
         String[] options = {"--system", "Be terse. <|im_end|>", "-n", "24"};
         String system = "Be terse. <|im_end|>";
@@ -96,7 +100,8 @@ class ChatCommandTest {
     void aToolThatMustBeCalledIsPrintedAsALineOfJson() throws IOException {
         String tools = file("tools.json", TOOLS);
         for (String choice : new String[] {"weather", "required"}) {
-            Program program = answer("What is the weather in Rome?", "--tools", tools, "--tool-choice", choice).succeeds();
+            Program program =
+                    answer("What is the weather in Rome?", "--tools", tools, "--tool-choice", choice).succeeds();
             Map<?, ?> call = (Map<?, ?>) Json.parse(program.out().lines().findFirst().orElseThrow());
             assertEquals(List.of("name", "arguments"), List.copyOf(call.keySet()));
             if (choice.equals("weather")) {
@@ -113,12 +118,15 @@ class ChatCommandTest {
     void wrongUseIsNamed() throws IOException {
         assertTrue(Program.run("chat").fails(ExitCode.USAGE).err().contains("MODEL is missing"));
         assertTrue(Program.run("chat", "-p", "x").fails(ExitCode.USAGE).err().contains("MODEL is missing"));
-        assertTrue(Program.run("chat", Program.STORIES, "--ids").fails(ExitCode.USAGE).err().contains("--ids needs -p"));
-        Program both = Program.run("chat", Program.STORIES, "-p", "x", "--regex", "a", "--gbnf", "b").fails(ExitCode.USAGE);
+        assertTrue(Program.run("chat", Program.STORIES, "--ids").fails(ExitCode.USAGE).err()
+                .contains("--ids needs -p"));
+        Program both =
+                Program.run("chat", Program.STORIES, "-p", "x", "--regex", "a", "--gbnf", "b").fails(ExitCode.USAGE);
         assertTrue(both.err().contains("--regex") && both.err().contains("--gbnf"), both.err());
         Program loud = Program.run("chat", Program.STORIES, "-p", "x", "--reasoning", "loud").fails(ExitCode.USAGE);
         assertTrue(loud.err().contains("--reasoning") && loud.err().contains("loud"), loud.err());
-        for (String tools : new String[] {"{}", "[1]", "[{}]", "[{\"function\":2}]", "[{\"name\":\"a b\"}]", "[{\"name\":\"a\","
+        for (String tools
+                : new String[] {"{}", "[1]", "[{}]", "[{\"function\":2}]", "[{\"name\":\"a b\"}]", "[{\"name\":\"a\","
                 + "\"parameters\":3}]", "[", "[{\"type\":\"web\",\"name\":\"a\"}]"}) {
             Program program = Program.run("chat", Program.STORIES, "-p", "x", "--tools", file("tools.json", tools));
             assertTrue(program.fails(ExitCode.USAGE).err().contains("tools.json"), program.err());
@@ -170,8 +178,10 @@ class ChatCommandTest {
 
     @Test
     void theSystemMessageToolsAndSchemaCanBeChanged() throws IOException {
-        String script = String.join("\n", "/tools", "/tools " + file("tools.json", TOOLS), "/schema " + file("s.json", SCHEMA),
-                "/tools " + file("none.json", "[]"), "/system Be terse.", "A colour and a number?", "/schema off", "/help");
+        String script =
+                String.join("\n", "/tools", "/tools " + file("tools.json", TOOLS), "/schema " + file("s.json", SCHEMA),
+                "/tools " + file("none.json", "[]"), "/system Be terse.", "A colour and a number?", "/schema off",
+                        "/help");
         Program program = Program.runWithInput(script, "chat", TestData.chatModel(), "--temp", "0").succeeds();
         List<String> lines = program.out().lines().toList();
         assertEquals(List.of("no tools", "weather: Tells the weather", "now"), lines.subList(0, 3));

@@ -54,7 +54,8 @@ class OddModelTest {
         for (int type : new int[] {ARRAY, INT32}) {
             byte[] value = type == ARRAY ? TWO_TEXTS : little(5, 4);
             String file = new OddModel().with("tokenizer.chat_template", type, value).write(directory);
-            assertInfo(file, "Chat template: metadata key tokenizer.chat_template is ", "Tokenizer:     gpt2 (gpt-2), 4,096 tokens");
+            assertInfo(file, "Chat template: metadata key tokenizer.chat_template is ",
+                    "Tokenizer:     gpt2 (gpt-2), 4,096 tokens");
             assertRunsAsEver(file);
         }
     }
@@ -63,7 +64,8 @@ class OddModelTest {
     void aChatTemplateThatIsNoUtf8() {
         byte[] text = {'h', 'i', (byte) 0xFF, '!'};
         String file = new OddModel().with("tokenizer.chat_template", STRING, string(text)).write(directory);
-        assertInfo(file, "Odd:           tokenizer.chat_template is no UTF-8\n", "Chat template: 4 characters:\n  hi\uFFFD!\n");
+        assertInfo(file, "Odd:           tokenizer.chat_template is no UTF-8\n",
+                "Chat template: 4 characters:\n  hi\uFFFD!\n");
         assertRunsAsEver(file);
     }
 
@@ -79,7 +81,8 @@ class OddModelTest {
     void aNameOfSeveralLines() {
         OddModel odd = new OddModel().rename("general.name", "general.nmae");
         byte[] name = "x\nArchitecture:  wrong".getBytes(StandardCharsets.UTF_8);
-        assertInfo(odd.with("general.name", STRING, string(name)).write(directory), "Name:          x\\x0AArchitecture:  wrong\n");
+        assertInfo(odd.with("general.name", STRING, string(name)).write(directory),
+                "Name:          x\\x0AArchitecture:  wrong\n");
     }
 
     @Test
@@ -101,7 +104,8 @@ class OddModelTest {
         String file = new OddModel().rename("tokenizer.ggml.merges", "tokenizer.ggml.mergen").write(directory);
         String error = "metadata key tokenizer.ggml.merges is missing";
         assertInfo(file, "Tokenizer:     " + error);
-        for (String[] command : new String[][] {{"run", file, "-p", "x"}, {"tokenize", file, "-p", "x"}, {"detokenize", file}}) {
+        for (String[] command
+                : new String[][] {{"run", file, "-p", "x"}, {"tokenize", file, "-p", "x"}, {"detokenize", file}}) {
             assertTrue(Program.run(command).fails(ExitCode.MODEL_FORMAT).err().contains(error));
         }
     }
@@ -109,7 +113,8 @@ class OddModelTest {
     @Test
     void aMissingContextLengthIsTold() {
         String file = new OddModel().rename("llama.context_length", "llama.context_lenght").write(directory);
-        assertInfo(file, "Context:       not given (llama.context_length)\n", "cannot be run: metadata key llama.context_length");
+        assertInfo(file, "Context:       not given (llama.context_length)\n",
+                "cannot be run: metadata key llama.context_length");
         assertEquals("842\n", Program.run("tokenize", file, "-p", "Once", "--ids").succeeds().out());
         Program.run("run", file, "-p", "x").fails(ExitCode.MODEL_FORMAT);
     }

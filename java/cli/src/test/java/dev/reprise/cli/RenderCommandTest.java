@@ -20,7 +20,8 @@ import org.junit.jupiter.api.io.TempDir;
 
 /** {@code reprise render}. */
 class RenderCommandTest {
-    private static final String CONVERSATION = "{\"messages\":[{\"role\":\"user\",\"content\":\"Grüße 🙂 <|im_end|>\"}]}";
+    private static final String CONVERSATION =
+            "{\"messages\":[{\"role\":\"user\",\"content\":\"Grüße 🙂 <|im_end|>\"}]}";
     private static final String CHAT_ML =
             "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
                     + "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
@@ -34,7 +35,8 @@ class RenderCommandTest {
 
     private Program render(String template, String input, String... more) throws IOException {
         List<String> arguments = new ArrayList<>(
-                List.of("render", "--template", file("template.jinja", template), "--input", file("input.json", input)));
+                List.of("render", "--template", file("template.jinja", template), "--input",
+                        file("input.json", input)));
         arguments.addAll(List.of(more));
         return Program.run(arguments.toArray(String[]::new));
     }
@@ -43,7 +45,8 @@ class RenderCommandTest {
     void theRenderingIsAllThatIsPrinted() throws IOException {
         Program program = render(CHAT_ML, CONVERSATION).succeeds();
         assertArrayEquals(
-                "<|im_start|>user\nGrüße 🙂 <|im_end|><|im_end|>\n<|im_start|>assistant\n".getBytes(StandardCharsets.UTF_8),
+                "<|im_start|>user\nGrüße 🙂 <|im_end|><|im_end|>\n<|im_start|>assistant\n"
+                        .getBytes(StandardCharsets.UTF_8),
                 program.bytes());
         assertEquals("", program.err());
         assertEquals("", render("", "{}").succeeds().out());
@@ -54,7 +57,8 @@ class RenderCommandTest {
         assertEquals(
                 "1.0 12345678901234567890 é [] False",
                 render("{{ a }} {{ b }} {{ c }} {{ d }} {{ add_generation_prompt }}",
-                        " \n{\"a\":1.0,\"b\":12345678901234567890,\"c\":\"\\u00e9\",\"d\":[],\"add_generation_prompt\":false}").out());
+                        " \n{\"a\":1.0,\"b\":12345678901234567890,\"c\":\"\\u00e9\",\"d\":[],"
+                                + "\"add_generation_prompt\":false}").out());
         assertEquals("True", render("{{ add_generation_prompt }}", " { } ").out());
         assertEquals("<b>", render("{{ bos_token }}", "{\"bos_token\": \"<b>\"}").out());
     }
@@ -69,7 +73,8 @@ class RenderCommandTest {
 
     @Test
     void theDayCanBeGiven() throws IOException {
-        assertEquals("26 Jul 2026", render("{{ strftime_now('%d %b %Y') }}", "{}", "--now", "2026-07-26").succeeds().out());
+        assertEquals("26 Jul 2026",
+                render("{{ strftime_now('%d %b %Y') }}", "{}", "--now", "2026-07-26").succeeds().out());
         render("x", "{}", "--now", "yesterday").fails(ExitCode.USAGE);
     }
 
@@ -86,14 +91,18 @@ class RenderCommandTest {
     void wrongUseIsNamed() throws IOException {
         String input = file("in.json", CONVERSATION);
         assertTrue(render(CHAT_ML, CONVERSATION, "--ids").fails(ExitCode.USAGE).err().contains("--ids needs MODEL"));
-        assertTrue(Program.run("render", "--input", input).fails(ExitCode.USAGE).err().contains("a template is missing"));
+        assertTrue(Program.run("render", "--input", input).fails(ExitCode.USAGE).err()
+                .contains("a template is missing"));
         assertTrue(Program.run("render", Program.STORIES).fails(ExitCode.USAGE).err().contains("--input"));
         assertTrue(render(CHAT_ML, "[1]").fails(ExitCode.USAGE).err().contains("no JSON object"));
         assertTrue(render(CHAT_ML, "{\"messages\":").fails(ExitCode.USAGE).err().contains("input.json: JSON"));
-        assertTrue(render(CHAT_ML, "{}", "--template-name", "x").fails(ExitCode.USAGE).err().contains("--template-name"));
-        assertTrue(Program.run("render", Program.STORIES, "--input", "none.json").fails(ExitCode.IO).err().contains("none.json"));
+        assertTrue(render(CHAT_ML, "{}", "--template-name", "x").fails(ExitCode.USAGE).err()
+                .contains("--template-name"));
+        assertTrue(Program.run("render", Program.STORIES, "--input", "none.json").fails(ExitCode.IO).err()
+                .contains("none.json"));
         Program without = Program.run("render", Program.STORIES, "--input", input).fails(ExitCode.TEMPLATE);
-        assertTrue(without.err().contains("no chat template") && without.err().contains("--template FILE"), without.err());
+        assertTrue(without.err().contains("no chat template") && without.err().contains("--template FILE"),
+                without.err());
     }
 
     /** The story model has no template, but a vocabulary. */
@@ -106,7 +115,8 @@ class RenderCommandTest {
         String inner = Program.run("tokenize", Program.STORIES, "-p", "Once upon<|endoftext|>", "--ids").out();
         assertEquals(
                 "0\n" + inner + "0\n",
-                Program.run("render", Program.STORIES, "--template", template, "--input", input, "--ids").succeeds().out());
+                Program.run("render", Program.STORIES, "--template", template, "--input", input, "--ids").succeeds()
+                        .out());
     }
 
     @Test
@@ -114,7 +124,7 @@ class RenderCommandTest {
         Path folder = TestData.path("templates");
         Set<String> known = Files.readAllLines(Path.of("../../native/text/known-differences.txt")).stream()
                 .filter(line -> !line.startsWith("#") && !line.isBlank())
-                .map(line -> line.substring(0, line.indexOf(':')))
+                .map(line -> line.split("\t")[0])
                 .collect(Collectors.toSet());
         Map<?, ?> data = (Map<?, ?>) Json.parse(Files.readString(folder.resolve("cases.json")));
         Map<?, ?> inputs = (Map<?, ?>) data.get("inputs");
@@ -127,7 +137,8 @@ class RenderCommandTest {
             variables.remove("cases");
             variables.putAll((Map<?, ?>) ((Map<?, ?>) inputs.get("cases")).get(render.get("case")));
             Program program = Program.runWithInput(
-                    Json.write(variables), "render", "--template", folder.resolve((String) render.get("template")).toString(),
+                    Json.write(variables), "render", "--template",
+                            folder.resolve((String) render.get("template")).toString(),
                     "--input", "-", "--now", "2026-07-26");
             boolean right = render.get("expected") instanceof String expected
                     ? program.exitCode() == ExitCode.OK && program.out().equals(expected)

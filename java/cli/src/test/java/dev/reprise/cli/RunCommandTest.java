@@ -90,7 +90,8 @@ class RunCommandTest {
         return Program.run(
                 "run", "-p", PROMPT, "-n", "20", "--temp", "1.2", "--top-k", "20", "--top-p", "0.9", "--min-p", "0.01",
                 "--repeat-penalty", "1.1", "--presence-penalty", "0.1", "--frequency-penalty", "0.1", "--seed", "7",
-                "--dry-multiplier", "0.8", "--xtc-probability", "0.5", "--xtc-threshold", "0.2", "--logit-bias", "11=-1.5",
+                "--dry-multiplier", "0.8", "--xtc-probability", "0.5", "--xtc-threshold", "0.2", "--logit-bias",
+                        "11=-1.5",
                 "--threads", "1", "--device", "cpu", "--context", "64", "--kv-type", "f32", "--no-mmap");
     }
 
@@ -120,7 +121,8 @@ class RunCommandTest {
     }
 
     private static Program constrained(String... more) {
-        List<String> arguments = new ArrayList<>(List.of("run", "-p", "Once", "--temp", "0", "--regex", " upon a hill"));
+        List<String> arguments =
+                new ArrayList<>(List.of("run", "-p", "Once", "--temp", "0", "--regex", " upon a hill"));
         arguments.addAll(List.of(more));
         return Program.run(arguments.toArray(String[]::new));
     }
@@ -129,7 +131,8 @@ class RunCommandTest {
     void aBiasBansAToken() {
         String first = Program.run("run", "-p", PROMPT, "-n", "1", "--temp", "0", "--ids").succeeds().out().strip();
         Program without =
-                Program.run("run", "-p", PROMPT, "-n", "1", "--temp", "0", "--ids", "--logit-bias", first + "=-Infinity");
+                Program.run("run", "-p", PROMPT, "-n", "1", "--temp", "0", "--ids", "--logit-bias", first
+                        + "=-Infinity");
         assertNotEquals(first, without.succeeds().out().strip());
         Program.run("run", "-p", PROMPT, "--logit-bias", "much").fails(ExitCode.USAGE);
         Program.run("run", "-p", PROMPT, "--logit-bias", "99999=1").fails(ExitCode.USAGE);

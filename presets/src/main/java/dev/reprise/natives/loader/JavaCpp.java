@@ -9,8 +9,8 @@ import java.util.TreeMap;
 import org.bytedeco.javacpp.Pointer;
 
 /**
- * Loads a library with JavaCPP's glue in it. That initialises {@link Pointer}, unless another user of JavaCPP in this class
- * loader has already, which reads its settings once and looks for JavaCPP's own library in JavaCPP's cache.
+ * Loads a library with JavaCPP's glue in it. That initialises {@link Pointer}, unless another user of JavaCPP in this
+ * class loader has already, which reads its settings once and looks for JavaCPP's own library in JavaCPP's cache.
  */
 final class JavaCpp {
     private static final String PROPERTIES = "org.bytedeco.javacpp.";
@@ -26,18 +26,19 @@ final class JavaCpp {
      */
     static void load(Path library, Path privateFolder) throws IOException {
         if (Pointer.class.getClassLoader() != JavaCpp.class.getClassLoader()) {
-            throw new UnsatisfiedLinkError("org.bytedeco:javacpp is in another class loader than dev.reprise:reprise-natives,"
+            throw new UnsatisfiedLinkError(
+                    "org.bytedeco:javacpp is in another class loader than dev.reprise:reprise-natives,"
                     + " where its native methods cannot be linked: put both in the same place");
         }
         synchronized (PROPERTIES_LOCK) {
             Map<String, String> settings = new TreeMap<>();
-            // Else JavaCPP refuses to allocate the smallest structure while the process has more than four times the Java
-            // heap resident. Weights are resident and the heap is small.
+            // Else JavaCPP refuses to allocate the smallest structure while the process has more than four times the
+            // Java heap resident. Weights are resident and the heap is small.
             if (!isSet("maxphysicalbytes") && !isSet("maxPhysicalBytes")) {
                 settings.put(PROPERTIES + "maxPhysicalBytes", "0");
             }
-            // Else it makes a folder in the home directory; without one, a predictable folder in the temporary or the working
-            // directory, where another user may have put what it then loads.
+            // Else it makes a folder in the home directory; without one, a predictable folder in the temporary or the
+            // working directory, where another user may have put what it then loads.
             if (!isSet("cachedir") && !isSet("cacheDir") && !hasCacheAtHome()) {
                 Path cache = PrivateFolder.within(privateFolder, "javacpp");
                 settings.put(PROPERTIES + "cacheDir", cache.toString());

@@ -18,9 +18,9 @@ import org.bytedeco.javacpp.Pointer;
  * Frees what was never closed, once its owner has become unreachable; and goes away with its class loader.
  *
  * <p>A thread keeps the class loaders of all that it runs or waits to run. So neither JavaCPP's thread, which waits for
- * garbage pointers, nor a {@link Cleaner} with actions of this class loader may go on: an application that is undeployed
- * would stay in memory with the library and the thread. Here a {@code Cleaner} has an object to watch that is
- * garbage from the start, and an action made of classes of the JDK alone, which reaches {@link #clean} by a weak
+ * garbage pointers, nor a {@link Cleaner} with actions of this class loader may go on: an application that is
+ * undeployed would stay in memory with the library and the thread. Here a {@code Cleaner} has an object to watch that
+ * is garbage from the start, and an action made of classes of the JDK alone, which reaches {@link #clean} by a weak
  * reference. So {@code clean} runs after every garbage collection for as long as anything else holds the class loader.
  *
  * <p>It does what JavaCPP's thread did, too, for every pointer of this class loader, whoever made it. The alternative,

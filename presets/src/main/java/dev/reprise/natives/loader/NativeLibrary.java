@@ -17,8 +17,8 @@ import org.bytedeco.javacpp.Loader;
 /**
  * The loaded native library. {@link #load()} comes before the first use of {@link reprise} or of a structure.
  *
- * @param file where the library was loaded from. The second class loader of a process to load it does so from a copy that
- *     is removed as soon as it is loaded, so there may be no such file any more.
+ * @param file where the library was loaded from. The second class loader of a process to load it does so from a copy
+ *     that is removed as soon as it is loaded, so there may be no such file any more.
  * @param classifier the artifact it comes from: {@code linux-x86_64} or {@code linux-x86_64-cuda}
  * @param skipped why the library with CUDA was not loaded although its jar is present; null if it was, or there is none
  */
@@ -98,15 +98,19 @@ public record NativeLibrary(String file, String classifier, String skipped) {
             failures.add(classifier + ": " + String.join("; ", tried));
         }
         if (failures.isEmpty()) {
-            throw new UnsatisfiedLinkError("The native library of Reprise for " + platform + " is not on the class path or "
+            throw new UnsatisfiedLinkError("The native library of Reprise for " + platform
+                    + " is not on the class path or "
                     + "module path: add dev.reprise:reprise-natives with the classifier " + platform + ".");
         }
         throw new UnsatisfiedLinkError("The native library of Reprise for " + platform + " could not be loaded. Tried "
-                + String.join(". Tried ", failures) + ". If that is because of the folders, name one of your own with -D"
+                + String.join(". Tried ", failures)
+                        + ". If that is because of the folders, name one of your own with -D"
                 + Place.OPTION + "=FOLDER, on a file system that has room and is not mounted noexec.");
     }
 
-    /** From the first place where that is possible; null if there is none. Adds to {@code tried} what was in the way. */
+    /**
+     * From the first place where that is possible; null if there is none. Adds to {@code tried} what was in the way.
+     */
     private static Path load(URL library, List<String> tried) {
         for (Place place : Place.all()) {
             try {
@@ -145,7 +149,8 @@ public record NativeLibrary(String file, String classifier, String skipped) {
 
     /** The JVM's own words, which no locale changes. It takes a file once, and so does the dynamic linker. */
     private static boolean isInUseByAnotherClassLoader(UnsatisfiedLinkError error) {
-        return String.valueOf(error.getMessage()).toLowerCase(Locale.ROOT).contains("already loaded in another classloader");
+        return String.valueOf(error.getMessage()).toLowerCase(Locale.ROOT)
+                .contains("already loaded in another classloader");
     }
 
     /** The library is loaded. That old files stay is no reason to fail. */

@@ -44,7 +44,9 @@ final class PrivateFolder {
         return folder;
     }
 
-    /** A private folder in {@code parent}, whatever its name behind {@code prefix}: one that is there, else a new one. */
+    /**
+     * A private folder in {@code parent}, whatever its name behind {@code prefix}: one that is there, else a new one.
+     */
     static Path anyIn(Path parent, String prefix) throws IOException {
         Path real = existingOrNew(parent);
         List<Path> found = new ArrayList<>();
@@ -69,7 +71,9 @@ final class PrivateFolder {
         return inner;
     }
 
-    /** Without symbolic links, which are fine above what is created here: the folders that they lead to are looked at. */
+    /**
+     * Without symbolic links, which are fine above what is created here: the folders that they lead to are looked at.
+     */
     private static Path existingOrNew(Path folder) throws IOException {
         Path existing = folder.toAbsolutePath();
         List<Path> missing = new ArrayList<>();
@@ -155,7 +159,8 @@ final class PrivateFolder {
     /** At a folder itself, not at what a symbolic link leads to. */
     private record Look(int uid, int mode, boolean isFolder) {
         static Look at(Path path) throws IOException {
-            Map<String, Object> look = Files.readAttributes(path, "unix:uid,mode,isDirectory", LinkOption.NOFOLLOW_LINKS);
+            Map<String, Object> look =
+                    Files.readAttributes(path, "unix:uid,mode,isDirectory", LinkOption.NOFOLLOW_LINKS);
             return new Look((Integer) look.get("uid"), (Integer) look.get("mode"), (Boolean) look.get("isDirectory"));
         }
 
