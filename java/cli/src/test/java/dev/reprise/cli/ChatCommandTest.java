@@ -91,8 +91,12 @@ class ChatCommandTest {
     }
 
     @Test
-    void grammarsAreObeyed() throws IOException {
+    void aGbnfGrammarIsObeyed() throws IOException {
         assertEquals("ja!\n", answer("?", "--gbnf", file("g", "root ::= \"ja\" \"!\"\n")).succeeds().out());
+    }
+
+    @Test
+    void aLarkGrammarIsObeyed() throws IOException {
         assertEquals("ja!\n", answer("?", "--lark", file("l", "start: \"ja\" \"!\"\n")).succeeds().out());
     }
 
