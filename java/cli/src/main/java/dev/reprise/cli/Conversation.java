@@ -79,7 +79,10 @@ final class Conversation implements AutoCloseable {
                 throw e;
             } catch (CancelledException e) {
                 say("(stopped)");
-            } catch (RepriseException | IllegalArgumentException | UncheckedIOException e) {
+            } catch (RepriseException
+                    | IllegalArgumentException
+                    | UnsupportedOperationException
+                    | UncheckedIOException e) {
                 if (!lines.interactive()) {
                     throw e;  // a script wants to know
                 }

@@ -9,6 +9,8 @@ import dev.reprise.ModelFormatException;
 import dev.reprise.NanLogitsException;
 import dev.reprise.OutOfDeviceMemoryException;
 import dev.reprise.OutOfHostMemoryException;
+import dev.reprise.SessionFormatException;
+import dev.reprise.SessionMismatchException;
 import dev.reprise.TemplateException;
 import dev.reprise.UnsupportedModelException;
 import java.io.UncheckedIOException;
@@ -69,9 +71,12 @@ final class ExitCode {
             return USAGE;
         } else if (failure instanceof UncheckedIOException) {
             return IO;
-        } else if (failure instanceof ModelFormatException || failure instanceof NanLogitsException) {
+        } else if (failure instanceof ModelFormatException
+                || failure instanceof NanLogitsException
+                || failure instanceof SessionFormatException
+                || failure instanceof SessionMismatchException) {
             return MODEL_FORMAT;
-        } else if (failure instanceof UnsupportedModelException) {
+        } else if (failure instanceof UnsupportedModelException || failure instanceof UnsupportedOperationException) {
             return UNSUPPORTED_MODEL;
         } else if (failure instanceof DeviceUnavailableException || failure instanceof LibraryUnavailableException) {
             return DEVICE_UNAVAILABLE;

@@ -29,7 +29,8 @@ class ChatCommandTest {
             + "\"additionalProperties\":false}";
     private static final String TOOLS =
             "[{\"type\":\"function\",\"function\":{\"name\":\"weather\",\"description\":\"Tells the "
-            + "weather\",\"parameters\":{\"type\":\"object\",\"properties\":{\"city\":{\"type\":\"string\",\"maxLength\":20}},"
+            + "weather\",\"parameters\":{\"type\":\"object\","
+            + "\"properties\":{\"city\":{\"type\":\"string\",\"maxLength\":20}},"
             + "\"required\":[\"city\"],\"additionalProperties\":false}}},{\"name\":\"now\"}]";
 
     @TempDir
@@ -90,8 +91,12 @@ class ChatCommandTest {
     }
 
     @Test
-    void grammarsAreObeyed() throws IOException {
+    void aGbnfGrammarIsObeyed() throws IOException {
         assertEquals("ja!\n", answer("?", "--gbnf", file("g", "root ::= \"ja\" \"!\"\n")).succeeds().out());
+    }
+
+    @Test
+    void aLarkGrammarIsObeyed() throws IOException {
         assertEquals("ja!\n", answer("?", "--lark", file("l", "start: \"ja\" \"!\"\n")).succeeds().out());
     }
 

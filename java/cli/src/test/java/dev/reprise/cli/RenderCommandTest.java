@@ -57,7 +57,8 @@ class RenderCommandTest {
         assertEquals(
                 "1.0 12345678901234567890 é [] False",
                 render("{{ a }} {{ b }} {{ c }} {{ d }} {{ add_generation_prompt }}",
-                        " \n{\"a\":1.0,\"b\":12345678901234567890,\"c\":\"\\u00e9\",\"d\":[],\"add_generation_prompt\":false}").out());
+                        " \n{\"a\":1.0,\"b\":12345678901234567890,\"c\":\"\\u00e9\",\"d\":[],"
+                                + "\"add_generation_prompt\":false}").out());
         assertEquals("True", render("{{ add_generation_prompt }}", " { } ").out());
         assertEquals("<b>", render("{{ bos_token }}", "{\"bos_token\": \"<b>\"}").out());
     }
@@ -123,7 +124,7 @@ class RenderCommandTest {
         Path folder = TestData.path("templates");
         Set<String> known = Files.readAllLines(Path.of("../../native/text/known-differences.txt")).stream()
                 .filter(line -> !line.startsWith("#") && !line.isBlank())
-                .map(line -> line.substring(0, line.indexOf(':')))
+                .map(line -> line.split("\t")[0])
                 .collect(Collectors.toSet());
         Map<?, ?> data = (Map<?, ?>) Json.parse(Files.readString(folder.resolve("cases.json")));
         Map<?, ?> inputs = (Map<?, ?>) data.get("inputs");
@@ -134,11 +135,12 @@ class RenderCommandTest {
             String name = render.get("template") + " " + render.get("case");
             Map<Object, Object> variables = new LinkedHashMap<>(inputs);
             variables.remove("cases");
+            variables.put("strftime_now", variables.get("date_string"));  // whatever the format: so they were rendered
             variables.putAll((Map<?, ?>) ((Map<?, ?>) inputs.get("cases")).get(render.get("case")));
             Program program = Program.runWithInput(
                     Json.write(variables), "render", "--template",
                             folder.resolve((String) render.get("template")).toString(),
-                    "--input", "-", "--now", "2026-07-26");
+                    "--input", "-");
             boolean right = render.get("expected") instanceof String expected
                     ? program.exitCode() == ExitCode.OK && program.out().equals(expected)
                     : program.exitCode() == ExitCode.TEMPLATE && program.out().isEmpty();
