@@ -122,7 +122,7 @@ TEST(ThreadPool, IdleThreadsUseNoTime) {
     EXPECT_LT(double(std::clock() - before) / CLOCKS_PER_SEC, 0.05);
 }
 
-TEST(ThreadPool, ComesAndGoes) {
+TEST(ThreadPool, StartsAndStopsItsThreads) {
     for (int i = 0; i < 200; ++i) {
         ThreadPool pool(3);
         if (i % 2 == 0) pool.run([](size_t) {});

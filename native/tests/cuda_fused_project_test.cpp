@@ -265,7 +265,7 @@ TEST_P(CudaFusedParts, ShareAKernel) {
     }
 }
 
-TEST(CudaFusedTypes, OnlyWhatHasAKernelGoesTogether) {
+TEST(CudaFusedTypes, MatricesShareALaunchOnlyWhereAKernelTakesTheirTypes) {
     const auto fuses = [](std::initializer_list<DeviceMatrix> matrices) {
         std::vector<MatvecPart> parts;
         for (const DeviceMatrix& m : matrices) parts.push_back({&m, nullptr});
@@ -366,7 +366,7 @@ TEST(CudaWeightPrefetch, IsForSharesThatNoRingHolds) {
     EXPECT_EQ(0u, bytes(project_prefetch(down, 235'000'000, SMS)));
 }
 
-TEST(CudaFusedTypes, WhatDoesNotGoTogetherIsRefused) {
+TEST(CudaFusedTypes, LaunchesThatNoKernelTakesAreRefused) {
     const DeviceMatrix half = unread(T::F16, 8, 256), quantised = unread(T::Q8_0, 8, 256);
     const MatvecPart part = {&half, nullptr};
     test::expect_error(REPRISE_INTERNAL, {"float weights", "bfloat16"},

@@ -41,7 +41,7 @@ TEST_F(CudaSessionFused, EveryMixTakesFiveKernelsALayer) {
     }
 }
 
-TEST_F(CudaSessionFused, TypesWithoutAKernelInCommonTakeOneMore) {
+TEST_F(CudaSessionFused, ProjectionsOfTypesThatNoKernelTakesTogetherTakeASecondLaunch) {
     TypeMix types = named_types("Q4_K_M", tiny_spec());
     types.more_bits.reset();
     types.attn_v = TensorType::Q5_K;

@@ -121,7 +121,7 @@ TEST_F(Handles, OpenOnesAreTaken) {
         EXPECT_EQ(REPRISE_OK, call.run(handles_[call.kind])) << call.name << ": " << last_error();
 }
 
-TEST_F(Handles, NullIsNone) {
+TEST_F(Handles, NullIsRefused) {
     for (const Call& call : calls()) {
         SCOPED_TRACE(call.name);
         expect_status(REPRISE_INVALID_HANDLE, call.run(0), {kKindNames[call.kind], "null"});
@@ -153,7 +153,7 @@ TEST_F(Handles, ClosedOnesStayClosedWhenTheirPlaceIsReused) {
     }
 }
 
-TEST_F(Handles, InventedOnesAreNone) {
+TEST_F(Handles, InventedOnesAreRefused) {
     std::vector<reprise_handle> invented = {1, 0xffffffff, 0x100000000, ~reprise_handle{0}, 0xdeadbeefdeadbeef};
     for (const reprise_handle real : handles_) {
         for (int bit = 0; bit < 64; ++bit) invented.push_back(real ^ reprise_handle{1} << bit);

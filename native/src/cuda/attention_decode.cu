@@ -84,7 +84,8 @@ template <uint32_t BLOCK_KEYS>
 __device__ __forceinline__ Share share_of(uint32_t seq_len, uint32_t n_splits, uint32_t split) {
     // Combining two parts takes as long as attending to a tile more per warp, and a few more parts nothing: so a
     // context is one part as long as that is no more, then many small ones while they leave half of the blocks alone
-    // and combine() asks for all of them at once. Measured on an H100: bench/NOTES.md, row 54.
+    // and combine() asks for all of them at once. Of the limits that were tried these took the least time at contexts
+    // of 320 to 8192 tokens, on an H100 by bench/kernels/decode_chain.cu MODEL CONTEXT.
     constexpr uint32_t ALONE = 3 * BLOCK_KEYS;
     const uint32_t n_blocks = (seq_len + BLOCK_KEYS - 1) / BLOCK_KEYS;
     uint32_t keys = ALONE;

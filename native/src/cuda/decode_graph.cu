@@ -87,7 +87,7 @@ void check_edges(cudaGraph_t graph, size_t n_nodes) {
     }
 }
 
-/// A graph that lost a node once gave another project the same logits for every token.
+/// A capture can lose a node without an error, and a graph without one may give the same logits for every token.
 void check_graph(cudaGraph_t graph, std::vector<const void*> launched, uint32_t planned) {
     std::vector<const void*> captured = node_kernels(graph);
     if (captured.size() != planned || launched.size() != planned) {

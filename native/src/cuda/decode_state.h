@@ -10,9 +10,9 @@ namespace reprise::cuda {
 
 /// Written by the kernels at the end of a step and by place() between requests.
 struct DecodeState {
-    int32_t token;        // token_buf: the token to evaluate next
-    uint32_t position;    // position_buf: where it goes; in prefill, where the first token of the chunk goes
-    uint32_t seq_len;     // seq_len_buf: keys that the token at position sees, itself included: position + 1
+    int32_t token;        // to evaluate next
+    uint32_t position;    // where it goes; in prefill, where the first token of the chunk goes
+    uint32_t seq_len;     // keys that the token at position sees, itself included: position + 1
     uint32_t n_sampled;   // tokens drawn since the session was opened
     uint32_t queue_next;  // input queue: ids that are fed instead of the drawn tokens, from queue_next to queue_end
     uint32_t queue_end;

@@ -221,7 +221,8 @@ uint64_t CudaEngine::load_ring(uint32_t number) const {
 
 reprise_token CudaEngine::wait_for(uint32_t number, const std::atomic<bool>& cancel) {
     using Clock = std::chrono::steady_clock;
-    // A token of a large model. Whoever gives the processor away finds other data in its caches when he comes back.
+    // As long as a token of a large model takes. Yielding would let another thread run on this core and evict what the
+    // caller needs next from its caches.
     constexpr auto BUSY = std::chrono::milliseconds(5);
     constexpr auto PATIENCE = std::chrono::milliseconds(100);
     constexpr int POLLS = 64;  // between two looks at the clock

@@ -471,7 +471,8 @@ WeightPrefetch prefetch_of(std::span<const MatvecPart> parts, Epilogue epilogue,
 
 }  // namespace
 
-// How much is prefetched is what was fastest on an H100: bench/NOTES.md, rows 41 to 44.
+// The amounts that were fastest on an H100, by bench/kernels/decode_chain.cu MODEL for the shapes that it knows: too
+// little leaves memory idle while the next kernel begins, too much is taken from the kernels that stream meanwhile.
 
 WeightPrefetch gated_feed_forward_prefetch(const DeviceMatrix& gate, const DeviceMatrix& up, size_t bytes_between,
                                            uint32_t n_sms) {

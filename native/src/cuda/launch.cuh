@@ -148,7 +148,8 @@ struct SlotSize {
 };
 inline SlotSize slot_size(Slot slot, const DeviceTraits& traits) {
     const uint32_t half = traits.shared_per_sm / 2;
-    constexpr uint32_t REST = 10 * 1024;  // what the system takes of both, their static variables, and a margin
+    // 1 KiB that CUDA takes for a block, twice, and the static variables of both kernels, rounded up.
+    constexpr uint32_t REST = 10 * 1024;
     return slot == Slot::LARGE ? SlotSize{half, half} : SlotSize{half / 2 + 2048, half - REST};
 }
 

@@ -220,7 +220,8 @@ struct FewKernels {
     TensorType type;
     std::array<FewKernel, 4> kernels;
 };
-// What was fastest on an H100: bench/NOTES.md, rows 62 to 67.
+// Rows and warps of a block by number of tokens, as they were fastest on an H100 by reprise-bench -m MODEL -p
+// 4,8,16,32,64,128,192 -n 0: more blocks help few tokens; with many, blocks of more rows read the input less often.
 constexpr std::array FEW_TOKENS = {8u, 16u, 64u, 128u};  // that each of them is for, at most
 template <TensorType T>
 constexpr FewKernels few_kernels() {

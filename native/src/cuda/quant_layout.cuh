@@ -11,8 +11,8 @@
 //
 //   quants  [planes][row][n] 16 bytes    4 to 6 bits: byte i holds the low nibbles of weights i and i + 16, low one
 //                                        first; 8 bits: plane 0 holds weights 0-15, plane 1 weights 16-31
-//   high    [words][n][row]  4 bytes     Q5_K: byte b bit w is the fifth bit of weight 4w + b, bit w + 4 that of 16 +
-//   4w + b
+//   high    [words][n][row]  4 bytes     Q5_K: byte b bit w is the fifth bit of weight 4w + b, bit w + 4 that of
+//                                        weight 16 + 4w + b
 //                                        Q6_K: byte b bits 2w, 2w + 1 are the upper bits of weight 4w + b (word 0) and
 //                                        of 16 + 4w + b (word 1)
 //   scales  [n][row]         2, 4 bytes  Q4_0, Q8_0: half d; Q4_1: half d, half m; Q4_K, Q5_K: six-bit scale and

@@ -28,8 +28,8 @@ struct RopeKvArgs {
     const DecodeState* state;  // row i is at state->position + i
 };
 
-/// rms_norm of every q and k head where the norms are there, RoPE on q and k, k and v to the cache
-/// (kv_scatter_indirect: the position is read from device memory).
+/// rms_norm of every q and k head where the norms are there, RoPE on q and k, k and v to the cache, at the position
+/// that state says when the kernel runs: a launch that was captured into a graph serves every position.
 void rope_kv(const RopeKvArgs& args, uint32_t n, cudaStream_t stream);
 
 /// The argument's turns: computed in double, since at position 100,000 a float angle is off by 0.004 radians.
