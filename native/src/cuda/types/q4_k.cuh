@@ -106,9 +106,9 @@ struct RowsType<TensorType::Q4_K> {
     }
 
     /// v of a block, of NT times MMA_ROWS rows: v[0..1] of the lane's first row of weights and rows 2t, 2t + 1 of the
-    /// step, v[2..3] of its second. q, sums: of those rows, in shared memory. use(i, v) takes each.
+    /// step, v[2..3] of its second. of_q, of_sums: of those rows, in shared memory. use(i, v) takes each.
     template <int NT, class Use>
-    __device__ __forceinline__ static void multiply(const Raw& raw, const uint8_t* q, const uint8_t* sums,
+    __device__ __forceinline__ static void multiply(const Raw& raw, const uint8_t* of_q, const uint8_t* of_sums,
                                                     uint32_t lane, Use use) {
         int sum[NT][4] = {};
 #pragma unroll
