@@ -106,21 +106,10 @@ struct RowsType<TensorType::Q4_K> {
     }
 
     /// v of a block, of NT times MMA_ROWS rows: v[0..1] of the lane's first row of weights and rows 2t, 2t + 1 of the
-    /// step, v[2..3] of its second. q, sums: of those rows, in shared memory. use(i, v) takes each.
+    /// step, v[2..3] of its second. of_q, of_sums: of those rows, in shared memory. use(i, v) takes each.
     template <int NT, class Use>
-    __device__ __forceinline__ static void multiply(const Raw& raw, const uint8_t* q, const uint8_t* sums,
+    __device__ __forceinline__ static void multiply(const Raw& raw, const uint8_t* of_q, const uint8_t* of_sums,
                                                     uint32_t lane, Use use) {
-        if constexpr (NT <= 4) {
-            multiply_integers<NT>(raw, q, sums, lane, use);
-        } else {
-            multiply_floats<NT>(raw, q, sums, lane, use);
-        }
-    }
-
-    /// The sums scaled and added as integers.
-    template <int NT, class Use>
-    __device__ __forceinline__ static void multiply_integers(const Raw& raw, const uint8_t* of_q,
-                                                             const uint8_t* of_sums, uint32_t lane, Use use) {
         int sum[NT][4] = {};
 #pragma unroll
         for (int j = 0; j < 4; ++j) {
@@ -143,8 +132,8 @@ struct RowsType<TensorType::Q4_K> {
             for (int c = 0; c < NT; ++c) {
                 const uint4 x = load_shared16(of_q + ((c * 4 + j) * 32 + lane) * 16);
                 int p[4], q[4];
-                mma_u8_k32(p, low, x.x, x.y, 0);
-                mma_u8_k32(q, high, x.z, x.w, 0);
+                mma_u8_k32(p, low, x.x, x.y);
+                mma_u8_k32(q, high, x.z, x.w);
 #pragma unroll
                 for (int e = 0; e < 4; ++e) sum[c][e] += scale[e / 2][0] * p[e] + scale[e / 2][1] * q[e];
             }
@@ -155,94 +144,16 @@ struct RowsType<TensorType::Q4_K> {
 #pragma unroll
         for (int c = 0; c < NT; ++c) {
             const uint2 x = *reinterpret_cast<const uint2*>(of_sums + (c * 32 + lane) * 8);
-            int m[4];
-            mma_u8_k16(m, m0, m1, x.x, 0);
+            int m[4] = {};
+            mma_u8_k16(m, m0, m1, x.x);
 #pragma unroll
             for (int e = 0; e < 4; ++e) m[e] <<= 7;
-            mma_u8_k16_add(m, m0, m1, x.y);
+            mma_u8_k16(m, m0, m1, x.y);
             float v[4];
 #pragma unroll
             for (int e = 0; e < 4; ++e) {
                 v[e] = __fmaf_rn(-dmin[e / 2], static_cast<float>(m[e]),
                                  __fmul_rn(d[e / 2], static_cast<float>(sum[c][e])));
-            }
-            use(c, v);
-        }
-    }
-
-    // Sums of integers as floats without a conversion: a sum of products p is made positive by the instruction that
-    // adds it up, and read as the denormal float p 2^-149. Four groups' sums, each times its scale, stay below 2^24, so
-    // that they are exact in units of UNIT; the factors of the block undo the unit.
-    static constexpr int BIAS = 65536;                              // more than 32 * 15 * 127
-    static constexpr float SCALE_UNIT = 0x1p100f, UNIT = 0x1p-49f;  // 2^100 2^-149
-    static constexpr int SUM_BIAS = 32768;                          // more than 16 * 63 * 16
-
-    template <int NT, class Use>
-    __device__ __forceinline__ static void multiply_floats(const Raw& raw, const uint8_t* of_q, const uint8_t* of_sums,
-                                                           uint32_t lane, Use use) {
-        float scale[2][8], start[2][2];
-#pragma unroll
-        for (int r = 0; r < 2; ++r) {
-#pragma unroll
-            for (int g = 0; g < 8; ++g) {
-                const uint32_t bytes =
-                    r == 0 ? (g < 4 ? raw.scales.x : raw.scales.y) : (g < 4 ? raw.scales.z : raw.scales.w);
-                // 2^123 + scale 2^100
-                scale[r][g] = __fadd_rn(__uint_as_float(__byte_perm(bytes, 0x7d000000u, 0x7650 + g % 4)), -0x1p123f);
-            }
-#pragma unroll
-            for (int h = 0; h < 2; ++h) {
-                const float* s = scale[r] + 4 * h;
-                start[r][h] = __fmul_rn((s[0] + s[1]) + (s[2] + s[3]), -0x1p-133f);  // BIAS 2^-149
-            }
-        }
-        const uint32_t m0 = __byte_perm(raw.minima, 0, 0x1100), m1 = __byte_perm(raw.minima, 0, 0x3322);
-        float d[2], dmin[2];
-#pragma unroll
-        for (int r = 0; r < 2; ++r) {
-            const uint32_t super = r == 0 ? raw.supers.x : raw.supers.y;
-            d[r] = __fmul_rn(half_bits_to_float(super & 0xffff), 0x1p49f);
-            dmin[r] = __fmul_rn(half_bits_to_float(super >> 16), -0x1p49f);
-        }
-        uint32_t a[8][4];
-#pragma unroll
-        for (int j = 0; j < 4; ++j) {
-#pragma unroll
-            for (int i = 0; i < 4; ++i) {
-                a[2 * j][i] = word_of(raw.q[j], i) & 0x0f0f0f0fu;
-                a[2 * j + 1][i] = word_of(raw.q[j], i) >> 4 & 0x0f0f0f0fu;
-            }
-        }
-#pragma unroll
-        for (int c = 0; c < NT; ++c) {
-            float sum[2][4];
-#pragma unroll
-            for (int h = 0; h < 2; ++h) {
-#pragma unroll
-                for (int e = 0; e < 4; ++e) sum[h][e] = start[e / 2][h];
-#pragma unroll
-                for (int j = 2 * h; j < 2 * h + 2; ++j) {
-                    const uint4 x = load_shared16(of_q + ((c * 4 + j) * 32 + lane) * 16);
-                    int p[4], q[4];
-                    mma_u8_k32(p, a[2 * j], x.x, x.y, BIAS);
-                    mma_u8_k32(q, a[2 * j + 1], x.z, x.w, BIAS);
-#pragma unroll
-                    for (int e = 0; e < 4; ++e) {
-                        sum[h][e] = __fmaf_rn(scale[e / 2][2 * j], __int_as_float(p[e]), sum[h][e]);
-                        sum[h][e] = __fmaf_rn(scale[e / 2][2 * j + 1], __int_as_float(q[e]), sum[h][e]);
-                    }
-                }
-            }
-            const uint2 x = *reinterpret_cast<const uint2*>(of_sums + (c * 32 + lane) * 8);
-            int high[4], low[4];
-            mma_u8_k16(high, m0, m1, x.x, SUM_BIAS);
-            mma_u8_k16(low, m0, m1, x.y, 0);
-            float v[4];
-#pragma unroll
-            for (int e = 0; e < 4; ++e) {
-                const float m = __fmaf_rn(__int_as_float(high[e]), 0x1p107f,
-                                          __fmaf_rn(__int_as_float(low[e]), 0x1p100f, -0x1p-27f));  // 2^15 2^7 UNIT
-                v[e] = __fmaf_rn(dmin[e / 2], m, __fmul_rn(d[e / 2], __fadd_rn(sum[0][e], sum[1][e])));
             }
             use(c, v);
         }

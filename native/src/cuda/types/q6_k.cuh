@@ -170,8 +170,8 @@ struct RowsType<TensorType::Q6_K> {
                 const uint4 x = load_shared16(of_q + ((c * 4 + j) * 32 + lane) * 16);
 #pragma unroll
                 for (int k = 0; k < 4; ++k) {  // sixteen columns each
-                    int p[4];
-                    mma_u8_k16(p, a[2 * k], a[2 * k + 1], word_of(x, k), 0);
+                    int p[4] = {};
+                    mma_u8_k16(p, a[2 * k], a[2 * k + 1], word_of(x, k));
 #pragma unroll
                     for (int e = 0; e < 4; ++e) sum[c][e] += scale[e / 2][k] * p[e];
                 }
