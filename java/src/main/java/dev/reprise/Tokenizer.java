@@ -355,28 +355,6 @@ public final class Tokenizer {
         return false;
     }
 
-    /** All ids whose bytes have one of the texts in them, in ascending order. The last answer is kept. */
-    int[] tokensWith(List<String> parts) {
-        TokensWith known = tokensWith;
-        if (known == null || !known.parts.equals(parts)) {
-            byte[][] wanted = parts.stream().map(part -> part.getBytes(StandardCharsets.UTF_8)).toArray(byte[][]::new);
-            int[] ids = IntStream.range(0, vocabularySize())
-                    .filter(id -> Arrays.stream(wanted).anyMatch(part -> contains(model.bytes(id), part)))
-                    .toArray();
-            tokensWith = known = new TokensWith(parts, ids);
-        }
-        return known.ids;
-    }
-
-    private static boolean contains(byte[] bytes, byte[] part) {
-        for (int at = 0; at + part.length <= bytes.length; at++) {
-            if (Arrays.equals(bytes, at, at + part.length, part, 0, part.length)) {
-                return true;
-            }
-        }
-        return false;
-    }
-
     private static OptionalInt optional(int id) {
         return id < 0 ? OptionalInt.empty() : OptionalInt.of(id);
     }
