@@ -5,7 +5,7 @@
 #include <functional>
 #include <thread>
 
-#include "api/registry.h"
+#include "api/session_object.h"
 #include "core/error.h"
 #include "session/session.h"
 #include "support/tiny_session.h"
@@ -64,9 +64,9 @@ std::vector<uint32_t> mask_at(size_t place, size_t n) {
 /// As reprise_session_generate(), with a constraint that no handle stands for.
 void start(const OpenSession& session, const Ids& ids, uint32_t max_tokens, std::unique_ptr<Constraint> constraint,
            const reprise_sampling& sampling = greedy(), const Ids& end_ids = {kEnd}) {
-    const auto inner = Registry::instance().get<Session>(session.handle(), Registry::Kind::SESSION);
-    const auto lock = inner->enter();
-    inner->generate(ids, sampling, max_tokens, end_ids, std::move(constraint));
+    const auto inner = session_of(session.handle());
+    const auto lock = inner->session.enter();
+    inner->session.generate(ids, sampling, max_tokens, end_ids, std::move(constraint));
 }
 
 int32_t complete(const OpenSession& session) {
