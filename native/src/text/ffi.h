@@ -35,10 +35,11 @@ struct text_matcher;
 void text_free_buffer(text_buffer buffer);
 
 size_t text_template_stack_bytes(size_t json_bytes);
-int32_t text_template_open(text_bytes source, text_template** chat_template, text_failure* failure);
+int32_t text_template_open(text_bytes source, text_bytes special, const uint64_t* special_offsets, size_t n_special,
+                           text_template** chat_template, text_failure* failure);
 int32_t text_template_close(text_template* chat_template, text_failure* failure);
 int32_t text_template_render(const text_template* chat_template, text_bytes json, int64_t now, text_buffer* text,
-                             text_failure* failure);
+                             text_buffer* origins, text_failure* failure);
 
 int32_t text_vocabulary_open(text_bytes bytes, const uint64_t* offsets, const uint8_t* flags, size_t n_vocab,
                              const int32_t* end_ids, size_t n_end_ids, const text_vocabulary** vocabulary,

@@ -58,6 +58,16 @@ impl Bytes {
     }
 }
 
+/// # Safety
+/// `data` points at `len` items that outlive the returned slice, or `len` is 0.
+pub unsafe fn items<'a, T>(data: *const T, len: usize) -> &'a [T] {
+    if len == 0 {
+        &[]
+    } else {
+        std::slice::from_raw_parts(data, len)
+    }
+}
+
 /// Memory of this crate's that `text_free_buffer()` takes back.
 #[repr(C)]
 pub struct Buffer {

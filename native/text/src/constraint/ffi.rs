@@ -3,15 +3,7 @@
 use std::sync::Arc;
 
 use super::{Compiled, Kind, Matcher, Vocabulary};
-use crate::ffi::{guarded, Bytes, FailureOut};
-
-unsafe fn items<'a, T>(data: *const T, len: usize) -> &'a [T] {
-    if len == 0 {
-        &[]
-    } else {
-        std::slice::from_raw_parts(data, len)
-    }
-}
+use crate::ffi::{guarded, items, Bytes, FailureOut};
 
 /// # Safety
 /// `offsets` has one more item than `flags`, which has `n_vocab`; `end_ids` has `n_end_ids`.

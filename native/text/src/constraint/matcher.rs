@@ -140,7 +140,7 @@ impl Matcher {
         for (word, bits) in mask.iter_mut().zip(allowed.as_slice()) {
             *word = *bits;
         }
-        if n_vocab % 32 != 0 {
+        if !n_vocab.is_multiple_of(32) {
             if let Some(last) = mask.last_mut() {
                 *last &= (1 << (n_vocab % 32)) - 1;
             }

@@ -3,7 +3,8 @@
 use std::cell::Cell;
 
 use minijinja::syntax::SyntaxConfig;
-use minijinja::value::{Value, ValueKind};
+use minijinja::value::ValueKind;
+use minijinja::Value;
 use minijinja::{AutoEscape, Environment, Error, State, UndefinedBehavior};
 
 use super::operators::wrong;
@@ -50,7 +51,7 @@ pub fn environment() -> Environment<'static> {
     filters::register(&mut environment);
     operators::register(&mut environment);
     environment.add_function("raise_exception", raise_exception);
-    environment.add_function("strftime_now", strftime_now);
+    environment.add_function(FIXED_DATE, strftime_now);
     environment
 }
 
@@ -70,20 +71,8 @@ fn raise_exception(state: &State, message: Value) -> Result<Value, Error> {
     Err(wrong(text))
 }
 
-/// A variable `strftime_now` that is a string is what the function returns, whatever the format.
-pub fn with_fixed_date(variables: Value) -> Value {
-    const NAME: &str = "strftime_now";
-    let Some(date) = variables.get_attr(NAME).ok().filter(|date| date.kind() == ValueKind::String) else {
-        return variables;
-    };
-    let fixed = Value::from_function(move |_: &str| date.clone());
-    let pairs = variables.try_iter().into_iter().flatten().map(|key| {
-        let value =
-            if key.as_str() == Some(NAME) { fixed.clone() } else { variables.get_item(&key).unwrap_or_default() };
-        (key, value)
-    });
-    Value::from_pairs(pairs.collect::<Vec<_>>())
-}
+/// A variable of this name that is a string is what the function returns, whatever the format.
+pub const FIXED_DATE: &str = "strftime_now";
 
 fn strftime_now(_: &State, format: &str) -> Result<String, Error> {
     strftime(format, NOW.get(), MOST_DATE_BYTES).ok_or_else(|| wrong("strftime_now: the format asks for too much text"))

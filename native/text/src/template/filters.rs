@@ -53,11 +53,15 @@ pub fn register(environment: &mut Environment) {
     environment.add_filter("sort", sort);
     environment.add_filter("dictsort", dictsort);
     environment.add_filter("groupby", groupby);
-    environment.add_filter("min", |state: &State, value: Value, args: Rest<ValueOrKwargs>| extreme(state, value, args, Ordering::Less));
-    environment.add_filter("max", |state: &State, value: Value, args: Rest<ValueOrKwargs>| extreme(state, value, args, Ordering::Greater));
+    environment.add_filter("min", |state: &State, value: Value, args: Rest<ValueOrKwargs>| {
+        extreme(state, value, args, Ordering::Less)
+    });
+    environment.add_filter("max", |state: &State, value: Value, args: Rest<ValueOrKwargs>| {
+        extreme(state, value, args, Ordering::Greater)
+    });
     environment.add_filter("sum", sum);
     environment.add_filter("format", |state: &State, value: Value, args: Rest<ValueOrKwargs>| {
-        let mut arguments = arguments("format", args)?;
+        let arguments = arguments("format", args)?;
         let text = soft_str(state, &value)?;
         let values = arguments.rest(state)?;
         percent(state, text.as_str().unwrap_or_default(), values)
@@ -127,18 +131,21 @@ fn comparisons(environment: &mut Environment) {
     for name in ["ne", "!="] {
         environment.add_test(name, |state: &State, a: Value, b: Value| Ok::<_, Error>(!equal(state, &a, &b)?));
     }
-    let holds: [(&[&'static str], &'static str, fn(Ordering) -> bool); 4] = [
-        (&["lt", "lessthan", "<"], "<", Ordering::is_lt),
-        (&["le", "<="], "<=", Ordering::is_le),
-        (&["gt", "greaterthan", ">"], ">", Ordering::is_gt),
-        (&["ge", ">="], ">=", Ordering::is_ge),
-    ];
-    for (names, operator, holds) in holds {
-        for &name in names {
-            environment.add_test(name, move |state: &State, a: Value, b: Value| {
-                Ok::<_, Error>(order(state, operator, &a, &b)?.is_some_and(holds))
-            });
-        }
+    for (name, operator, holds) in [
+        ("lt", "<", Ordering::is_lt as fn(Ordering) -> bool),
+        ("lessthan", "<", Ordering::is_lt),
+        ("<", "<", Ordering::is_lt),
+        ("le", "<=", Ordering::is_le),
+        ("<=", "<=", Ordering::is_le),
+        ("gt", ">", Ordering::is_gt),
+        ("greaterthan", ">", Ordering::is_gt),
+        (">", ">", Ordering::is_gt),
+        ("ge", ">=", Ordering::is_ge),
+        (">=", ">=", Ordering::is_ge),
+    ] {
+        environment.add_test(name, move |state: &State, a: Value, b: Value| {
+            Ok::<_, Error>(order(state, operator, &a, &b)?.is_some_and(holds))
+        });
     }
     environment.add_test("in", |state: &State, a: Value, b: Value| is_in(state, a, b));
 }

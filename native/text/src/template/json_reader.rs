@@ -1,4 +1,4 @@
-//! JSON to template values as Python's `json.loads` reads it: the order of keys is kept, of equal keys the last value
+//! JSON as Python's `json.loads` reads it: the order of keys is kept, of equal keys the last value
 //! stays, integers are exact, `NaN` and `Infinity` are numbers.
 
 use minijinja::Value;
@@ -7,7 +7,40 @@ use crate::ffi::{Failure, Outcome, Status};
 
 const DEEPEST: usize = 512;
 
-pub fn read(text: &str) -> Outcome<Value> {
+/// What was read. Strings are kept apart from other values, since they may be changed before a template gets them.
+pub enum Json {
+    Scalar(Value),
+    Text(String),
+    Array(Vec<Json>),
+    Object(Vec<(String, Json)>),
+}
+
+impl Json {
+    /// The value for a template, with every string and key as `change` gives it.
+    pub fn to_value(&self, change: &mut dyn FnMut(&str, &Json) -> String) -> Value {
+        match self {
+            Json::Scalar(value) => value.clone(),
+            Json::Text(text) => Value::from(change(text, self)),
+            Json::Array(items) => Value::from(items.iter().map(|item| item.to_value(change)).collect::<Vec<_>>()),
+            Json::Object(members) => {
+                let pairs = members.iter().map(|(key, member)| {
+                    let key = change(key, self);
+                    (Value::from(key), member.to_value(change))
+                });
+                Value::from_pairs(pairs.collect::<Vec<_>>())
+            }
+        }
+    }
+
+    pub fn get(&self, key: &str) -> Option<&Json> {
+        match self {
+            Json::Object(members) => members.iter().rev().find(|(name, _)| name == key).map(|(_, member)| member),
+            _ => None,
+        }
+    }
+}
+
+pub fn read(text: &str) -> Outcome<Json> {
     let mut reader = Reader { text, position: 0 };
     reader.skip_space();
     let value = reader.value(0)?;
@@ -52,15 +85,15 @@ impl Reader<'_> {
         found
     }
 
-    fn value(&mut self, depth: usize) -> Outcome<Value> {
+    fn value(&mut self, depth: usize) -> Outcome<Json> {
         if depth > DEEPEST {
             return Err(self.wrong(&format!("nested more than {DEEPEST} deep")));
         }
         match self.peek() {
             Some(b'{') => self.object(depth),
             Some(b'[') => self.array(depth),
-            Some(b'"') => Ok(Value::from(self.string()?)),
-            Some(b'-' | b'0'..=b'9') => self.number(),
+            Some(b'"') => Ok(Json::Text(self.string()?)),
+            Some(b'-' | b'0'..=b'9') => self.number().map(Json::Scalar),
             _ => {
                 for (word, value) in [
                     ("null", Value::from(())),
@@ -70,7 +103,7 @@ impl Reader<'_> {
                     ("Infinity", Value::from(f64::INFINITY)),
                 ] {
                     if self.take(word) {
-                        return Ok(value);
+                        return Ok(Json::Scalar(value));
                     }
                 }
                 Err(self.wrong("a value is wanted"))
@@ -78,7 +111,7 @@ impl Reader<'_> {
         }
     }
 
-    fn object(&mut self, depth: usize) -> Outcome<Value> {
+    fn object(&mut self, depth: usize) -> Outcome<Json> {
         let mut pairs = Vec::new();
         self.position += 1;
         self.skip_space();
@@ -94,7 +127,7 @@ impl Reader<'_> {
                     return Err(self.wrong("':' is wanted"));
                 }
                 self.skip_space();
-                pairs.push((Value::from(key), self.value(depth + 1)?));
+                pairs.push((key, self.value(depth + 1)?));
                 self.skip_space();
                 if self.take("}") {
                     break;
@@ -104,10 +137,10 @@ impl Reader<'_> {
                 }
             }
         }
-        Ok(Value::from_pairs(pairs))
+        Ok(Json::Object(pairs))
     }
 
-    fn array(&mut self, depth: usize) -> Outcome<Value> {
+    fn array(&mut self, depth: usize) -> Outcome<Json> {
         let mut values = Vec::new();
         self.position += 1;
         self.skip_space();
@@ -124,7 +157,7 @@ impl Reader<'_> {
                 }
             }
         }
-        Ok(Value::from(values))
+        Ok(Json::Array(values))
     }
 
     fn string(&mut self) -> Outcome<String> {

@@ -3,22 +3,28 @@
 //!
 //! Every statement is on the line that it was on.
 
+use std::borrow::Cow;
+
 use minijinja::machinery::{ast, parse, Span};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::ValueKind;
 use minijinja::{Error, ErrorKind, Value};
 
+use super::failure_of;
 use super::methods::is_method;
+use super::origins::{marked, Marks};
 use super::python::float_repr;
+use super::special::Specials;
+use crate::ffi::Outcome;
 
 /// What the names of the functions in `operators.rs` begin with; no name of a template's may.
 pub const PREFIX: &str = "__reprise_";
 
-/// Parentheses and brackets of what is written may nest as deep as the parser allows; within that its own limits hold.
-pub fn lower(name: &str, source: &str, syntax: SyntaxConfig) -> Result<String, Error> {
-    let tree = parse(source, name, syntax)?;
-    let mut writer = Writer { out: String::with_capacity(source.len() * 2), line: 1 };
-    writer.statement(&tree)?;
+/// `marks`: what special tokens are marked with in strings that are rendered (see `origins.rs`); None leaves them.
+pub fn lower(name: &str, source: &str, syntax: SyntaxConfig, marks: Option<(&Specials, Marks)>) -> Outcome<String> {
+    let tree = parse(source, name, syntax).map_err(failure_of)?;
+    let mut writer = Writer { out: String::with_capacity(source.len() * 2), line: 1, at: 1, marks, rendered: true };
+    writer.statement(&tree).map_err(|error| failure_of(error).at(writer.at.into()))?;
     Ok(writer.out)
 }
 
@@ -26,12 +32,35 @@ fn malformed(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::SyntaxError, message.into())
 }
 
-struct Writer {
+struct Writer<'a> {
     out: String,
     line: u16,
+    /// The line of the statement that is being written.
+    at: u16,
+    marks: Option<(&'a Specials, Marks)>,
+    /// Whether the value of the expression that is being written may be rendered, rather than only looked at.
+    rendered: bool,
 }
 
-impl Writer {
+impl Writer<'_> {
+    /// Writes what is only looked at.
+    fn unrendered(&mut self, write: impl FnOnce(&mut Self) -> Result<(), Error>) -> Result<(), Error> {
+        let before = std::mem::replace(&mut self.rendered, false);
+        let outcome = write(self);
+        self.rendered = before;
+        outcome
+    }
+
+    /// A text of the template's, with marks in its special tokens.
+    fn with_marks<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        let Some((specials, marks)) = self.marks.filter(|_| self.rendered) else {
+            return Cow::Borrowed(text);
+        };
+        let whole = specials.find(text).into_iter().map(|found| (found, marks.whole));
+        let pieces = specials.pieces(text).into_iter().map(|found| (found, marks.piece));
+        Cow::Owned(marked(text, whole.chain(pieces)))
+    }
+
     fn put(&mut self, text: &str) {
         self.out.push_str(text);
     }
@@ -39,6 +68,7 @@ impl Writer {
     /// Begins a tag whose content is on the line of the span.
     fn open(&mut self, tag: &str, span: Span) {
         self.put(tag);
+        self.at = span.start_line;
         while self.line < span.start_line {
             self.out.push('\n');
             self.line += 1;
@@ -73,7 +103,7 @@ impl Writer {
                 self.call("iter", &[&each.iter])?;
                 if let Some(filter) = &each.filter_expr {
                     self.put(" if ");
-                    self.operand(filter)?;
+                    self.unrendered(|writer| writer.operand(filter))?;
                 }
                 self.put(if each.recursive { " recursive %}" } else { " %}" });
                 self.body(&each.body)?;
@@ -165,7 +195,10 @@ impl Writer {
             ast::Stmt::FromImport(import) => self.no_loader(import.span()),
             ast::Stmt::Extends(extends) => self.no_loader(extends.span()),
             ast::Stmt::Include(include) => self.no_loader(include.span()),
-            ast::Stmt::Do(_) => return Err(malformed("unknown tag 'do'")),
+            ast::Stmt::Do(call) => {
+                self.at = call.span().start_line;
+                return Err(malformed("unknown tag 'do'"));
+            }
         }
         Ok(())
     }
@@ -185,6 +218,7 @@ impl Writer {
 
     /// Text is written as it is, or as a string where a brace could begin a tag.
     fn raw(&mut self, text: &str) {
+        let text = &*self.with_marks(text);
         if text.contains('{') {
             self.put("{{ ");
             self.string(text);
@@ -200,7 +234,7 @@ impl Writer {
         self.put("if ");
         let mut current = condition;
         loop {
-            self.expression(&current.expr)?;
+            self.unrendered(|writer| writer.expression(&current.expr))?;
             self.put(" %}");
             self.body(&current.true_body)?;
             match &current.false_body[..] {
@@ -317,7 +351,10 @@ impl Writer {
 
     fn constant(&mut self, value: &Value) -> Result<(), Error> {
         match value.kind() {
-            ValueKind::String => self.string(value.as_str().unwrap_or_default()),
+            ValueKind::String => {
+                let text = self.with_marks(value.as_str().unwrap_or_default()).into_owned();
+                self.string(&text);
+            }
             ValueKind::None => self.put("none"),
             ValueKind::Bool => self.put(if value.is_true() { "true" } else { "false" }),
             ValueKind::Number if value.is_integer() => self.put(&value.to_string()),
@@ -381,7 +418,15 @@ impl Writer {
             self.put("|");
         }
         self.put(filter.name);
-        self.arguments(&filter.args)
+        self.arguments_of(filter.name, &filter.args)
+    }
+
+    /// Arguments of a filter or a method: of a few the text may come into the result.
+    fn arguments_of(&mut self, name: &str, arguments: &[ast::CallArg]) -> Result<(), Error> {
+        if ["default", "d", "join", "format", "batch", "slice"].contains(&name) {
+            return self.arguments(arguments);
+        }
+        self.unrendered(|writer| writer.arguments(arguments))
     }
 
     fn callee(&mut self, call: &ast::Call) -> Result<(), Error> {
@@ -395,9 +440,13 @@ impl Writer {
                     return self.changed(&call.args);
                 }
             }
-            function => self.primary(function)?,
+            function => {
+                self.primary(function)?;
+                return self.arguments(&call.args);
+            }
         }
-        self.arguments(&call.args)
+        let name = if let ast::Expr::GetAttr(attribute) = &call.expr { attribute.name } else { "" };
+        self.arguments_of(name, &call.args)
     }
 
     /// The arguments of `loop.changed()`, which keeps and compares them.
@@ -452,7 +501,7 @@ impl Writer {
                 for bound in [&slice.start, &slice.stop, &slice.step] {
                     self.put(", ");
                     match bound {
-                        Some(bound) => self.operand(bound)?,
+                        Some(bound) => self.unrendered(|writer| writer.operand(bound))?,
                         None => self.put("none"),
                     }
                 }
@@ -469,6 +518,7 @@ impl Writer {
             ast::Expr::Compare(compare) => {
                 self.put(PREFIX);
                 self.put("chain(");
+                let before = std::mem::replace(&mut self.rendered, false);
                 self.operand(&compare.expr)?;
                 for step in &compare.ops {
                     self.put(match step.op {
@@ -483,12 +533,13 @@ impl Writer {
                     });
                     self.operand(&step.expr)?;
                 }
+                self.rendered = before;
                 self.put(")");
             }
             ast::Expr::IfExpr(choice) => {
                 self.operand(&choice.true_expr)?;
                 self.put(" if ");
-                self.operand(&choice.test_expr)?;
+                self.unrendered(|writer| writer.operand(&choice.test_expr))?;
                 if let Some(otherwise) = &choice.false_expr {
                     self.put(" else ");
                     self.operand(otherwise)?;
@@ -502,13 +553,15 @@ impl Writer {
                 }
                 self.put("|");
                 self.put(filter.name);
-                self.arguments(&filter.args)?;
+                self.arguments_of(filter.name, &filter.args)?;
             }
             ast::Expr::Test(test) => {
+                let before = std::mem::replace(&mut self.rendered, false);
                 self.operand(&test.expr)?;
                 self.put(" is ");
                 self.put(test.name);
                 self.arguments(&test.args)?;
+                self.rendered = before;
             }
             ast::Expr::GetAttr(attribute) if is_method(attribute.name) => {
                 self.put(PREFIX);
@@ -524,12 +577,17 @@ impl Writer {
                 self.put(attribute.name);
             }
             ast::Expr::GetItem(item) if !is_plain_key(&item.subscript_expr) => {
-                self.call("item", &[&item.expr, &item.subscript_expr])?;
+                self.put(PREFIX);
+                self.put("item(");
+                self.operand(&item.expr)?;
+                self.put(", ");
+                self.unrendered(|writer| writer.operand(&item.subscript_expr))?;
+                self.put(")");
             }
             ast::Expr::GetItem(item) => {
                 self.primary(&item.expr)?;
                 self.put("[");
-                self.operand(&item.subscript_expr)?;
+                self.unrendered(|writer| writer.operand(&item.subscript_expr))?;
                 self.put("]");
             }
             ast::Expr::Call(call) => self.callee(call)?,
@@ -545,7 +603,7 @@ impl Writer {
                 self.put("{");
                 for (index, (key, value)) in map.keys.iter().zip(&map.values).enumerate() {
                     self.put(if index > 0 { ", " } else { "" });
-                    self.operand(key)?;
+                    self.unrendered(|writer| writer.operand(key))?;
                     self.put(": ");
                     self.operand(value)?;
                 }
@@ -568,6 +626,7 @@ impl Writer {
     fn binary(&mut self, operation: &ast::BinOp) -> Result<(), Error> {
         // a + b + c is one call of three arguments: a long sum nests no deeper than a short one.
         if let Some(function) = function(operation) {
+            let compares = !matches!(operation.op, ast::BinOpKind::Add | ast::BinOpKind::Concat | ast::BinOpKind::Rem);
             let mut operands = vec![&operation.right];
             let mut left = &operation.left;
             while let (ast::Expr::BinOp(inner), true) = (left, associative(operation.op)) {
@@ -579,8 +638,18 @@ impl Writer {
             }
             operands.push(left);
             operands.reverse();
+            if compares {
+                return self.unrendered(|writer| writer.call(function, &operands));
+            }
             return self.call(function, &operands);
         }
+        if matches!(operation.op, ast::BinOpKind::Eq | ast::BinOpKind::Ne) {
+            return self.unrendered(|writer| writer.native(operation));
+        }
+        self.native(operation)
+    }
+
+    fn native(&mut self, operation: &ast::BinOp) -> Result<(), Error> {
         let symbol = native(operation.op).unwrap_or_default();
         match &operation.left {
             ast::Expr::BinOp(inner) if inner.op as u8 == operation.op as u8 && chains(operation.op) => {
@@ -595,9 +664,9 @@ impl Writer {
     }
 }
 
-/// A constant that is no method's name.
+/// A string that is no method's name.
 fn is_plain_key(subscript: &ast::Expr) -> bool {
-    matches!(subscript, ast::Expr::Const(constant) if !constant.value.as_str().is_some_and(is_method))
+    matches!(subscript, ast::Expr::Const(constant) if constant.value.as_str().is_some_and(|name| !is_method(name)))
 }
 
 /// The function of `operators.rs` that takes the place of an operator.

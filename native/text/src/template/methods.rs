@@ -1,5 +1,7 @@
 //! Methods of Python's strings, lists and dictionaries, those that change nothing.
 
+use std::collections::VecDeque;
+
 use minijinja::value::{Kwargs, Tuple, ValueKind};
 use minijinja::{Error, ErrorKind, State, Value};
 
@@ -161,7 +163,7 @@ fn of_list(state: &State, value: &Value, method: &str, args: &[Value]) -> Result
 /// The arguments of a method call, taken one after the other.
 pub struct Arguments<'a> {
     method: &'a str,
-    positional: std::vec::IntoIter<Value>,
+    positional: VecDeque<Value>,
     named: Kwargs,
     taken: usize,
 }
@@ -169,7 +171,7 @@ pub struct Arguments<'a> {
 impl<'a> Arguments<'a> {
     pub fn new(method: &'a str, args: &[Value]) -> Result<Self, Error> {
         let (positional, named): (&[Value], Kwargs) = minijinja::value::from_args(args)?;
-        Ok(Arguments { method, positional: positional.to_vec().into_iter(), named, taken: 0 })
+        Ok(Arguments { method, positional: positional.iter().cloned().collect(), named, taken: 0 })
     }
 
     pub fn required(&mut self) -> Result<Value, Error> {
@@ -178,7 +180,7 @@ impl<'a> Arguments<'a> {
 
     pub fn optional(&mut self) -> Result<Option<Value>, Error> {
         self.taken += 1;
-        Ok(self.positional.next())
+        Ok(self.positional.pop_front())
     }
 
     /// The next one, or that of the name.
@@ -234,9 +236,9 @@ impl<'a> Arguments<'a> {
     pub fn rest(self, state: &State) -> Result<Value, Error> {
         let names: Vec<&str> = self.named.args().collect();
         if names.is_empty() {
-            return Ok(Value::from(Tuple::from(self.positional.collect::<Vec<_>>())));
+            return Ok(Value::from(Tuple::from(Vec::from(self.positional))));
         }
-        if self.positional.len() > 0 {
+        if !self.positional.is_empty() {
             return Err(wrong("can't handle positional and keyword arguments at the same time"));
         }
         let members = names.iter().map(|name| Ok((Value::from(*name), self.named.get::<Value>(name)?)));
@@ -244,8 +246,8 @@ impl<'a> Arguments<'a> {
     }
 
     /// No argument is left.
-    pub fn end(mut self) -> Result<(), Error> {
-        if self.positional.next().is_some() {
+    pub fn end(self) -> Result<(), Error> {
+        if !self.positional.is_empty() {
             return Err(wrong(format!("{}() got too many arguments", self.method)));
         }
         self.named.assert_all_used()

@@ -8,18 +8,25 @@ mod lower;
 mod methods;
 mod objects;
 mod operators;
+mod origins;
 mod python;
 mod source;
+mod special;
 mod str_methods;
 mod strftime;
 mod tojson;
 
 use std::io;
+use std::sync::OnceLock;
 
+use minijinja::value::merge_maps;
 use minijinja::{Environment, Error, ErrorKind, Value};
 
 use crate::ffi::{Failure, Outcome, Status};
-use environment::RAISED;
+use environment::{FIXED_DATE, RAISED};
+use json_reader::Json;
+use origins::{Again, Marks};
+use special::{Occurrence, Specials};
 
 const NAME: &str = "template";
 /// Limits that hold whatever is asked for, in bytes.
@@ -30,37 +37,80 @@ const MOST_OUTPUT_BYTES: usize = 32 << 20;
 /// A parsed template. Renderings do not change it; several may go on at once.
 pub struct Template {
     environment: Environment<'static>,
+    source: String,
+    specials: Specials,
+    /// The template with marks, once it was needed. Marks that occur in the variables take another.
+    marked: OnceLock<(Environment<'static>, Marks)>,
+}
+
+/// A rendering, and the byte ranges of it in which no special token may be recognised.
+pub struct Rendering {
+    pub text: String,
+    pub origins: Vec<Occurrence>,
 }
 
 impl Template {
-    pub fn open(source: &[u8]) -> Outcome<Self> {
+    /// `specials` are texts of special tokens; texts that are not UTF-8 are nobody's.
+    pub fn open<'a>(source: &[u8], specials: impl Iterator<Item = &'a [u8]>) -> Outcome<Self> {
         if source.len() > MOST_SOURCE_BYTES {
             return Err(too_large("the template", source.len(), MOST_SOURCE_BYTES));
         }
-        let source = text(source, "the template")?;
-        let mut environment = environment::environment();
-        let lowered = lower::lower(NAME, &source::prepare(source), environment::syntax(true, false));
-        environment.add_template_owned(NAME, lowered.map_err(failure_of)?).map_err(failure_of)?;
-        Ok(Template { environment })
+        let source = source::prepare(text(source, "the template")?)?;
+        let environment = compile(&source, None)?;
+        let specials = Specials::new(specials.filter_map(|special| std::str::from_utf8(special).ok()));
+        Ok(Template { environment, source, specials, marked: OnceLock::new() })
     }
 
     /// Renders with the members of a JSON object as variables. `now` is in seconds of local time since 1970.
-    pub fn render(&self, json: &[u8], now: i64) -> Outcome<String> {
+    pub fn render(&self, json: &[u8], now: i64) -> Outcome<Rendering> {
         if json.len() > MOST_JSON_BYTES {
             return Err(too_large("the JSON", json.len(), MOST_JSON_BYTES));
         }
-        let variables = json_reader::read(text(json, "the JSON")?)?;
-        if variables.kind() != minijinja::value::ValueKind::Map {
+        let json = text(json, "the JSON")?;
+        let variables = json_reader::read(json)?;
+        if !matches!(variables, Json::Object(_)) {
             return Err(Failure::new(Status::InvalidArgument, "the JSON of the variables is not an object"));
         }
         environment::NOW.set(now);
-        let mut environment = self.environment.clone();
-        environment.set_fuel(Some(environment::fuel(json.len())));
-        render(&environment, environment::with_fixed_date(variables))
+        let request = Request { template: self, json, variables: &variables };
+        let text = request.render(&self.environment, request.plain())?;
+        let origins = if self.specials.is_empty() {
+            Vec::new()
+        } else {
+            origins::origins(&text, &variables, &self.specials, &request)
+        };
+        Ok(Rendering { text, origins })
     }
 }
 
-fn render(environment: &Environment, variables: Value) -> Outcome<String> {
+fn compile(source: &str, marks: Option<(&Specials, Marks)>) -> Outcome<Environment<'static>> {
+    let mut environment = environment::environment();
+    let lowered = lower::lower(NAME, source, environment::syntax(true, false), marks)?;
+    environment.add_template_owned(NAME, lowered).map_err(failure_of)?;
+    Ok(environment)
+}
+
+/// A rendering that may have to be done again.
+struct Request<'a> {
+    template: &'a Template,
+    json: &'a str,
+    variables: &'a Json,
+}
+
+impl Request<'_> {
+    fn plain(&self) -> Value {
+        self.variables.to_value(&mut |text, _| text.to_owned())
+    }
+
+    fn render(&self, environment: &Environment, variables: Value) -> Outcome<String> {
+        let mut environment = environment.clone();
+        environment.set_fuel(Some(environment::fuel(self.json.len())));
+        let mut variables = variables;
+        if let Some(date @ Json::Text(_)) = self.variables.get(FIXED_DATE) {
+            let date = date.to_value(&mut |text, _| text.to_owned());
+            let fixed = Value::from_function(move |_: &str| date.clone());
+            variables = merge_maps([variables, Value::from_pairs([(FIXED_DATE, fixed)])]);
+        }
         let mut output = Output { bytes: Vec::new(), overflow: false };
         let template = environment.get_template(NAME).map_err(failure_of)?;
         let outcome = template.render_captured_to(variables, &mut output).map(|_| ());
@@ -70,6 +120,33 @@ fn render(environment: &Environment, variables: Value) -> Outcome<String> {
         }
         outcome.map_err(failure_of)?;
         String::from_utf8(output.bytes).map_err(|_| Failure::new(Status::Internal, "the output is not UTF-8"))
+    }
+}
+
+impl Again for Request<'_> {
+    fn with_marked_template(&self) -> Outcome<(String, Marks)> {
+        let Template { source, specials, marked, .. } = self.template;
+        let unused = |marks: &Marks| !self.json.contains([marks.whole, marks.piece]);
+        if let Some((environment, marks)) = marked.get().filter(|(_, marks)| unused(marks)) {
+            return Ok((self.render(environment, self.plain())?, *marks));
+        }
+        let none = || Failure::new(Status::Internal, "no character is left for marks");
+        let texts = [self.json, source.as_str()];
+        let mut free = origins::free_marks(&texts);
+        let marks = Marks { whole: free.next().ok_or_else(none)?, piece: free.next().ok_or_else(none)? };
+        let environment = compile(source, Some((specials, marks)))?;
+        let text = self.render(&environment, self.plain())?;
+        let _ = marked.set((environment, marks)); // by the first of those that come at once
+        Ok((text, marks))
+    }
+
+    fn with_variables(&self, variables: Value) -> Outcome<String> {
+        self.render(&self.template.environment, variables)
+    }
+
+    fn mark(&self) -> Option<char> {
+        origins::free_marks(&[self.json, self.template.source.as_str()]).next()
+    }
 }
 
 struct Output {

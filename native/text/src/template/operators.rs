@@ -15,18 +15,14 @@ pub fn register(environment: &mut Environment) {
     environment.add_function(name("add"), |state: &State, operands: Rest<Value>| fold(state, &operands, add));
     environment.add_function(name("concat"), concat);
     environment.add_function(name("rem"), rem);
-    environment.add_function(name("lt"), |state: &State, a: Value, b: Value| {
-        compare(state, "<", &a, &b, Ordering::is_lt)
-    });
-    environment.add_function(name("lte"), |state: &State, a: Value, b: Value| {
-        compare(state, "<=", &a, &b, Ordering::is_le)
-    });
-    environment.add_function(name("gt"), |state: &State, a: Value, b: Value| {
-        compare(state, ">", &a, &b, Ordering::is_gt)
-    });
-    environment.add_function(name("gte"), |state: &State, a: Value, b: Value| {
-        compare(state, ">=", &a, &b, Ordering::is_ge)
-    });
+    environment
+        .add_function(name("lt"), |state: &State, a: Value, b: Value| compare(state, "<", &a, &b, Ordering::is_lt));
+    environment
+        .add_function(name("lte"), |state: &State, a: Value, b: Value| compare(state, "<=", &a, &b, Ordering::is_le));
+    environment
+        .add_function(name("gt"), |state: &State, a: Value, b: Value| compare(state, ">", &a, &b, Ordering::is_gt));
+    environment
+        .add_function(name("gte"), |state: &State, a: Value, b: Value| compare(state, ">=", &a, &b, Ordering::is_ge));
     environment.add_function(name("in"), is_in);
     environment.add_function(name("slice"), slice);
     environment.add_function(name("iter"), iter);
@@ -254,13 +250,7 @@ pub fn order(state: &State, operator: &str, a: &Value, b: &Value) -> Result<Opti
     Err(wrong(format!("'{operator}' not supported between instances of '{}' and '{}'", type_name(a), type_name(b))))
 }
 
-fn compare(
-    state: &State,
-    operator: &str,
-    a: &Value,
-    b: &Value,
-    holds: fn(Ordering) -> bool,
-) -> Result<bool, Error> {
+fn compare(state: &State, operator: &str, a: &Value, b: &Value, holds: fn(Ordering) -> bool) -> Result<bool, Error> {
     Ok(order(state, operator, a, b)?.is_some_and(holds))
 }
 

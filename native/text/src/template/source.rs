@@ -1,13 +1,20 @@
 //! What differs in a template's source between jinja2 and minijinja, mended before it is parsed. Lines stay where they
 //! are.
 
+use crate::ffi::{Failure, Outcome, Status};
+
+/// Blocks within blocks, and branches of one condition: what the parser does of more takes long.
+const DEEPEST: usize = 100;
+const MOST_BRANCHES: usize = 500;
+
 /// The source with line ends as `\n`, with `generation` blocks of transformers as `with` blocks, which have a scope of
 /// their own as well, and with line ends after `raw` kept.
-pub fn prepare(source: &str) -> String {
+pub fn prepare(source: &str) -> Outcome<String> {
     let source = source.replace("\r\n", "\n").replace('\r', "\n");
     let mut out = String::with_capacity(source.len());
     let mut rest = source.as_str();
     let mut raw = false;
+    let mut nesting = Nesting::default();
     while let Some(start) = ["{%", "{#", "{{"].iter().filter_map(|open| rest.find(open)).min() {
         let (before, tag) = rest.split_at(start);
         out.push_str(before);
@@ -16,6 +23,12 @@ pub fn prepare(source: &str) -> String {
             "{{" if !raw => tag_length(tag, "}}"),
             "{%" => {
                 let name = block_name(tag);
+                if !raw {
+                    nesting.enter(name).map_err(|message| {
+                        let line = out.bytes().filter(|&byte| byte == b'\n').count() + 1;
+                        Failure::new(Status::Template, message).at(line)
+                    })?;
+                }
                 if raw {
                     raw = name != "endraw";
                     2
@@ -46,7 +59,40 @@ pub fn prepare(source: &str) -> String {
         rest = &tag[length..];
     }
     out.push_str(rest);
-    out
+    Ok(out)
+}
+
+#[derive(Default)]
+struct Nesting {
+    /// Branches so far of the blocks that are open.
+    branches: Vec<usize>,
+}
+
+impl Nesting {
+    fn enter(&mut self, name: &str) -> Result<(), String> {
+        match name {
+            "if" | "for" | "macro" | "call" | "filter" | "with" | "block" | "autoescape" | "generation" => {
+                self.branches.push(0);
+                if self.branches.len() > DEEPEST {
+                    return Err(format!("blocks are nested more than {DEEPEST} deep"));
+                }
+            }
+            "elif" => {
+                if let Some(branches) = self.branches.last_mut() {
+                    *branches += 1;
+                    if *branches > MOST_BRANCHES {
+                        return Err(format!("a condition has more than {MOST_BRANCHES} branches"));
+                    }
+                }
+            }
+            "endset" => {} // of a block that its beginning does not tell from an assignment
+            _ if name.starts_with("end") => {
+                self.branches.pop();
+            }
+            _ => {}
+        }
+        Ok(())
+    }
 }
 
 fn name_offset(tag: &str) -> usize {
@@ -84,8 +130,11 @@ mod tests {
 
     #[test]
     fn only_block_tags_change() {
-        assert_eq!("a{%- with -%}b{% endwith %}", prepare("a{%- generation -%}b{% endgeneration %}"));
-        assert_eq!("{% raw +%}\n{% generation %}{% endraw %}", prepare("{% raw %}\r\n{% generation %}{% endraw %}"));
+        assert_eq!("a{%- with -%}b{% endwith %}", prepare("a{%- generation -%}b{% endgeneration %}").unwrap());
+        assert_eq!(
+            "{% raw +%}\n{% generation %}{% endraw %}",
+            prepare("{% raw %}\r\n{% generation %}{% endraw %}").unwrap()
+        );
         for same in [
             "{# {% generation %} #}",
             "{% raw -%}{% generation %}{% endraw %}",
@@ -100,7 +149,18 @@ mod tests {
             "{",
             "",
         ] {
-            assert_eq!(same, prepare(same));
+            assert_eq!(same, prepare(same).unwrap());
         }
+    }
+
+    #[test]
+    fn nesting_is_limited() {
+        let nested = |n: usize| "{% if x %}\n".repeat(n) + &"{% endif %}".repeat(n);
+        assert!(prepare(&nested(DEEPEST)).is_ok());
+        let failure = prepare(&nested(DEEPEST + 1)).unwrap_err();
+        assert_eq!((Status::Template, DEEPEST as u32 + 1), (failure.status, failure.line));
+        let branches = |n: usize| format!("{{% if x %}}{}{{% endif %}}", "{% elif x %}".repeat(n));
+        assert!(prepare(&branches(MOST_BRANCHES)).is_ok());
+        assert!(prepare(&branches(MOST_BRANCHES + 1)).is_err());
     }
 }

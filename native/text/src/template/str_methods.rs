@@ -61,6 +61,9 @@ pub fn call(state: &State, value: &Value, method: &str, args: &[Value]) -> Resul
     if method == "format" {
         return str_format(state, text, args).map(same);
     }
+    if method.starts_with("is") || ["title", "capitalize", "swapcase", "casefold"].contains(&method) {
+        state.consume_fuel(text.len() as u64 / 8)?; // a look-up or two for each character
+    }
     let mut arguments = Arguments::new(method, args)?;
     let result = match method {
         "upper" => same(text.to_uppercase()),

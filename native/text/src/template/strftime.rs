@@ -183,7 +183,7 @@ mod tests {
         assert_eq!("26 Jul 2026", at("%d %b %Y", sunday));
         assert_eq!("2026-07-26 13:05:09", at("%Y-%m-%d %H:%M:%S", sunday));
         assert_eq!("Sunday, July 26, 2026, 01:05 PM", at("%A, %B %d, %Y, %I:%M %p", sunday));
-        assert_eq!("7/26/26 207 29 30 30 7", at("%-m/%-d/%y %j %W %U %V %u".replace("%V", "30").as_str(), sunday));
+        assert_eq!("7/26/26 207 29 30 30 7", at("%-m/%-d/%y %j %W %U %V %u", sunday));
         assert_eq!("2020 53", at("%G %V", 1_609_459_200)); // 2021-01-01
         assert_eq!("1969-12-31", at("%Y-%m-%d", -1));
         assert_eq!("2000-02-29 060", at("%F %j", 951_782_400));
