@@ -155,17 +155,14 @@ pub fn string_repr(text: &str, out: &mut String) {
     out.push(quote);
 }
 
-/// `str.isprintable()`: Rust's `Debug` escapes by the same categories of Unicode. It escapes marks as well, but only in
-/// front.
+/// `str.isprintable()`: Rust's `escape_debug` escapes by the same categories of Unicode. It escapes marks as well, but
+/// only in front.
 pub fn is_printable(c: char) -> bool {
     if c.is_ascii() {
         return (' '..='~').contains(&c);
     }
-    let mut shown = String::with_capacity(16);
-    let mut text = String::from('a');
-    text.push(c);
-    let _ = write!(shown, "{text:?}");
-    !shown.contains("\\u{")
+    let text = String::from_iter(['a', c]);
+    text.escape_debug().nth(1) == Some(c)
 }
 
 /// MarkupSafe's `escape()`.
