@@ -325,19 +325,24 @@ class GenerationTest {
 
     @Test
     void dryKeepsFromRepeating() {
-        String twice = "The cat sat on the mat. The cat sat on the mat. The cat sat on the mat. The cat sat on the";
-        Sampling dry = Sampling.greedy().toBuilder().dryMultiplier(50).build();
-        Sampling broken = dry.toBuilder().dryBreakers(" the").build();
-        GenerationOptions one = GREEDY.toBuilder().maxTokens(1).build();
-        String repeating = session.complete(twice, one).text();
-        session.reset();
-        String other = session.complete(twice, one.toBuilder().sampling(dry).build()).text();
-        session.reset();
-        String again = session.complete(twice, one.toBuilder().sampling(broken).build()).text();
+        int id = 577;
+        String text = model.tokenizer().decode(id);
+        Sampling monotonous = Sampling.greedy().toBuilder().logitBias(Map.of(id, 500f)).build();
+        Sampling dry = monotonous.toBuilder().dryMultiplier(1000).build();
+        Sampling broken = dry.toBuilder().dryBreakers(text).build();
+        GenerationOptions options = GREEDY.toBuilder().maxTokens(10).build();
+        int[] always = new int[10];
+        Arrays.fill(always, id);
 
-        assertEquals(" mat", repeating);
-        assertNotEquals(repeating, other);
-        assertEquals(repeating, again, "the last token ends every repetition");
+        assertArrayEquals(always, session.complete(PROMPT, options.toBuilder().sampling(monotonous).build()).ids());
+        session.reset();
+        int[] ids = session.complete(PROMPT, options.toBuilder().sampling(dry).build()).ids();
+        session.reset();
+        int[] again = session.complete(PROMPT, options.toBuilder().sampling(broken).build()).ids();
+        // Three in a row: the two in front repeat nothing, and the one behind them would repeat two.
+        assertArrayEquals(new int[] {id, id, id}, Arrays.copyOf(ids, 3));
+        assertNotEquals(id, ids[3]);
+        assertArrayEquals(always, again, "the token ends every repetition");
     }
 
     @Test
