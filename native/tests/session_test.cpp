@@ -454,7 +454,7 @@ TEST_P(SessionLimits, ContextComesFromTheModelOrTheOptions) {
     expect_refused("context_length", &reprise_session_options::context_length, 8193);
     expect_refused("context_length", &reprise_session_options::context_length, -1);
     expect_refused("kv_type", &reprise_session_options::kv_type, 3);
-    expect_refused("kv_type", &reprise_session_options::kv_type, -1);
+    expect_refused("kv_type", &reprise_session_options::kv_type, -2);
     expect_refused("graph_mode", &reprise_session_options::graph_mode, 3);
     expect_refused("prefill_chunk", &reprise_session_options::prefill_chunk, -1);
 }

@@ -1,9 +1,8 @@
 """Renders the snippets of jinja2.json anew: python3 jinja2.py (needs the package jinja2).
 
-The file holds `variables` and `snippets`, pairs of a template and its text as the environment of transformers renders
-it, null where that fails. A new snippet is added with null and gets its text here.
+The file holds `variables` and `snippets`, pairs of a template and its text as the environment of transformers renders it,
+null where that fails. A new snippet is added with null and gets its text here.
 """
-
 import copy
 import json
 import pathlib
@@ -38,8 +37,7 @@ def tojson(value, ensure_ascii=False, indent=None, separators=None, sort_keys=Fa
 
 def render(source, variables):
     environment = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=[Generation, ext.loopcontrols]
-    )
+        trim_blocks=True, lstrip_blocks=True, extensions=[Generation, ext.loopcontrols])
     environment.filters["tojson"] = tojson
     environment.globals["raise_exception"] = raise_exception
     environment.globals["strftime_now"] = lambda pattern: "1970" if pattern == "%Y" else "01 Jan 1970"
