@@ -1,17 +1,18 @@
 """Renders the snippets of jinja2.json anew: python3 jinja2.py (needs the package jinja2).
 
-The file holds `variables` and `snippets`, pairs of a template and its text as the environment of transformers renders it,
-null where that fails. A new snippet is added with null and gets its text here.
+The file holds `variables` and `snippets`, pairs of a template and its text as the environment of transformers renders
+it, null where that fails. A new snippet is added with null and gets its text here.
 """
+
 import copy
 import json
 import pathlib
 import sys
 
 sys.path.pop(0)  # this file is called as the package is
-from jinja2 import ext, nodes, pass_eval_context  # noqa: E402
-from jinja2.exceptions import TemplateError  # noqa: E402
-from jinja2.sandbox import ImmutableSandboxedEnvironment  # noqa: E402
+from jinja2 import ext, nodes, pass_eval_context
+from jinja2.exceptions import TemplateError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 
 class Generation(ext.Extension):
@@ -32,12 +33,19 @@ def raise_exception(message):
 
 
 def tojson(value, ensure_ascii=False, indent=None, separators=None, sort_keys=False):
-    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
+    return json.dumps(
+        value,
+        ensure_ascii=ensure_ascii,
+        indent=indent,
+        separators=separators,
+        sort_keys=sort_keys,
+    )
 
 
 def render(source, variables):
     environment = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=[Generation, ext.loopcontrols])
+        trim_blocks=True, lstrip_blocks=True, extensions=[Generation, ext.loopcontrols]
+    )
     environment.filters["tojson"] = tojson
     environment.globals["raise_exception"] = raise_exception
     environment.globals["strftime_now"] = lambda pattern: "1970" if pattern == "%Y" else "01 Jan 1970"

@@ -5,7 +5,8 @@ use super::Template;
 use crate::ffi::{guarded, items, Buffer, Bytes, FailureOut};
 
 /// # Safety
-/// `special_offsets` has `n_special` + 1 items, or `n_special` is 0. The pointers may be read and written as their types say.
+/// `special_offsets` has `n_special` + 1 items, or `n_special` is 0. The pointers may be read and
+/// written as their types say.
 #[no_mangle]
 pub unsafe extern "C" fn text_template_open(
     source: Bytes,

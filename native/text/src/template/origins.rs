@@ -1,8 +1,8 @@
 //! Which special tokens in a rendering are the template's, and which text came from the variables.
 //!
-//! A rendering says nothing about where its characters come from. So it is done again with marks: a character within the
-//! text of a special token is replaced by one that occurs nowhere else. Where the same text results but for the marks,
-//! they tell.
+//! A rendering says nothing about where its characters come from. So it is done again with marks: a character within
+//! the text of a special token is replaced by one that occurs nowhere else. Where the same text results but for the
+//! marks, they tell.
 //!
 //! First the template's own strings are marked, those that are no arguments of a comparison or a search: a token with
 //! such a mark is the template's, and one without came from the variables. Where a template puts a token together from

@@ -91,8 +91,8 @@ impl Specials {
         found
     }
 
-    /// Whether a text could become a special token or part of one: it has a character that only they are likely to have,
-    /// or is, begins with or ends with a part of one. White space around it may be stripped.
+    /// Whether a text could become a special token or part of one: it has a character that only they are likely to
+    /// have, or is, begins with or ends with a part of one. White space around it may be stripped.
     pub fn relate(&self, text: &str) -> bool {
         if text.contains(|c| self.telling.contains(&c)) {
             return true;

@@ -40,6 +40,7 @@ class ChatTemplateTest {
             });
             ((Map<?, ?>) ((Map<?, ?>) inputs.get("cases")).get(render.get("case")))
                     .forEach((key, value) -> variables.put((String) key, value));
+            variables.put("strftime_now", variables.get("date_string"));  // whatever the format: so they were rendered
             ChatTemplate template = ChatTemplate.of(Files.readString(folder.resolve((String) render.get("template"))));
             try {
                 String text = template.render(Json.write(variables), DAY);

@@ -77,7 +77,8 @@ class VirtualThreadTest {
             int stoodStill = Integer.parseInt(words[2]);
             assertTrue(taken >= 200, () -> "too short to tell: " + result.out());
             assertTrue(
-                    stoodStill < taken / 2, () -> "milliseconds of a call and of standstill meanwhile:\n" + result.out());
+                    stoodStill < taken / 2,
+                    () -> "milliseconds of a call and of standstill meanwhile:\n" + result.out());
         }
     }
 

@@ -91,8 +91,10 @@ class ChatCommandTest {
     }
 
     @Test
-    void aGbnfGrammarIsObeyed() throws IOException {
-        assertEquals("ja!\n", answer("?", "--gbnf", file("g", "root ::= \"ja\" \"!\"\n")).succeeds().out());
+    void aGbnfGrammarIsRefusedByName() throws IOException {
+        Program program = answer("?", "--gbnf", file("g", "root ::= \"ja\" \"!\"\n"));
+        assertTrue(program.exitCode() != ExitCode.OK && program.err().contains("GBNF"), program.err());
+        assertEquals("", program.out());
     }
 
     @Test
