@@ -80,7 +80,7 @@ final class MutatedSessions {
             return "restored";
         } catch (SessionFormatException | SessionMismatchException e) {
             return judge.outcome(e);
-        } catch (ModelFormatException e) {
+        } catch (NanLogitsException e) {
             return "restored";  // with keys and values that are no numbers, and so no logits
         } catch (ContextOverflowException e) {
             return "restored";  // into a context that is full
