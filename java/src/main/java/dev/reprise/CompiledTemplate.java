@@ -1,8 +1,8 @@
 package dev.reprise;
 
-import dev.reprise.natives.loader.LoaderCleaner;
 import dev.reprise.chat.AnswerFormat;
 import dev.reprise.json.Json;
+import dev.reprise.natives.loader.LoaderCleaner;
 import java.lang.ref.Cleaner;
 import java.time.LocalDate;
 import java.util.ArrayList;

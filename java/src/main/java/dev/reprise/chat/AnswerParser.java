@@ -79,15 +79,21 @@ public final class AnswerParser {
 
     private List<AnswerPart> run(boolean last) {
         parts.clear();
-        while (switch (state) {
+        boolean goesOn = true;
+        while (goesOn) {
+            goesOn = advance(last);
+        }
+        return List.copyOf(parts);
+    }
+
+    /** Goes on as far as the state can; whether there may be more to do. */
+    private boolean advance(boolean last) {
+        return switch (state) {
             case START -> start(last);
             case REASONING -> reason(last);
             case TEXT -> text(last);
             case CALL -> call(last);
-        }) {
-            // Each goes on as far as it can.
-        }
-        return List.copyOf(parts);
+        };
     }
 
     // ---- reasoning -------------------------------------------------------------------------------------------------

@@ -131,9 +131,9 @@ class ChatCommandTest {
         assertTrue(both.err().contains("--regex") && both.err().contains("--gbnf"), both.err());
         Program loud = Program.run("chat", Program.STORIES, "-p", "x", "--reasoning", "loud").fails(ExitCode.USAGE);
         assertTrue(loud.err().contains("--reasoning") && loud.err().contains("loud"), loud.err());
-        for (String tools
-                : new String[] {"{}", "[1]", "[{}]", "[{\"function\":2}]", "[{\"name\":\"a b\"}]", "[{\"name\":\"a\","
-                + "\"parameters\":3}]", "[", "[{\"type\":\"web\",\"name\":\"a\"}]"}) {
+        for (String tools : List.of(
+                "{}", "[1]", "[{}]", "[{\"function\":2}]", "[{\"name\":\"a b\"}]",
+                "[{\"name\":\"a\",\"parameters\":3}]", "[", "[{\"type\":\"web\",\"name\":\"a\"}]")) {
             Program program = Program.run("chat", Program.STORIES, "-p", "x", "--tools", file("tools.json", tools));
             assertTrue(program.fails(ExitCode.USAGE).err().contains("tools.json"), program.err());
         }
