@@ -25,7 +25,7 @@ void need(bool condition) {
     if (!condition) std::abort();
 }
 
-/// A model of 32 tokens of context, and a session of it.
+/// A model of 32 tokens of context, and a session of it that takes less than the 4 KB that libFuzzer starts with.
 struct Fixture {
     TempDir dir;
     reprise_handle model = 0;
@@ -34,6 +34,9 @@ struct Fixture {
     Fixture() {
         reprise::ModelSpec spec = tiny_spec();
         spec.context_length = 32;
+        spec.n_layers = spec.n_kv_heads = 1;
+        spec.n_vocab = 286;
+        spec.vocabulary = sentence_piece_vocabulary(spec.n_vocab);
         const std::string path = write_tiny_model(dir, spec, reprise::uniform_types(reprise::TensorType::Q8_0));
         reprise_handle gguf = 0, session = 0;
         need(reprise_gguf_open(path.c_str(), 1, &gguf) == REPRISE_OK);

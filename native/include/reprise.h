@@ -495,15 +495,34 @@ REPRISE_API reprise_status reprise_vocabulary_open(const uint8_t* bytes, const u
 /** Constraints opened with it are not affected. */
 REPRISE_API reprise_status reprise_vocabulary_close(reprise_handle vocabulary);
 
-/** What the source of a constraint is. UTF-8, at most 1 MiB. */
+/**
+ * What the source of a constraint is. UTF-8, at most 1 MiB.
+ *
+ * JSON schemas: draft 2020-12, or as $schema says. Enforced are type, enum, const, anyOf, allOf, oneOf whose
+ * alternatives cannot overlap, $ref within the schema, $defs; properties, required, additionalProperties,
+ * patternProperties that cannot overlap, minProperties and maxProperties where all keys are known; items, prefixItems,
+ * minItems, maxItems; minLength, maxLength, pattern (Rust's regex syntax, without look-around), format (date, time,
+ * date-time, duration, email, hostname, ipv4, ipv6, uuid, uri); minimum, maximum, exclusiveMinimum, exclusiveMaximum,
+ * multipleOf. Annotations are ignored, every other keyword is REPRISE_UNSUPPORTED and named. Properties come in the
+ * order of the schema.
+ *
+ * Lark: rules `name: item item | item`, lower case for rules and upper case for terminals, the rule start first of all;
+ * "text", /regex/, ( ), ?, *, +, {m,n}, comments after //, %ignore /regex/, %regex { }. A terminal, a text or a regex
+ * is a lexeme, of which the longest is taken: the text of one must not run into the next. Special tokens of the
+ * vocabulary are <name> where their name is of that form, and <[id]>, <[id,id-id]>, <[^id]>; special tokens never match
+ * by text.
+ * `%json { schema }` stands for a JSON value; its key "x-guidance": {"whitespace_flexible": false} makes it compact.
+ * `%lark { … }` nests a grammar. llguidance's docs/syntax.md has all of it.
+ *
+ * GBNF: rules `name ::= …` from root on; "text", [class], ., ( ), |, *, +, ?, {m}, {m,}, {m,n}, #comments, <token>,
+ * <[id]>, !<token>.
+ */
 typedef enum reprise_constraint_kind {
-    REPRISE_CONSTRAINT_JSON_SCHEMA = 0, /* a JSON schema (2020-12 or as $schema says), of which every keyword is
-                                         * enforced, or refused by name with REPRISE_UNSUPPORTED; properties come in the
-                                         * order of the schema */
-    REPRISE_CONSTRAINT_REGEX = 1,       /* a regular expression that the whole text matches, in the syntax of Rust's
-                                         * crate regex */
-    REPRISE_CONSTRAINT_LARK = 2,        /* a grammar in the Lark-like syntax of llguidance */
-    REPRISE_CONSTRAINT_GBNF = 3         /* a grammar in the GBNF of llama.cpp */
+    REPRISE_CONSTRAINT_JSON_SCHEMA = 0,
+    REPRISE_CONSTRAINT_REGEX =
+        1, /* what the whole text matches, in the syntax of Rust's crate regex, without look-around */
+    REPRISE_CONSTRAINT_LARK = 2,
+    REPRISE_CONSTRAINT_GBNF = 3
 } reprise_constraint_kind;
 
 typedef struct reprise_constraint_options {

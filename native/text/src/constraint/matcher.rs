@@ -4,8 +4,10 @@ use std::sync::{Arc, Mutex};
 
 use llguidance::api::{GrammarWithLexer, StopReason, TopLevelGrammar};
 use llguidance::TokenParser;
-use serde_json::{json, Value};
 
+use super::gbnf;
+use super::gbnf_lark::to_lark;
+use super::schema;
 use super::vocabulary::Vocabulary;
 use crate::ffi::{Failure, Outcome, Status};
 
@@ -34,8 +36,7 @@ impl Kind {
 
 /// A constraint that was compiled and checked; matchers are made from it.
 pub struct Compiled {
-    vocabulary: Arc<Vocabulary>,
-    start: Mutex<TokenParser>,
+    start: Mutex<Matcher>,
 }
 
 impl Compiled {
@@ -49,48 +50,55 @@ impl Compiled {
             Failure::new(Status::InvalidArgument, message)
         })?;
         let grammar = match kind {
-            Kind::JsonSchema => GrammarWithLexer::from_json_schema(schema(source, json_whitespace)?),
+            Kind::JsonSchema => GrammarWithLexer::from_json_schema(schema::prepare(source, json_whitespace)?),
             Kind::Regex => GrammarWithLexer::from_regex(source),
             Kind::Lark => GrammarWithLexer::from_lark(source.to_owned()),
-            Kind::Gbnf => return Err(Failure::new(Status::Unsupported, "GBNF is not supported yet")),
+            Kind::Gbnf => {
+                let grammar = gbnf::parse(source)?;
+                GrammarWithLexer::from_lark(to_lark(&grammar, &|name| vocabulary.special_id(name))?)
+            }
         };
-        let mut parser = vocabulary.factory().create_parser(TopLevelGrammar::from_grammar(grammar)).map_err(refused)?;
+        let grammar = TopLevelGrammar::from_grammar(grammar);
+        let parser = vocabulary.factory().create_parser(grammar);
+        let mut parser = parser.map_err(|error| refused(kind, &error.to_string()))?;
         parser.start_without_prompt();
-        let start = Mutex::new(parser);
-        Ok(Compiled { vocabulary, start })
+        let start = Matcher { vocabulary, parser, failed: None, busy: false };
+        // What allows nothing, or is too complex from the first token on, is found out here.
+        let mut first = start.clone();
+        let mut mask = vec![0; first.vocabulary.n_vocab().div_ceil(32)];
+        first.mask(&mut mask)?;
+        Ok(Compiled { start: Mutex::new(start) })
     }
 
     /// A matcher in its start state. It shares nothing that changes with others.
     pub fn matcher(&self) -> Outcome<Matcher> {
         let start = self.start.lock().map_err(|_| Failure::new(Status::Internal, "an earlier call panicked"))?;
-        Ok(Matcher { vocabulary: Arc::clone(&self.vocabulary), parser: start.deep_clone(), failed: None, busy: false })
+        let parser = start.parser.deep_clone();
+        Ok(Matcher { vocabulary: Arc::clone(&start.vocabulary), parser, failed: None, busy: false })
     }
 }
 
-/// The schema with how white space is treated; JSON is compact unless it is asked for.
-fn schema(source: &str, whitespace: bool) -> Outcome<Value> {
-    const OPTIONS: &str = "x-guidance";
-    let mut schema: Value = serde_json::from_str(source).map_err(|error| {
-        Failure::new(Status::InvalidArgument, format!("the JSON schema is not JSON: {error}")).at(error.line())
-    })?;
-    if schema.get(OPTIONS).is_some() {
-        return Err(Failure::new(Status::Unsupported, format!("the keyword {OPTIONS} is not supported")));
-    }
-    let options = json!({ "whitespace_flexible": whitespace });
-    match &mut schema {
-        Value::Object(members) => {
-            members.insert(OPTIONS.to_owned(), options);
+/// What llguidance says of a constraint that it does not take. Its own words are about the Lark grammar.
+fn refused(kind: Kind, error: &str) -> Failure {
+    let invalid = |message: String| Failure::new(Status::InvalidArgument, message);
+    match kind {
+        Kind::JsonSchema => schema::refused(error),
+        Kind::Regex => {
+            let text = schema::plain(error);
+            let text = text.split("\n   1 | ").next().unwrap_or_default();
+            let text = text.split_once("(in regex): ").map_or(text, |(_, text)| text);
+            if text.contains("not supported") {
+                return Failure::new(Status::Unsupported, format!("regular expression: not supported: {text}"));
+            }
+            invalid(format!("regular expression: {text}"))
         }
-        Value::Bool(true) => schema = json!({ OPTIONS: options }),
-        Value::Bool(false) => return Err(Failure::new(Status::InvalidArgument, "the schema false allows nothing")),
-        _ => return Err(Failure::new(Status::InvalidArgument, "a JSON schema is an object or a boolean")),
+        Kind::Lark => {
+            let line =
+                error.trim_start_matches("at ").split('(').next().and_then(|line| line.parse().ok()).unwrap_or(0);
+            invalid(format!("Lark grammar: {}", schema::plain(error))).at(line)
+        }
+        Kind::Gbnf => invalid(format!("GBNF: {}", schema::plain(error))),
     }
-    Ok(schema)
-}
-
-/// What llguidance says of a constraint that it does not take.
-fn refused(error: impl std::fmt::Display) -> Failure {
-    Failure::new(Status::InvalidArgument, format!("the constraint is refused: {error}"))
 }
 
 /// Which tokens may come next in one generation.
@@ -206,13 +214,21 @@ impl Matcher {
 
     /// The parser cannot go on: from here on every call says why.
     fn fail(&mut self, error: &anyhow::Error) -> Failure {
-        let message = match self.parser.stop_reason() {
+        let (status, message) = match self.parser.stop_reason() {
             StopReason::LexerTooComplex | StopReason::ParserTooComplex => {
-                format!("the constraint is too complex to go on: {error}")
+                let message = format!("the constraint is too complex: {}", schema::plain(&error.to_string()));
+                (Status::Unsupported, message)
             }
-            _ => format!("the constraint cannot go on: {error}"),
+            StopReason::NoExtensionBias => {
+                let message = "the constraint allows no text from here on, with this vocabulary";
+                (Status::InvalidArgument, message.to_owned())
+            }
+            _ => {
+                let message = format!("the constraint cannot go on: {}", schema::plain(&error.to_string()));
+                (Status::Unsupported, message)
+            }
         };
         self.failed = Some(message.clone());
-        Failure::new(Status::Unsupported, message)
+        Failure::new(status, message)
     }
 }

@@ -72,6 +72,11 @@ impl Vocabulary {
         self.n_vocab
     }
 
+    /// The special token of a name.
+    pub fn special_id(&self, name: &str) -> Option<u32> {
+        self.factory.tok_env().tok_trie().get_special_token(name)
+    }
+
     pub fn factory(&self) -> &ParserFactory {
         &self.factory
     }
