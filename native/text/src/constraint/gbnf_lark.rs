@@ -350,8 +350,8 @@ impl Automaton {
         Part { nullable: left.nullable && right.nullable, first, last }
     }
 
-    /// Whether one of these texts is the beginning of a longer one of the other's: a text leads to an end here, and to a
-    /// state there that something follows.
+    /// Whether one of these texts is the beginning of a longer one of the other's: a text leads to an end here, and to
+    /// a state there that something follows.
     fn runs_into(&self, other: &Automaton, steps: &mut usize) -> bool {
         let mut seen = HashSet::new();
         let mut open: Vec<(usize, usize)> = Vec::new();

@@ -94,7 +94,8 @@ pub fn refused(error: &str) -> Failure {
     }
     if first.contains("oneOf constraints are not supported") {
         return unsupported(
-            "JSON schema: not supported: the keyword oneOf where its alternatives may overlap; anyOf allows each of them",
+            "JSON schema: not supported: the keyword oneOf where its alternatives may overlap; anyOf allows each of \
+             them",
         );
     }
     if let Some(format) = first.split_once("Unknown format: ").map(|(_, format)| format) {

@@ -44,7 +44,7 @@ public final class Constraint {
         return new Constraint(Kind.LARK, grammar);
     }
 
-    /** Text of a grammar in GBNF, llama.cpp's notation, whose start rule is {@code root}; this version refuses it. */
+    /** Text of a grammar in GBNF, llama.cpp's notation, whose start rule is {@code root}. */
     public static Constraint gbnf(String grammar) {
         return new Constraint(Kind.GBNF, grammar);
     }

@@ -16,7 +16,7 @@ final class ConstraintOptions {
     private String regex;
 
     @Option(names = "--gbnf", paramLabel = "FILE",
-            description = "The text is of this grammar in GBNF, llama.cpp's notation; refused by this version.")
+            description = "The text is of this grammar in GBNF, llama.cpp's notation.")
     private Path gbnf;
 
     @Option(names = "--lark", paramLabel = "FILE", description = "The text is of this grammar in Lark's notation.")
