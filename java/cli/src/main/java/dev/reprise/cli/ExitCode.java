@@ -22,7 +22,7 @@ final class ExitCode {
     static final int USAGE = 2;
     static final int IO = 3;
     static final int MODEL_FORMAT = 4;
-    static final int UNSUPPORTED_MODEL = 5;
+    static final int UNSUPPORTED = 5;
     static final int DEVICE_UNAVAILABLE = 6;
     static final int OUT_OF_MEMORY = 7;
     static final int CONTEXT_OVERFLOW = 8;
@@ -41,7 +41,7 @@ final class ExitCode {
         static final String IO = "  3:a file cannot be read or written";
         static final String MODEL_FORMAT =
                 "  4:the model file is damaged or no GGUF file, or its logits are no numbers";
-        static final String UNSUPPORTED_MODEL = "  5:the model needs something that is not supported";
+        static final String UNSUPPORTED = "  5:the model, or what is asked, needs something that is not supported";
         static final String DEVICE_UNAVAILABLE = "  6:the device, or the library for this platform, cannot be used";
         static final String OUT_OF_MEMORY = "  7:too little memory, on the machine or on the device";
         static final String CONTEXT_OVERFLOW = "  8:the prompt does not fit into the context";
@@ -77,7 +77,7 @@ final class ExitCode {
                 || failure instanceof SessionMismatchException) {
             return MODEL_FORMAT;
         } else if (failure instanceof UnsupportedModelException || failure instanceof UnsupportedOperationException) {
-            return UNSUPPORTED_MODEL;
+            return UNSUPPORTED;
         } else if (failure instanceof DeviceUnavailableException || failure instanceof LibraryUnavailableException) {
             return DEVICE_UNAVAILABLE;
         } else if (failure instanceof OutOfHostMemoryException

@@ -47,7 +47,7 @@ import picocli.CommandLine.Spec;
             ExitCode.Help.USAGE,
             ExitCode.Help.IO,
             ExitCode.Help.MODEL_FORMAT,
-            ExitCode.Help.UNSUPPORTED_MODEL,
+            ExitCode.Help.UNSUPPORTED,
             ExitCode.Help.DEVICE_UNAVAILABLE,
             ExitCode.Help.OUT_OF_MEMORY,
             ExitCode.Help.CONTEXT_OVERFLOW,

@@ -86,7 +86,7 @@ class MainTest {
     void anUnknownArchitectureGivesFiveButItsTokenizerAndInfoWork() throws IOException {
         String file = storiesOf("loama");
 
-        assertTrue(Program.run("run", file, "-p", "x").fails(ExitCode.UNSUPPORTED_MODEL).err().contains("loama"));
+        assertTrue(Program.run("run", file, "-p", "x").fails(ExitCode.UNSUPPORTED).err().contains("loama"));
         String info = Program.run("info", file).succeeds().out();
         assertTrue(info.contains("Architecture:  loama") && info.contains("cannot be run"), info);
         assertEquals("842\n", Program.run("tokenize", file, "-p", "Once", "--ids").succeeds().out());
