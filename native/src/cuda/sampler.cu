@@ -39,11 +39,13 @@ __device__ bool has_penalties(const reprise_sampling& s) {
     return s.repeat_penalty != 1 || s.presence_penalty != 0 || s.frequency_penalty != 0;
 }
 
-/// Of a logit x above the maximum (x <= 0): 0 for the maximum, the last for whatever has no weight. Never lower for a
-/// smaller logit, so that buckets are ranges of rank keys.
+/// Of a logit x above the maximum (x <= 0): 0 for the maximum, the last for what cannot be drawn (-inf and NaN), the
+/// one before it for what has no weight at a temperature of 1, but may have some at a higher one or where XTC drops
+/// what is likelier. Never lower for a smaller logit, so that buckets are ranges of rank keys.
 __device__ uint32_t bucket_of(float x) {
-    if (!(x > -22.f)) return SAMPLER_BUCKETS - 1;
-    return min(static_cast<uint32_t>(mul(-x, (SAMPLER_BUCKETS - 2) / 22.f)), SAMPLER_BUCKETS - 2);
+    if (!(x > -INFINITY)) return SAMPLER_BUCKETS - 1;
+    if (x <= -22.f) return SAMPLER_BUCKETS - 2;
+    return min(static_cast<uint32_t>(mul(-x, (SAMPLER_BUCKETS - 3) / 22.f)), SAMPLER_BUCKETS - 3);
 }
 
 /// The float that order_key() made it of.
@@ -261,11 +263,11 @@ __global__ void __launch_bounds__(THREADS) histogram_kernel(SamplerBuffers b, bo
     const u64 own_count = __ldcg(b.bucket_count + own_bucket), own_mass = __ldcg(b.bucket_mass + own_bucket);
     u64 n_ids;
     const u64 higher = block_prefix(own_count, n_ids);
-    // What is in the last bucket has no weight: a top-k that reaches into it, as where a constraint leaves few tokens,
-    // drops nothing that could be drawn, and need not be told apart from its neighbours.
-    const u64 n_weighty = n_ids - __ldcg(b.bucket_count + SAMPLER_BUCKETS - 1);
+    // What is in the last bucket cannot be drawn: a top-k that reaches into it, as where a constraint leaves few
+    // tokens, drops nothing that could, and need not be told apart from its neighbours.
+    const u64 n_drawable = n_ids - __ldcg(b.bucket_count + SAMPLER_BUCKETS - 1);
     const auto k = static_cast<u64>(b.sampling->top_k);
-    const bool by_count = top_k && k < n_weighty, keeps_all = top_k && !by_count && !top_p;
+    const bool by_count = top_k && k < n_drawable, keeps_all = top_k && !by_count && !top_p;
     Crossing crossing = {SAMPLER_BUCKETS - 2, 0, 0};
     if (!keeps_all) {
         crossing = find_crossing(
