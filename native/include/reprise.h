@@ -150,6 +150,8 @@ typedef struct reprise_model_options {
     int32_t threads;              /* CPU threads; 0: as many as the process may use (affinity, cgroup limits) */
     int32_t exact;                /* 1: reference arithmetic, weights, activations and KV in float32; slow */
     uint64_t device_memory_limit; /* bytes of device memory that may be used; 0: what is free */
+    uint64_t kv_memory; /* on the CPU: bytes for the keys and values of all sessions of the model together, which take
+                         * them as they grow; 0: three quarters of the memory that is available when it is loaded */
     reprise_progress_fn progress; /* may be null */
     void* progress_user;
 } reprise_model_options;
@@ -303,8 +305,12 @@ typedef struct reprise_statistics {
     uint64_t graph_nodes;         /* nodes of the graph last replayed */
     uint64_t kernels_per_token;   /* kernel nodes of that graph, or launches of an eager step; 0 on the CPU */
     uint64_t submit_ns;           /* host time spent launching decode steps */
-    uint64_t memory_kv;           /* bytes */
-    uint64_t memory_workspace;    /* bytes */
+    uint64_t memory_kv;           /* bytes, of the whole context; on the CPU taken as it fills, 128 tokens at a time */
+    uint64_t memory_workspace;    /* bytes; on the CPU most of them are shared by the model's sessions */
+    uint64_t model_steps;         /* steps computed for all sessions of the model together; 0 on CUDA, where every step
+                                   * is of one session */
+    uint64_t model_rows;          /* tokens evaluated by those steps */
+    uint64_t model_kv;            /* bytes of keys and values that those sessions hold now; 0 on CUDA */
 } reprise_statistics;
 
 REPRISE_API void reprise_session_options_default(reprise_session_options* options);

@@ -69,6 +69,7 @@ LoadOptions load_options(const reprise_model_options* given) {
             static_cast<uint32_t>(o.threads),
             o.exact != 0,
             o.device_memory_limit,
+            o.kv_memory,
             o.progress,
             o.progress_user};
 }
@@ -93,7 +94,7 @@ EngineOptions engine_options(const reprise_session_options* given, const HyperPa
 }  // namespace reprise
 
 void reprise_model_options_default(reprise_model_options* options) {
-    if (options != nullptr) *options = {REPRISE_DEVICE_AUTO, 0, 0, 0, 0, nullptr, nullptr};
+    if (options != nullptr) *options = {REPRISE_DEVICE_AUTO, 0, 0, 0, 0, 0, nullptr, nullptr};
 }
 
 void reprise_session_options_default(reprise_session_options* options) {

@@ -117,6 +117,7 @@ void CudaModel::describe(reprise_model_info& info) const {
     info.device_index = device_;
     info.threads = 1;  // the caller's own
     info.memory_bytes = weights_->bytes();
+    info.bytes_per_token = plan_->bytes_per_token();
 }
 
 struct CudaModel::Drawing {

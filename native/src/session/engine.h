@@ -47,6 +47,8 @@ class Engine {
     /// Evaluates ids at positions position .. position + n - 1, writing the KV cache there; the logits of the last one
     /// stay readable. Polls cancel between chunks and throws REPRISE_CANCELLED; KV behind position is then undefined.
     virtual void prefill(std::span<const int32_t> ids, uint32_t position, const std::atomic<bool>& cancel) = 0;
+    /// What the KV cache has behind the first n positions is of no use any more. Not during a generation.
+    virtual void truncate(uint32_t n) { (void)n; }
     /// Logits after the last evaluated token, [n_vocab].
     virtual void read_logits(float* logits) = 0;
 
@@ -110,6 +112,7 @@ struct LoadOptions {
     uint32_t threads;  // 0: all available
     bool exact;
     uint64_t device_memory_limit;
+    uint64_t kv_memory;  // 0: the backend's choice
     reprise_progress_fn progress;
     void* progress_user;
 };

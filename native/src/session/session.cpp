@@ -56,6 +56,7 @@ void Session::truncate(size_t n) {
     history_.resize(n);
     n_evaluated_ = std::min(n_evaluated_, n);
     if (logits_after_ != n) logits_after_ = 0;
+    engine_->truncate(static_cast<uint32_t>(n));
 }
 
 void Session::check_ids(std::span<const int32_t> ids) const {
@@ -260,7 +261,12 @@ void Session::score(std::span<const int32_t> ids, reprise_score_mode mode, float
     if (n_evaluated_ < history_.size()) append({});
     const size_t before = history_.size();
     logits_after_ = 0;
-    engine_->score(ids, static_cast<uint32_t>(before), mode, logits, cancel_);
+    try {
+        engine_->score(ids, static_cast<uint32_t>(before), mode, logits, cancel_);
+    } catch (...) {
+        truncate(before);
+        throw;
+    }
     history_.insert(history_.end(), ids.begin(), ids.end());
     n_evaluated_ = history_.size();
 }

@@ -22,6 +22,7 @@ public final class ModelOptions {
     private final Device device;
     private final int deviceIndex;
     private final long deviceMemoryLimit;
+    private final long kvMemory;
     private final int threads;
     private final boolean mmap;
     private final boolean exact;
@@ -31,6 +32,7 @@ public final class ModelOptions {
         device = builder.device;
         deviceIndex = builder.deviceIndex;
         deviceMemoryLimit = builder.deviceMemoryLimit;
+        kvMemory = builder.kvMemory;
         threads = builder.threads;
         mmap = builder.mmap;
         exact = builder.exact;
@@ -60,6 +62,11 @@ public final class ModelOptions {
         return deviceMemoryLimit;
     }
 
+    /** Bytes for the keys and values of all sessions on the CPU; 0: three quarters of what is available. */
+    public long kvMemory() {
+        return kvMemory;
+    }
+
     /** CPU threads; 0: as many as the process may use. */
     public int threads() {
         return threads;
@@ -81,7 +88,8 @@ public final class ModelOptions {
     @Override
     public String toString() {
         return "ModelOptions[device=" + device + ", deviceIndex=" + deviceIndex + ", deviceMemoryLimit="
-                + deviceMemoryLimit + ", threads=" + threads + ", mmap=" + mmap + ", exact=" + exact + "]";
+                + deviceMemoryLimit + ", kvMemory=" + kvMemory + ", threads=" + threads + ", mmap=" + mmap + ", exact="
+                + exact + "]";
     }
 
     /** Collects the settings. */
@@ -89,6 +97,7 @@ public final class ModelOptions {
         private Device device = Device.AUTO;
         private int deviceIndex;
         private long deviceMemoryLimit;
+        private long kvMemory;
         private int threads;
         private boolean mmap = true;
         private boolean exact;
@@ -111,6 +120,16 @@ public final class ModelOptions {
         /** The most device memory to use, in bytes; 0: what is free. */
         public Builder deviceMemoryLimit(long bytes) {
             this.deviceMemoryLimit = notNegative(bytes, "deviceMemoryLimit");
+            return this;
+        }
+
+        /**
+         * Memory on the CPU for the keys and values of all sessions of the model together, in bytes, which they take
+         * as they grow; 0: three quarters of what is available when the model is loaded. Where it is used up, whoever
+         * wants more gets an {@link OutOfHostMemoryException}.
+         */
+        public Builder kvMemory(long bytes) {
+            this.kvMemory = notNegative(bytes, "kvMemory");
             return this;
         }
 

@@ -708,7 +708,8 @@ final class Native {
         return target.device_index(options.deviceIndex())
                 .threads(options.threads())
                 .exact(options.exact() ? 1 : 0)
-                .device_memory_limit(options.deviceMemoryLimit());
+                .device_memory_limit(options.deviceMemoryLimit())
+                .kv_memory(options.kvMemory());
     }
 
     private static reprise_session_options fill(reprise_session_options target, SessionOptions options) {

@@ -44,6 +44,7 @@ class OptionsTest {
         assertThrows(IllegalArgumentException.class, () -> SessionOptions.builder().contextLength(-1));
         assertThrows(IllegalArgumentException.class, () -> ModelOptions.builder().threads(-1));
         assertThrows(IllegalArgumentException.class, () -> ModelOptions.builder().deviceMemoryLimit(-1));
+        assertThrows(IllegalArgumentException.class, () -> ModelOptions.builder().kvMemory(-1));
     }
 
     private static void refused(String name, Consumer<Sampling.Builder> setter) {

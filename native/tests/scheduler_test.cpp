@@ -1,0 +1,219 @@
+// Who shares a step with whom, who waits for whom and for how long, and what the others notice when one goes away.
+#include "session/scheduler.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <thread>
+
+#include "support/expect_error.h"
+
+namespace reprise {
+namespace {
+
+using namespace std::chrono_literals;
+using test::expect_error;
+
+/// Records the steps, which take as long as it is told.
+struct Fixture {
+    struct Step {
+        size_t n_rows = 0, n_shares = 0;
+    };
+    explicit Fixture(size_t max_rows, std::chrono::microseconds step_time = 1ms,
+                     std::chrono::microseconds row_time = 0us)
+        : scheduler(max_rows,
+                    [this, step_time, row_time](std::span<const Scheduler::Share> shares, const auto& given_up) {
+                        Step step;
+                        EXPECT_FALSE(busy.exchange(true)) << "two steps at once";
+                        for (const Scheduler::Share& share : shares) step.n_rows += share.n;
+                        step.n_shares = shares.size();
+                        const auto time = step_time + row_time * step.n_rows;
+                        for (auto waited = 0us; waited < time && !given_up(); waited += 100us)
+                            std::this_thread::sleep_for(100us);
+                        if (on_step) on_step(step);
+                        busy = false;
+                        if (given_up()) return false;
+                        steps.push_back(step);
+                        return true;
+                    }) {}
+
+    std::function<void(const Step&)> on_step;
+    std::atomic<bool> busy{false};
+    std::vector<Step> steps;  // read when no thread is in the scheduler
+    std::atomic<bool> cancel{false};
+    Scheduler scheduler;
+};
+
+void decode(Fixture& f, Scheduler::Member& member, int n, std::chrono::microseconds between = 0us) {
+    for (int i = 0; i < n; ++i) {
+        Scheduler::Job job(member, 1, 1, true, f.cancel);
+        f.scheduler.run(job);
+        if (between > 0us) std::this_thread::sleep_for(between);
+    }
+    f.scheduler.leave(member);
+}
+
+TEST(Scheduler, ALonePromptIsCutIntoChunks) {
+    Fixture f(64);
+    Scheduler::Member member(f.scheduler);
+    Scheduler::Job job(member, 100, 40, false, f.cancel);
+    f.scheduler.run(job);
+    ASSERT_EQ(3u, f.steps.size());
+    EXPECT_EQ(40u, f.steps[0].n_rows);
+    EXPECT_EQ(40u, f.steps[1].n_rows);
+    EXPECT_EQ(20u, f.steps[2].n_rows);
+    EXPECT_EQ(3u, f.scheduler.n_steps());
+    EXPECT_EQ(100u, f.scheduler.n_rows());
+}
+
+TEST(Scheduler, AChunkIsNoLongerThanAStep) {
+    Fixture f(16);
+    Scheduler::Member member(f.scheduler);
+    Scheduler::Job job(member, 20, 1000, false, f.cancel);
+    f.scheduler.run(job);
+    ASSERT_EQ(2u, f.steps.size());
+    EXPECT_EQ(16u, f.steps[0].n_rows);
+}
+
+TEST(Scheduler, SequencesThatDecodeShareSteps) {
+    Fixture f(64, 5ms);
+    std::vector<std::thread> threads;
+    for (int i = 0; i < 4; ++i) {
+        threads.emplace_back([&] {
+            Scheduler::Member member(f.scheduler);
+            decode(f, member, 20);
+        });
+    }
+    for (std::thread& thread : threads) thread.join();
+    EXPECT_EQ(80u, f.scheduler.n_rows());
+    // Were nobody to wait for anybody, there would be some 40 steps or more; on a busy machine a thread may come late.
+    EXPECT_LE(f.scheduler.n_steps(), 35u);
+    EXPECT_GE(f.scheduler.n_steps(), 20u);
+}
+
+TEST(Scheduler, ASlowReaderIsNotWaitedForAgain) {
+    Fixture f(64, 1ms);
+    std::atomic<bool> done{false};
+    std::thread slow([&] {
+        Scheduler::Member member(f.scheduler);
+        while (!done) decode(f, member, 1, 30ms);
+    });
+    Scheduler::Member member(f.scheduler);
+    const auto start = Scheduler::Clock::now();
+    decode(f, member, 100);
+    const auto elapsed = Scheduler::Clock::now() - start;
+    done = true;
+    slow.join();
+    EXPECT_LT(elapsed, 2s);  // 100 times 30 ms would be 3 s
+}
+
+TEST(Scheduler, PromptsDoNotHoldUpWhoDecodes) {
+    Fixture f(256, 1ms, 200us);
+    Scheduler::Member prompt_member(f.scheduler), decoding(f.scheduler);
+    decode(f, decoding, 5);
+    f.steps.clear();
+    std::thread prompt([&] {
+        Scheduler::Job job(prompt_member, 600, 256, false, f.cancel);
+        f.scheduler.run(job);
+    });
+    decode(f, decoding, 30);
+    prompt.join();
+    size_t shared = 0;
+    for (const Fixture::Step& step : f.steps) {
+        if (step.n_shares != 2) continue;
+        ++shared;
+        EXPECT_LE(step.n_rows, 64u);
+    }
+    EXPECT_GE(shared, 5u);
+}
+
+TEST(Scheduler, PromptsThatWaitShareTheRoom) {
+    Fixture f(64, 3ms);
+    std::vector<std::thread> threads;
+    for (int i = 0; i < 3; ++i) {
+        threads.emplace_back([&] {
+            Scheduler::Member member(f.scheduler);
+            Scheduler::Job job(member, 200, 64, false, f.cancel);
+            f.scheduler.run(job);
+        });
+    }
+    for (std::thread& thread : threads) thread.join();
+    EXPECT_EQ(600u, f.scheduler.n_rows());
+    EXPECT_LE(f.scheduler.n_steps(), 12u);
+    EXPECT_EQ(3u, std::ranges::max_element(f.steps, {}, &Fixture::Step::n_shares)->n_shares);
+}
+
+TEST(Scheduler, ACancelledJobLeavesTheOthers) {
+    Fixture f(64, 2ms);
+    std::atomic<bool> cancel{false};
+    std::thread cancelled([&] {
+        Scheduler::Member member(f.scheduler);
+        Scheduler::Job job(member, 1000000, 8, false, cancel);
+        expect_error(REPRISE_CANCELLED, {}, [&] { f.scheduler.run(job); });
+    });
+    std::thread canceller([&] {
+        std::this_thread::sleep_for(30ms);
+        cancel = true;
+    });
+    Scheduler::Member member(f.scheduler);
+    decode(f, member, 50);
+    cancelled.join();
+    canceller.join();
+    EXPECT_GE(f.scheduler.n_rows(), 50u);
+}
+
+TEST(Scheduler, AStepThatNobodyWantsAnyMoreIsGivenUp) {
+    Fixture f(64, 10s);
+    std::thread canceller([&] {
+        std::this_thread::sleep_for(20ms);
+        f.cancel = true;
+    });
+    Scheduler::Member member(f.scheduler);
+    Scheduler::Job job(member, 8, 8, false, f.cancel);
+    const auto start = Scheduler::Clock::now();
+    expect_error(REPRISE_CANCELLED, {}, [&] { f.scheduler.run(job); });
+    EXPECT_LT(Scheduler::Clock::now() - start, 5s);
+    canceller.join();
+    f.cancel = false;
+    EXPECT_EQ(0u, f.scheduler.n_steps());
+}
+
+TEST(Scheduler, AnErrorReachesThoseOfTheStep) {
+    Fixture f(64, 1ms);
+    bool fails = true;
+    f.on_step = [&](const Fixture::Step&) {
+        f.busy = false;
+        if (fails) fail(REPRISE_OUT_OF_MEMORY, "no memory for the step");
+    };
+    Scheduler::Member member(f.scheduler);
+    Scheduler::Job job(member, 3, 8, false, f.cancel);
+    expect_error(REPRISE_OUT_OF_MEMORY, {"no memory for the step"}, [&] { f.scheduler.run(job); });
+    fails = false;
+    Scheduler::Job again(member, 3, 8, false, f.cancel);
+    f.scheduler.run(again);
+    EXPECT_EQ(3u, f.scheduler.n_rows());
+}
+
+TEST(Scheduler, ManyThreadsComeAndGo) {
+    Fixture f(16, 0us);
+    std::atomic<uint64_t> rows{0};
+    std::vector<std::thread> threads;
+    for (unsigned t = 0; t < 12; ++t) {
+        threads.emplace_back([&, t] {
+            for (unsigned round = 0; round < 20; ++round) {
+                Scheduler::Member member(f.scheduler);
+                const size_t n = 1 + (t * 7 + round * 13) % 40;
+                Scheduler::Job prompt(member, n, 5 + t, false, f.cancel);
+                f.scheduler.run(prompt);
+                decode(f, member, static_cast<int>(t % 5) + 1);
+                rows += n + t % 5 + 1;
+            }
+        });
+    }
+    for (std::thread& thread : threads) thread.join();
+    EXPECT_EQ(rows.load(), f.scheduler.n_rows());
+    for (const Fixture::Step& step : f.steps) EXPECT_LE(step.n_rows, 16u);
+}
+
+}  // namespace
+}  // namespace reprise
