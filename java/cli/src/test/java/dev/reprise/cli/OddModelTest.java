@@ -13,6 +13,10 @@ import java.io.ByteArrayOutputStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.Arrays;
+import java.util.logging.Level;
+import java.util.logging.Logger;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -21,8 +25,21 @@ class OddModelTest {
     private static final byte[] TWO_TEXTS =
             concat(array(STRING, 2), string(new byte[] {'a'}), string(new byte[] {'b'}));
 
+    private static final Logger LOGGER = Logger.getLogger("dev.reprise");
+
     @TempDir
     Path directory;
+
+    /** Warnings of the library would look like faults of the test. */
+    @BeforeAll
+    static void silence() {
+        LOGGER.setLevel(Level.OFF);
+    }
+
+    @AfterAll
+    static void speak() {
+        LOGGER.setLevel(null);
+    }
 
     private static byte[] concat(byte[]... parts) {
         ByteArrayOutputStream all = new ByteArrayOutputStream();
