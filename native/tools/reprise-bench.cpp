@@ -1,5 +1,6 @@
 // reprise-bench: tokens per second of prefill and decode, and what share of the memory bandwidth that is.
-// Goes through reprise.h alone; only the bandwidth ceiling is measured beside it.
+// Goes through reprise.h alone, but for the bandwidth ceiling and for --constrained, whose constraint no handle stands
+// for: it costs what is asked for, and allows every token, so that the tokens must be those of the free generation.
 #include <getopt.h>
 
 #include <algorithm>
@@ -10,9 +11,11 @@
 #include <string>
 #include <vector>
 
+#include "api/session_object.h"
 #include "core/error.h"
 #include "cuda/bandwidth.h"
 #include "reprise.h"
+#include "session/session.h"
 #include "tool.h"
 
 namespace {
@@ -39,6 +42,8 @@ constexpr char USAGE[] =
     "  --bench-equivalent  decode as llama-bench does: random ids are fed, and all logits are copied to the host, "
     "which\n"
     "                      waits for them after every token\n"
+    "  --constrained US    decode once more under a constraint whose mask takes US microseconds of the host's time\n"
+    "                      per token\n"
     "  -o FORMAT           md or json (default: md)\n"
     "  --help              this text\n";
 
@@ -46,6 +51,7 @@ struct Arguments {
     std::string model;
     std::vector<long> prompts = {512}, depths = {0};
     long n_decode = 256, repetitions = 5;
+    long mask_us = -1;  // of --constrained; -1: not asked for
     bool bench_equivalent = false, json = false;
     reprise_model_options model_options;
     reprise_session_options session_options;
@@ -66,10 +72,14 @@ Arguments parse(int argc, char** argv) {
     Arguments a;
     reprise_model_options_default(&a.model_options);
     reprise_session_options_default(&a.session_options);
-    enum { GRAPH = 1000, DEVICE, KV, THREADS, BENCH_EQUIVALENT, HELP };
-    const option options[] = {{"graph", 1, nullptr, GRAPH}, {"device", 1, nullptr, DEVICE},
-                              {"kv", 1, nullptr, KV},       {"threads", 1, nullptr, THREADS},
-                              {"help", 0, nullptr, HELP},   {"bench-equivalent", 0, nullptr, BENCH_EQUIVALENT},
+    enum { GRAPH = 1000, DEVICE, KV, THREADS, BENCH_EQUIVALENT, CONSTRAINED, HELP };
+    const option options[] = {{"graph", 1, nullptr, GRAPH},
+                              {"device", 1, nullptr, DEVICE},
+                              {"kv", 1, nullptr, KV},
+                              {"threads", 1, nullptr, THREADS},
+                              {"help", 0, nullptr, HELP},
+                              {"bench-equivalent", 0, nullptr, BENCH_EQUIVALENT},
+                              {"constrained", 1, nullptr, CONSTRAINED},
                               {nullptr, 0, nullptr, 0}};
     for (int c; (c = getopt_long(argc, argv, "m:p:n:d:r:o:", options, nullptr)) != -1;) {
         switch (c) {
@@ -106,6 +116,9 @@ Arguments parse(int argc, char** argv) {
             case BENCH_EQUIVALENT:
                 a.bench_equivalent = true;
                 break;
+            case CONSTRAINED:
+                a.mask_us = tool::number("--constrained", optarg, 0, 1000000);
+                break;
             case HELP:
                 std::fputs(USAGE, stdout);
                 std::exit(0);
@@ -114,10 +127,31 @@ Arguments parse(int argc, char** argv) {
         }
     }
     if (a.model.empty() || argc != optind) die("-m names the model\n%s", USAGE);
+    if (a.mask_us >= 0 && a.bench_equivalent)
+        die("--bench-equivalent draws nothing that --constrained could constrain");
     return a;
 }
 
 double seconds() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+
+/// Allows every token, and takes its time.
+class Synthetic : public reprise::Constraint {
+  public:
+    Synthetic(long mask_us, int32_t n_vocab) : seconds_(static_cast<double>(mask_us) * 1e-6), n_vocab_(n_vocab) {}
+    void mask(std::span<uint32_t> mask) override {
+        const double start = seconds();
+        std::ranges::fill(mask, ~0u);
+        if (n_vocab_ % 32 != 0) mask.back() = (1u << n_vocab_ % 32) - 1;
+        while (seconds() - start < seconds_) __builtin_ia32_pause();
+    }
+    void accept(int32_t) override {}
+    bool complete() const override { return false; }
+    std::unique_ptr<Constraint> clone() const override { return std::make_unique<Synthetic>(*this); }
+
+  private:
+    const double seconds_;
+    const int32_t n_vocab_;
+};
 
 /// One line of the result.
 struct Row {
@@ -163,10 +197,12 @@ class Bench {
         return row;
     }
 
-    Row decode(long n, long depth) {
+    /// mask_us: of a constrained generation; -1: a free one.
+    Row decode(long n, long depth, long mask_us) {
         Row row;
         row.is_decode = true;
         row.test = "tg" + std::to_string(n) + (depth > 0 ? " @ d" + std::to_string(depth) : "");
+        if (mask_us >= 0) row.test += ", constrained, " + std::to_string(mask_us) + " us";
         // The last token in front is evaluated in every repetition, so that all of them start from the same bits.
         const auto last = static_cast<size_t>(std::max(depth, 1L)) - 1;
         check(reprise_session_rewind(session_, 0));
@@ -175,7 +211,7 @@ class Bench {
             check(reprise_session_rewind(session_, static_cast<int32_t>(last)));
             check(reprise_session_evaluate(session_, &ids_[last], 1));
             const reprise_statistics before = statistics();
-            const double elapsed = arguments_.bench_equivalent ? feed(n) : generate(n, row, r == 0);
+            const double elapsed = arguments_.bench_equivalent ? feed(n) : generate(n, mask_us, row, r == 0);
             if (r == 0) continue;
             const reprise_statistics after = statistics();
             row.rates.push_back(static_cast<double>(n) / elapsed);
@@ -194,8 +230,12 @@ class Bench {
     }
 
     /// Seconds from the first token, which comes from the prompt's logits, to the n-th behind it.
-    double generate(long n, Row& row, bool is_first) {
-        check(reprise_session_generate(session_, nullptr, 0, nullptr, static_cast<int32_t>(n) + 1, nullptr, 0));
+    double generate(long n, long mask_us, Row& row, bool is_first) {
+        if (mask_us >= 0) {
+            start_constrained(n, mask_us);
+        } else {
+            check(reprise_session_generate(session_, nullptr, 0, nullptr, static_cast<int32_t>(n) + 1, nullptr, 0));
+        }
         tool::TokenHash hash;
         double start = 0;
         long delivered = 0;
@@ -213,6 +253,19 @@ class Bench {
         if (!is_first && hash.value() != row.token_hash) die("greedy decoding gave other tokens in another repetition");
         row.token_hash = hash.value();
         return elapsed;
+    }
+
+    void start_constrained(long n, long mask_us) {
+        try {
+            const auto session = reprise::session_of(session_);
+            const auto lock = session->session.enter();
+            reprise_sampling greedy;
+            reprise_sampling_default(&greedy);
+            session->session.generate({}, greedy, static_cast<uint32_t>(n) + 1, {},
+                                      std::make_unique<Synthetic>(mask_us, info_.n_vocab));
+        } catch (const reprise::Error& error) {
+            die("%s", error.what());
+        }
     }
 
     /// Seconds to feed n ids one by one, all logits copied to the host after each.
@@ -307,7 +360,13 @@ int main(int argc, char** argv) {
         if (p > 0) report.rows.push_back(bench.prefill(p));
     }
     for (const long d : arguments.depths) {
-        if (arguments.n_decode > 0) report.rows.push_back(bench.decode(arguments.n_decode, d));
+        if (arguments.n_decode == 0) continue;
+        report.rows.push_back(bench.decode(arguments.n_decode, d, -1));
+        if (arguments.mask_us < 0) continue;
+        report.rows.push_back(bench.decode(arguments.n_decode, d, arguments.mask_us));
+        const size_t n = report.rows.size();
+        if (report.rows[n - 1].token_hash != report.rows[n - 2].token_hash)
+            die("under a constraint that allows every token other tokens came");
     }
     if (arguments.json) {
         print_json(report);
