@@ -47,7 +47,7 @@ final class ModelTemplates {
             names.add("default");
         }
         for (String key : metadata.keys()) {
-            if (key.startsWith(NAMED)) {
+            if (key.startsWith(NAMED) && text(metadata, key) != null) {
                 names.add(key.substring(NAMED.length()));
             }
         }
