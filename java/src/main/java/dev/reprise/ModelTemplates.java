@@ -18,6 +18,10 @@ final class ModelTemplates {
         if (source != null) {
             return ChatTemplate.of(source);
         }
+        if (metadata.contains(key)) {
+            throw new TemplateException("the model file's chat template (" + key + ") is no text: pass one with "
+                    + "ChatOptions.builder().template(ChatTemplate.of(...))");
+        }
         List<String> names = names(metadata);
         if (name == null) {
             throw new TemplateException("the model file has no chat template (" + DEFAULT + "): pass one with "
