@@ -375,6 +375,9 @@ final class Native {
     }
 
     static long restoreSession(long model, Path file, SessionOptions options) {
+        if (Carrier.isTaken()) {
+            return Carrier.leave(() -> restoreSession(model, file, options));
+        }
         long size = Loader.sizeof(reprise_session_options.class);
         try (NativeMemory memory = new NativeMemory(size)) {
             long[] handle = new long[1];
@@ -385,12 +388,19 @@ final class Native {
     }
 
     static long forkSession(long session, int position) {
+        if (Carrier.isTaken()) {
+            return Carrier.leave(() -> forkSession(session, position));
+        }
         long[] handle = new long[1];
         check(reprise_session_fork(session, position, handle));
         return handle[0];
     }
 
     static void saveSession(long session, int position, Path file) {
+        if (Carrier.isTaken()) {
+            Carrier.leave(() -> saveSession(session, position, file));
+            return;
+        }
         check(reprise_session_save(session, position, nameOf(file)));
     }
 
@@ -667,9 +677,6 @@ final class Native {
      * @param special 1 for a token that stands for no text
      */
     static long openVocabulary(byte[] bytes, long[] offsets, byte[] special, int[] endIds) {
-        if (Carrier.isTaken()) {
-            return Carrier.leave(() -> openVocabulary(bytes, offsets, special, endIds));
-        }
         long[] handle = new long[1];
         check(reprise_vocabulary_open(bytes, offsets, special, special.length, endIds, endIds.length, handle));
         return handle[0];

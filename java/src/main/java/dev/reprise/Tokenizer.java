@@ -28,6 +28,9 @@ import java.util.stream.IntStream;
  * than those may be cut differently by an older JDK.
  */
 public final class Tokenizer {
+    /** Characters whose encoding takes milliseconds: a virtual thread leaves its carrier for it. */
+    private static final int LONG_TEXT = 1 << 16;
+
     private final Vocabulary vocabulary;
     private final TokenModel model;
     private final SpecialTokens alwaysMatched;
@@ -99,6 +102,9 @@ public final class Tokenizer {
     }
 
     private int[] encode(CharSequence text, boolean addSpecial, boolean parseSpecial, boolean isBeginning) {
+        if (text.length() >= LONG_TEXT && Carrier.isTaken()) {
+            return Carrier.leave(() -> encode(text, addSpecial, parseSpecial, isBeginning));
+        }
         byte[] bytes = Utf8.encode(text);
         IntList ids = new IntList(bytes.length / 3);
         if (addSpecial && addsBos) {

@@ -57,7 +57,7 @@ final class TokenizerReader {
         if (sentencePiece) {
             endTokens.setDefaultEos(2);
         }
-        if (!metadata.contains(TOKEN_TYPES)) {
+        if (metadata.numbers(TOKEN_TYPES).map(types -> types.length).orElse(0) == 0) {
             setType(bos, TokenType.CONTROL);
             setType(endTokens.eos(), TokenType.CONTROL);
             setType(unknown, TokenType.UNKNOWN);
@@ -97,7 +97,7 @@ final class TokenizerReader {
     private byte[] readTypes(int size) {
         byte[] types = new byte[size];
         Optional<double[]> codes = metadata.numbers(TOKEN_TYPES);
-        if (codes.isEmpty()) {
+        if (codes.isEmpty() || codes.get().length == 0) {
             return types;
         }
         checkSize(TOKEN_TYPES, codes.get().length, size);

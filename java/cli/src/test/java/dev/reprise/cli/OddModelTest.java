@@ -1,6 +1,7 @@
 package dev.reprise.cli;
 
 import static dev.reprise.cli.OddModel.ARRAY;
+import static dev.reprise.cli.OddModel.BOOL;
 import static dev.reprise.cli.OddModel.INT32;
 import static dev.reprise.cli.OddModel.STRING;
 import static dev.reprise.cli.OddModel.array;
@@ -75,7 +76,16 @@ class OddModelTest {
                     file, "Chat template: metadata key tokenizer.chat_template is ",
                     "Tokenizer:     gpt2 (gpt-2), 4,096 tokens");
             assertRunsAsEver(file);
+            String error = Program.runWithInput("{}", "render", file, "--input", "-").fails(ExitCode.TEMPLATE).err();
+            assertTrue(error.contains("(tokenizer.chat_template) is no text"), error);
         }
+    }
+
+    @Test
+    void aTruthValueThatIsNeitherZeroNorOne() {
+        String file = new OddModel().with("general.flag", BOOL, little(2, 1)).write(directory);
+        assertInfo(file, "Tokenizer:     gpt2 (gpt-2), 4,096 tokens");
+        assertRunsAsEver(file);
     }
 
     @Test
