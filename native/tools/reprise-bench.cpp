@@ -1,11 +1,13 @@
 // reprise-bench: tokens per second of prefill and decode, and what share of the memory bandwidth that is.
-// Goes through reprise.h alone, but for the bandwidth ceiling and for --constrained, whose constraint no handle stands
-// for: it costs what is asked for, and allows every token, so that the tokens must be those of the free generation.
+// Goes through reprise.h alone, but for the bandwidth ceiling, for the file's vocabulary and for the constraint of
+// --constrained US, which no handle stands for: it costs what is asked for and allows every token, so that the tokens
+// must be those of the free generation.
 #include <getopt.h>
 
 #include <algorithm>
 #include <chrono>
 #include <cinttypes>
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <string>
@@ -17,6 +19,7 @@
 #include "reprise.h"
 #include "session/session.h"
 #include "tool.h"
+#include "vocabulary.h"
 
 namespace {
 
@@ -42,16 +45,37 @@ constexpr char USAGE[] =
     "  --bench-equivalent  decode as llama-bench does: random ids are fed, and all logits are copied to the host, "
     "which\n"
     "                      waits for them after every token\n"
-    "  --constrained US    decode once more under a constraint whose mask takes US microseconds of the host's time\n"
-    "                      per token\n"
+    "  --constrained WHAT  decode once more under a constraint: json, lines of JSON as a schema wants them, in the "
+    "model's\n"
+    "                      own vocabulary; or a number, the microseconds that a mask which allows every token takes\n"
+    "                      of the host's time\n"
     "  -o FORMAT           md or json (default: md)\n"
     "  --help              this text\n";
+
+/// Microseconds may be asked for, so that what a slower mask would cost can be seen; JSON is what a program wants.
+enum class Constrained { NOT, JSON, SYNTHETIC };
+
+/// JSON without an end: a line may always follow, and the end token is banned. Strings are bounded, since random
+/// weights would go on with one for ever.
+constexpr char LINES_OF_JSON[] = R"(start: item ("\n" item)*
+item: %json {
+  "x-guidance": {"whitespace_flexible": false},
+  "type": "object", "additionalProperties": false, "required": ["id", "name", "kind", "tags", "position"],
+  "properties": {
+    "id": {"type": "integer", "minimum": 0, "maximum": 99999},
+    "name": {"type": "string", "minLength": 1, "maxLength": 40},
+    "kind": {"enum": ["road", "river", "railway", null]},
+    "tags": {"type": "array", "minItems": 1, "maxItems": 3, "items": {"type": "string", "maxLength": 12}},
+    "position": {"type": "object", "additionalProperties": false, "required": ["x", "y"], "properties": {
+      "x": {"type": "number", "minimum": -180, "maximum": 180}, "y": {"type": "boolean"}}}}}
+)";
 
 struct Arguments {
     std::string model;
     std::vector<long> prompts = {512}, depths = {0};
     long n_decode = 256, repetitions = 5;
-    long mask_us = -1;  // of --constrained; -1: not asked for
+    Constrained constrained = Constrained::NOT;
+    long mask_us = 0;  // of SYNTHETIC
     bool bench_equivalent = false, json = false;
     reprise_model_options model_options;
     reprise_session_options session_options;
@@ -117,7 +141,9 @@ Arguments parse(int argc, char** argv) {
                 a.bench_equivalent = true;
                 break;
             case CONSTRAINED:
-                a.mask_us = tool::number("--constrained", optarg, 0, 1000000);
+                a.constrained = std::string("json") == optarg ? Constrained::JSON : Constrained::SYNTHETIC;
+                if (a.constrained == Constrained::SYNTHETIC)
+                    a.mask_us = tool::number("--constrained", optarg, 0, 1000000);
                 break;
             case HELP:
                 std::fputs(USAGE, stdout);
@@ -127,7 +153,7 @@ Arguments parse(int argc, char** argv) {
         }
     }
     if (a.model.empty() || argc != optind) die("-m names the model\n%s", USAGE);
-    if (a.mask_us >= 0 && a.bench_equivalent)
+    if (a.constrained != Constrained::NOT && a.bench_equivalent)
         die("--bench-equivalent draws nothing that --constrained could constrain");
     return a;
 }
@@ -180,7 +206,10 @@ class Bench {
         check(reprise_session_open(model_, &options, &session_));
         ids_ = tool::random_ids(static_cast<size_t>(longest), info_.n_vocab);
     }
-    ~Bench() { reprise_model_close(model_); }
+    ~Bench() {
+        if (constraint_ != 0) reprise_constraint_close(constraint_);
+        reprise_model_close(model_);
+    }
 
     const reprise_model_info& info() const { return info_; }
 
@@ -197,12 +226,13 @@ class Bench {
         return row;
     }
 
-    /// mask_us: of a constrained generation; -1: a free one.
-    Row decode(long n, long depth, long mask_us) {
+    Row decode(long n, long depth, Constrained constrained) {
         Row row;
         row.is_decode = true;
         row.test = "tg" + std::to_string(n) + (depth > 0 ? " @ d" + std::to_string(depth) : "");
-        if (mask_us >= 0) row.test += ", constrained, " + std::to_string(mask_us) + " us";
+        if (constrained == Constrained::JSON) row.test += ", constrained to JSON";
+        if (constrained == Constrained::SYNTHETIC)
+            row.test += ", constrained, " + std::to_string(arguments_.mask_us) + " us";
         // The last token in front is evaluated in every repetition, so that all of them start from the same bits.
         const auto last = static_cast<size_t>(std::max(depth, 1L)) - 1;
         check(reprise_session_rewind(session_, 0));
@@ -211,7 +241,7 @@ class Bench {
             check(reprise_session_rewind(session_, static_cast<int32_t>(last)));
             check(reprise_session_evaluate(session_, &ids_[last], 1));
             const reprise_statistics before = statistics();
-            const double elapsed = arguments_.bench_equivalent ? feed(n) : generate(n, mask_us, row, r == 0);
+            const double elapsed = arguments_.bench_equivalent ? feed(n) : generate(n, constrained, row, r == 0);
             if (r == 0) continue;
             const reprise_statistics after = statistics();
             row.rates.push_back(static_cast<double>(n) / elapsed);
@@ -230,11 +260,14 @@ class Bench {
     }
 
     /// Seconds from the first token, which comes from the prompt's logits, to the n-th behind it.
-    double generate(long n, long mask_us, Row& row, bool is_first) {
-        if (mask_us >= 0) {
-            start_constrained(n, mask_us);
+    double generate(long n, Constrained constrained, Row& row, bool is_first) {
+        if (constrained == Constrained::SYNTHETIC) {
+            start_synthetic(n);
         } else {
-            check(reprise_session_generate(session_, nullptr, 0, nullptr, static_cast<int32_t>(n) + 1, nullptr, 0));
+            reprise_sampling sampling;
+            reprise_sampling_default(&sampling);
+            if (constrained == Constrained::JSON) constrain(sampling);
+            check(reprise_session_generate(session_, nullptr, 0, &sampling, static_cast<int32_t>(n) + 1, nullptr, 0));
         }
         tool::TokenHash hash;
         double start = 0;
@@ -255,14 +288,29 @@ class Bench {
         return elapsed;
     }
 
-    void start_constrained(long n, long mask_us) {
+    /// What sampling points to stays as long as this.
+    void constrain(reprise_sampling& sampling) {
+        if (constraint_ == 0) {
+            const tool::Vocabulary vocabulary = tool::open_vocabulary(arguments_.model, info_.n_vocab);
+            check(reprise_constraint_open(vocabulary.handle, REPRISE_CONSTRAINT_LARK,
+                                          reinterpret_cast<const uint8_t*>(LINES_OF_JSON), sizeof LINES_OF_JSON - 1,
+                                          nullptr, &constraint_));
+            check(reprise_vocabulary_close(vocabulary.handle));
+            for (const int32_t id : vocabulary.end_ids) bans_.push_back({id, -INFINITY});
+        }
+        sampling.constraint = constraint_;
+        sampling.logit_bias = bans_.data();
+        sampling.n_logit_bias = bans_.size();
+    }
+
+    void start_synthetic(long n) {
         try {
             const auto session = reprise::session_of(session_);
             const auto lock = session->session.enter();
             reprise_sampling greedy;
             reprise_sampling_default(&greedy);
             session->session.generate({}, greedy, static_cast<uint32_t>(n) + 1, {},
-                                      std::make_unique<Synthetic>(mask_us, info_.n_vocab));
+                                      std::make_unique<Synthetic>(arguments_.mask_us, info_.n_vocab));
         } catch (const reprise::Error& error) {
             die("%s", error.what());
         }
@@ -279,6 +327,8 @@ class Bench {
     reprise_handle model_ = 0, session_ = 0;
     reprise_model_info info_;
     std::vector<int32_t> ids_;
+    reprise_handle constraint_ = 0;  // JSON's, once it is asked for
+    std::vector<reprise_logit_bias> bans_;
 };
 
 struct Report {
@@ -361,11 +411,12 @@ int main(int argc, char** argv) {
     }
     for (const long d : arguments.depths) {
         if (arguments.n_decode == 0) continue;
-        report.rows.push_back(bench.decode(arguments.n_decode, d, -1));
-        if (arguments.mask_us < 0) continue;
-        report.rows.push_back(bench.decode(arguments.n_decode, d, arguments.mask_us));
+        report.rows.push_back(bench.decode(arguments.n_decode, d, Constrained::NOT));
+        if (arguments.constrained == Constrained::NOT) continue;
+        report.rows.push_back(bench.decode(arguments.n_decode, d, arguments.constrained));
         const size_t n = report.rows.size();
-        if (report.rows[n - 1].token_hash != report.rows[n - 2].token_hash)
+        if (arguments.constrained == Constrained::SYNTHETIC &&
+            report.rows[n - 1].token_hash != report.rows[n - 2].token_hash)
             die("under a constraint that allows every token other tokens came");
     }
     if (arguments.json) {

@@ -31,6 +31,7 @@ final class TokenizerReader {
     private final Vocabulary vocabulary;
     private final TokenModel model;
     private final EndTokens endTokens;
+    private final FimTokens fimTokens;
     private final int bos;
     private final boolean addsBos;
     private final boolean addsEos;
@@ -67,6 +68,7 @@ final class TokenizerReader {
                 ? new SentencePieceModel(vocabulary, readScores(), readTruth(SPACE_PREFIX, true), unknown)
                 : new ByteLevelModel(vocabulary, readTexts(MERGES), preTokenizer);
         endTokens.addKnownTexts(vocabulary);
+        fimTokens = new FimTokens(metadata, vocabulary);
         addsBos = readAdds(ADD_BOS, BOS, bos, sentencePiece || ByteLevelModel.isLlama3(preTokenizer));
         addsEos = readAdds(ADD_EOS, EOS, endTokens.eos(), false);
     }
@@ -216,6 +218,10 @@ final class TokenizerReader {
 
     TokenModel model() {
         return model;
+    }
+
+    FimTokens fimTokens() {
+        return fimTokens;
     }
 
     BitSet endTokens() {
