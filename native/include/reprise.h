@@ -392,13 +392,19 @@ REPRISE_API reprise_status reprise_session_fork(reprise_handle session, int32_t 
  * Writes a copy to a file (UTF-8 path), readable and writable by its owner alone. The file takes the place of what is
  * at path when it is complete and on the disk: after an error (REPRISE_IO: the reason of the system, a full disk too),
  * or if the process dies, path has what it had before. While it is written the session takes no other calls;
- * reprise_session_cancel() does not stop it, closing the session does (REPRISE_CANCELLED).
+ * reprise_session_cancel() does not stop it, closing the session does (REPRISE_CANCELLED). Where path is a symbolic
+ * link, the file that it leads to is replaced.
+ *
+ * The file begins with n_preface bytes that are the caller's own, which no hash covers; preface may be null if there
+ * are none.
  */
-REPRISE_API reprise_status reprise_session_save(reprise_handle session, int32_t position, const char* path);
+REPRISE_API reprise_status reprise_session_save(reprise_handle session, int32_t position, const char* path,
+                                                const uint8_t* preface, size_t n_preface);
 
 /**
- * Opens a session with what a file has. options may be null: the defaults, with which it is opened as it was saved. A
- * context_length must hold the history and kv_type be what was saved, else REPRISE_INVALID_ARGUMENT.
+ * Opens a session with what a file has behind its first offset bytes, the preface. options may be null: the defaults,
+ * with which it is opened as it was saved. A context_length must hold the history and kv_type be what was saved, else
+ * REPRISE_INVALID_ARGUMENT.
  *
  * The file is checked to its last byte before there is a session. REPRISE_IO: it cannot be read.
  * REPRISE_SESSION_FORMAT: it is none, damaged, truncated, or of a newer version. REPRISE_SESSION_MISMATCH: it was saved
@@ -406,7 +412,7 @@ REPRISE_API reprise_status reprise_session_save(reprise_handle session, int32_t 
  * tensor's data; or one of both models was loaded with exact = 1. A session may be restored on another device than it
  * was saved on: keys and values are the same there, what comes behind them follows the arithmetic of the new device.
  */
-REPRISE_API reprise_status reprise_session_restore(reprise_handle model, const char* path,
+REPRISE_API reprise_status reprise_session_restore(reprise_handle model, const char* path, uint64_t offset,
                                                    const reprise_session_options* options, reprise_handle* session);
 
 /** How reprise_session_score() feeds tokens. */

@@ -125,7 +125,9 @@ public final class Chat implements AutoCloseable {
     PromptTokens fit(CompiledTemplate template, ChatOptions options) {
         while (true) {
             PromptTokens prompt = template.prompt(visible(), options);
-            int tokens = prompt.ids().length;
+            // What the session keeps may be cut into more tokens than the same text is when it is read.
+            PromptTokens.Continuation continuation = prompt.behind(session.history());
+            int tokens = continuation.kept() + continuation.newIds().length;
             int room = session.contextLength() - tokens;
             if (options.contextPolicy() == ContextPolicy.FAIL ? room >= 0 : room >= reserve(options)) {
                 return prompt;

@@ -460,19 +460,25 @@ public final class Session implements AutoCloseable {
      * without evaluating anything. It has the ids of the history and their keys and values: as many bytes as
      * {@link SessionStatistics#kvBytes} for a full context. Only the owner of the file can read it.
      *
-     * <p>The file takes the place of what is at {@code path} once it is complete and on the disk; until then, and if
-     * anything goes wrong, that stays as it is. A generation in progress goes on; the file has the tokens that were
-     * taken from it. Interrupting the thread does not stop the writing; closing the session from another one does.
+     * <p>The file takes the place of what is at {@code path}, or of what a symbolic link there leads to, once it is
+     * complete and on the disk; until then, and if anything goes wrong, that stays as it is. A generation in progress
+     * goes on; the file has the tokens that were taken from it. Interrupting the thread does not stop the writing;
+     * closing the session from another one does.
      *
      * @throws java.io.UncheckedIOException if the file cannot be written, with the system's reason
      * @throws CancelledException if the session is closed meanwhile
      * @throws IllegalStateException if the session is closed or another thread is inside
      */
     public void save(Path path) {
+        save(path, new byte[0]);
+    }
+
+    /** With bytes in front of it. */
+    void save(Path path, byte[] preface) {
         Objects.requireNonNull(path, "path");
         enter();
         try {
-            Native.saveSession(handle, position(), path);
+            Native.saveSession(handle, position(), path, preface);
         } finally {
             leave();
         }

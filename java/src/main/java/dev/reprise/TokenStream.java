@@ -331,8 +331,8 @@ public final class TokenStream implements Iterable<Token>, AutoCloseable {
             text.append(token.text());
         }
         int decoded = tokens.size() - 1;
-        return new Generation(text.append(rest).toString(), tokens, reason, promptTokens,
-                perSecond(promptTokens, promptNanos), perSecond(decoded, decodeNanos), seed, complete);
+        return new Generation(new Generation.Values(text.append(rest).toString(), tokens, reason, promptTokens,
+                perSecond(promptTokens, promptNanos), perSecond(decoded, decodeNanos), seed, complete));
     }
 
     private static double perSecond(int count, long nanos) {

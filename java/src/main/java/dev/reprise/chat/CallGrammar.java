@@ -17,6 +17,10 @@ final class CallGrammar {
     /** More calls in one answer are not allowed where one is forced: a grammar has to end. */
     private static final int MAX_CALLS = 8;
 
+    /** As the tojson of templates has it, so that a call is the same tokens where the next turn renders it. */
+    private static final Map<String, Object> WHITE_SPACE =
+            Map.of("whitespace_flexible", false, "key_separator", ": ", "item_separator", ", ");
+
     private final CallSyntax syntax;
     /** Control tokens by their text, the longest first. */
     private final Map<String, Integer> special = new TreeMap<>(
@@ -127,9 +131,7 @@ final class CallGrammar {
         @SuppressWarnings("unchecked")
         Map<String, Object> copy = new LinkedHashMap<>((Map<String, Object>) Json.parse(schema));
         copy.putIfAbsent("type", "object");
-        Map<String, Object> options = new LinkedHashMap<>();
-        options.put("whitespace_flexible", false);
-        copy.put("x-guidance", options);
+        copy.put("x-guidance", WHITE_SPACE);
         return Json.write(copy);
     }
 
@@ -151,7 +153,7 @@ final class CallGrammar {
             }
             schema = closed(root);
         }
-        schema.put("x-guidance", Map.of("whitespace_flexible", false));
+        schema.put("x-guidance", WHITE_SPACE);
         return Json.write(schema);
     }
 
