@@ -224,7 +224,8 @@ final class CallGrammar {
         }
         String name = properties.get(from).getKey();
         String member =
-                (first ? "" : "\",\" ") + LarkWriter.quote(name + assign) + " " + value(tool, properties.get(from).getValue());
+                (first ? "" : "\",\" ") + LarkWriter.quote(name + assign) + " "
+                + value(tool, properties.get(from).getValue());
         String rest = lark.rule(members(tool, schema, assign, from + 1, false));
         if (SchemaParts.isRequired(schema, name)) {
             return member + " " + rest;
@@ -247,7 +248,9 @@ final class CallGrammar {
         List<?> fixed = SchemaParts.fixed(schema);
         if (fixed != null) {
             List<String> texts = new ArrayList<>();
-            fixed.forEach(one -> texts.add(one instanceof String text ? string(quoted(text)) : LarkWriter.quote(Json.write(one))));
+            for (Object one : fixed) {
+                texts.add(one instanceof String text ? string(quoted(text)) : LarkWriter.quote(Json.write(one)));
+            }
             return lark.rule(String.join(" | ", texts));
         }
         List<Map<?, ?>> alternatives = SchemaParts.alternatives(schema);
@@ -341,7 +344,8 @@ final class CallGrammar {
         CallSyntax.Tags tags = syntax.tags();
         List<?> fixed = SchemaParts.fixed(schema);
         if (fixed != null && text) {
-            return lark.rule(String.join(" | ", fixed.stream().map(one -> LarkWriter.quote(String.valueOf(one))).toList()));
+            List<String> texts = fixed.stream().map(String::valueOf).map(LarkWriter::quote).toList();
+            return lark.rule(String.join(" | ", texts));
         } else if (text) {
             return lark.terminal(TextPattern.terminal(schema, "[^" + LarkWriter.first(end) + "]"));
         } else if (!tags.nested()) {
@@ -358,7 +362,8 @@ final class CallGrammar {
             return lark.rule(json(compactValue(schema)));
         }
         throw new UnsupportedOperationException("the parameter " + name + " of the tool " + tool.name()
-                + " has no single type, or holds itself, which a call in this template's notation cannot be forced to obey: "
+                + " has no single type, or holds itself, which a call in this template's notation cannot be forced to "
+                + "obey: "
                 + Json.write(schema));
     }
 
