@@ -112,10 +112,11 @@ public final class Chat implements AutoCloseable {
     }
 
     /**
-     * {@link #ask(List, ChatOptions)}, and as long as the answer calls tools that run ({@link Tool#runs}), runs them and
-     * hands their results to the model: the answer is the first without a call. After {@link ChatOptions#maxToolRounds}
-     * rounds the model has to answer without tools. A choice that forces a call holds for the first round alone. An
-     * answer that calls a tool which only the caller can run, or was cancelled, is returned as it is.
+     * {@link #ask(List, ChatOptions)}, and as long as the answer calls tools that run ({@link Tool#runs}), runs them
+     * and hands their results to the model: the answer is the first without a call. After {@link
+     * ChatOptions#maxToolRounds} rounds the model has to answer without tools. A choice that forces a call holds for
+     * the first round alone. An answer that calls a tool which only the caller can run, or was cancelled, is returned
+     * as it is.
      */
     public ChatAnswer run(List<Message> messages, ChatOptions options) {
         return new ToolLoop(this, options).run(messages);

@@ -7,8 +7,8 @@ import java.lang.annotation.RetentionPolicy;
 import java.lang.annotation.Target;
 
 /**
- * What a model reads of a part of a tool: on a method, what the tool does, which makes it one for {@link Tool#allOf}; on
- * a parameter or a component of a record, what that argument is; on a record, what its values stand for.
+ * What a model reads of a part of a tool: on a method, what the tool does, which makes it one for {@link Tool#allOf};
+ * on a parameter or a component of a record, what that argument is; on a record, what its values stand for.
  */
 @Documented
 @Retention(RetentionPolicy.RUNTIME)

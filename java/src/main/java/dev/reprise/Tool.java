@@ -27,8 +27,8 @@ import java.util.function.Function;
  *
  * <p>Arguments are records, enums, lists, sets, arrays, maps with texts as keys, texts, numbers, truth values, {@link
  * java.time.LocalDate}, {@link java.time.Instant}, {@link java.time.OffsetDateTime}, {@link java.util.UUID}, {@link
- * java.net.URI}, and {@link Object} for any JSON. What is an {@link java.util.Optional} or has an annotation of the name
- * {@code Nullable} may be left out.
+ * java.net.URI}, and {@link Object} for any JSON. What is an {@link java.util.Optional} or has an annotation of the
+ * name {@code Nullable} may be left out.
  */
 public final class Tool {
     private final String name;
@@ -137,8 +137,8 @@ public final class Tool {
     }
 
     /**
-     * Runs it with a call's arguments. Its result is the answer: a text as it is, anything else as JSON, {@code done} of
-     * a void method. Arguments that do not fit and exceptions are answers too, {@code {"error": "..."}}, so that the
+     * Runs it with a call's arguments. Its result is the answer: a text as it is, anything else as JSON, {@code done}
+     * of a void method. Arguments that do not fit and exceptions are answers too, {@code {"error": "..."}}, so that the
      * model can do better. An interrupt stays set.
      *
      * @throws IllegalStateException if only the caller knows how to run it: {@link #runs}

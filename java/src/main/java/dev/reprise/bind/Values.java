@@ -42,8 +42,8 @@ final class Values {
     static Object[] members(Map<?, ?> object, List<Member> members, String where) {
         for (Object key : object.keySet()) {
             if (members.stream().noneMatch(member -> member.name().equals(key))) {
-                throw new IllegalArgumentException("there is no argument " + inside(where, (String) key) + ": known are "
-                        + members.stream().map(Member::name).toList());
+                throw new IllegalArgumentException("there is no argument " + inside(where, (String) key)
+                        + ": known are " + members.stream().map(Member::name).toList());
             }
         }
         Object[] values = new Object[members.size()];
@@ -132,7 +132,8 @@ final class Values {
         }
         String wanted = "one of " + Arrays.stream(type.getEnumConstants()).map(one -> ((Enum<?>) one).name()).toList();
         throw value instanceof String text
-                ? new IllegalArgumentException("the argument " + where + " must be " + wanted + " and is '" + text + "'")
+                ? new IllegalArgumentException(
+                        "the argument " + where + " must be " + wanted + " and is '" + text + "'")
                 : malformed(where, wanted, value);
     }
 

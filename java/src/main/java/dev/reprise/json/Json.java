@@ -9,8 +9,8 @@ import java.util.Map;
 
 /**
  * Reads JSON (RFC 8259) into {@link Map}, {@link List}, {@link String}, numbers, {@link Boolean} and null, and writes
- * them. Integers are {@link Long}, beyond its range {@link BigInteger}; other numbers are {@link Double}, beyond its range
- * {@link BigDecimal}. Numbers of more than 1,000 characters are refused.
+ * them. Integers are {@link Long}, beyond its range {@link BigInteger}; other numbers are {@link Double}, beyond its
+ * range {@link BigDecimal}. Numbers of more than 1,000 characters are refused.
  */
 public final class Json {
     /** Deeper values are refused rather than overflowing the stack. */
