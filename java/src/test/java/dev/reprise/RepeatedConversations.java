@@ -48,7 +48,8 @@ final class RepeatedConversations {
                 + "\"],\"additionalProperties\":false}");
         ChatOptions talks = ChatOptions.builder()
                 .template(ChatTemplate.of(TEMPLATE.formatted(number)))
-                .session(SessionOptions.builder().contextLength(256).build())
+                .session(SessionOptions.builder().contextLength(384).build())
+                .contextPolicy(ContextPolicy.DROP_OLDEST)
                 .generation(GenerationOptions.builder().maxTokens(6).build())
                 .build();
         ChatOptions constrained = talks.toBuilder()
