@@ -62,8 +62,8 @@ final class ChatFile {
 
     private static byte[] readJson(Path path) {
         if (Files.exists(path) && !Files.isRegularFile(path)) {
-            throw new UncheckedIOException(new IOException("the chat cannot be read from " + path
-                    + ": it is no regular file"));
+            String message = "the chat cannot be read from " + path + ": it is no regular file";
+            throw new UncheckedIOException(message, new IOException(message));
         }
         try (InputStream file = Files.newInputStream(path); DataInputStream in = new DataInputStream(file)) {
             return readJson(in, path);

@@ -8,23 +8,26 @@ import java.util.List;
 /**
  * A program that holds conversation after conversation with one model, each with a template, a constraint and tools of
  * its own, that are forked, saved, restored, left in the middle and now and then not even closed; and prints by how
- * many KB the resident memory and the used Java heap have grown behind the first fifth. In a process of its own, with a
+ * many KB the resident memory and the used Java heap have grown since the first ones. In a process of its own, with a
  * Java heap that is in memory from the start.
  */
 final class RepeatedConversations {
     private static final String TEMPLATE = "{# %d #}{{ bos_token }}{%% for m in messages %%}{{ m.role }}: "
             + "{{ m.content }}{{ eos_token }}{%% endfor %%}assistant: ";
 
+    /** As many as fill the model's caches of templates and constraints. */
+    private static final int FIRST_CONVERSATIONS = 60;
+
     private RepeatedConversations() {}
 
     /** Arguments: the model, a folder to save in, how many conversations. */
-    public static void main(String[] arguments) throws IOException {
+    public static void main(String[] arguments) throws IOException, InterruptedException {
         int conversations = Integer.parseInt(arguments[2]);
         long resident = 0;
         long heap = 0;
         try (Model model = Model.load(Path.of(arguments[0]))) {
             for (int number = 0; number < conversations; number++) {
-                if (number == conversations / 5) {
+                if (number == FIRST_CONVERSATIONS) {
                     heap = heapKb();
                     resident = RepeatedUse.residentKb();
                 }
@@ -36,8 +39,10 @@ final class RepeatedConversations {
         System.out.println(resident + " " + heap);
     }
 
-    private static long heapKb() {
+    /** Of what is in use: what nobody can reach any more is freed first, in the native library too. */
+    private static long heapKb() throws InterruptedException {
         System.gc();
+        Thread.sleep(300);
         Runtime runtime = Runtime.getRuntime();
         return (runtime.totalMemory() - runtime.freeMemory()) / 1024;
     }
@@ -48,7 +53,8 @@ final class RepeatedConversations {
                 + "\"],\"additionalProperties\":false}");
         ChatOptions talks = ChatOptions.builder()
                 .template(ChatTemplate.of(TEMPLATE.formatted(number)))
-                .session(SessionOptions.builder().contextLength(256).build())
+                .session(SessionOptions.builder().contextLength(384).build())
+                .contextPolicy(ContextPolicy.DROP_OLDEST)
                 .generation(GenerationOptions.builder().maxTokens(6).build())
                 .build();
         ChatOptions constrained = talks.toBuilder()

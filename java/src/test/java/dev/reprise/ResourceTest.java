@@ -14,8 +14,8 @@ import org.junit.jupiter.api.io.TempDir;
 @Timeout(120)
 class ResourceTest {
     private static final long ALLOWED_GROWTH_KB = 4096;
-    /** The JVM compiles more of its code while conversations go on. */
-    private static final long ALLOWED_CONVERSATIONS_KB = 16384;
+    /** The JVM compiles more of its code while conversations go on, by its quicker compiler alone. */
+    private static final long ALLOWED_CONVERSATIONS_KB = 8192;
     private static final long ALLOWED_HEAP_GROWTH_KB = 1024;
 
     @Test
@@ -30,13 +30,13 @@ class ResourceTest {
         assertTrue(grown <= ALLOWED_GROWTH_KB, grown + " KB");
     }
 
-    /** As many as {@code -Dreprise.conversations=N} says; 1,000 take a minute on two cores. */
+    /** As many as {@code -Dreprise.conversations=N} says. */
     @Test
     void conversationsKeepMemoryFlat(@TempDir Path folder) throws IOException, InterruptedException {
         ChildJvm.Result result = ChildJvm.run(
-                List.of("-Xms64m", "-Xmx64m", "-XX:+AlwaysPreTouch", "-XX:+UseSerialGC"),
+                List.of("-Xms64m", "-Xmx64m", "-XX:+AlwaysPreTouch", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"),
                 RepeatedConversations.class, StoryModel.PATH.toString(), folder.toString(),
-                System.getProperty("reprise.conversations", "200"));
+                System.getProperty("reprise.conversations", "100"));
 
         assertEquals(0, result.exitCode());
         String[] grown = result.out().strip().split(" ");
