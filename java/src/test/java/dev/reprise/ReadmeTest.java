@@ -21,7 +21,8 @@ import org.junit.jupiter.api.io.TempDir;
 
 /** The programs in README.md compile as they are written there, in a method that may throw anything. */
 class ReadmeTest {
-    private static final String IMPORTS = "import dev.reprise.*; import java.nio.file.*; import java.time.*; import java.util.*;";
+    private static final String IMPORTS =
+            "import dev.reprise.*; import java.nio.file.*; import java.time.*; import java.util.*;";
 
     @Test
     void itsProgramsCompile(@TempDir Path folder) throws IOException {
