@@ -32,6 +32,7 @@ class ResourceTest {
 
     /** As many as {@code -Dreprise.conversations=N} says. */
     @Test
+    @Timeout(600)
     void conversationsKeepMemoryFlat(@TempDir Path folder) throws IOException, InterruptedException {
         ChildJvm.Result result = ChildJvm.run(
                 List.of("-Xms64m", "-Xmx64m", "-XX:+AlwaysPreTouch", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"),
