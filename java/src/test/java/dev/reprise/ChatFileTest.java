@@ -127,9 +127,9 @@ class ChatFileTest {
             refused(SessionFormatException.class, changed(claims));
         }
         for (String json : new String[] {
-            "", "[]", "{}", "null", "{\"messages\":[],\"dropped\":1}", "{\"messages\":[],\"dropped\":-1}",
-            "{\"messages\":3,\"dropped\":0}", "{\"messages\":[{\"role\":\"king\",\"parts\":[]}],\"dropped\":0}",
-            "{\"messages\":[{}],\"dropped\":0}", "[".repeat(100_000)
+                "", "[]", "{}", "null", "{\"messages\":[],\"dropped\":1}", "{\"messages\":[],\"dropped\":-1}",
+                "{\"messages\":3,\"dropped\":0}", "{\"messages\":[{\"role\":\"king\",\"parts\":[]}],\"dropped\":0}",
+                "{\"messages\":[{}],\"dropped\":0}", "[".repeat(100_000)
         }) {
             byte[] text = json.getBytes(StandardCharsets.UTF_8);
             int session = JSON_AT + ByteBuffer.wrap(sound).getInt(LENGTH_AT);
