@@ -1,5 +1,5 @@
-//! The part of JSON Schema that is enforced. Everything else is refused by name: a keyword that is ignored would let text
-//! pass that is not of the schema.
+//! The part of JSON Schema that is enforced. Everything else is refused by name: a keyword that is ignored would let
+//! text pass that is not of the schema.
 
 use std::collections::HashSet;
 
