@@ -7,8 +7,8 @@ use crate::ffi::Outcome;
 
 const SCHEMA: &str = "%json";
 
-/// The grammar with its schemas prepared. Lines stay where they are. What is malformed stays as it is, for llguidance to
-/// say where.
+/// The grammar with its schemas prepared. Lines stay where they are. What is malformed stays as it is, for llguidance
+/// to say where.
 pub fn prepare(source: &str) -> Outcome<String> {
     let mut out = String::with_capacity(source.len());
     let mut rest = source;

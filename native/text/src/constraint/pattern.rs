@@ -1,5 +1,5 @@
-//! Patterns of schemas. They are ECMA-262's; validators run them by the engine of their own language. What those engines
-//! take differently is narrowed to what all of them match.
+//! Patterns of schemas. They are ECMA-262's; validators run them by the engine of their own language. What those
+//! engines take differently is narrowed to what all of them match.
 
 /// Blanks of every engine: `\s` of some has those of Unicode, too.
 const BLANKS: &str = "\\t\\n\\x0b\\x0c\\r ";
