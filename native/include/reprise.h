@@ -509,12 +509,13 @@ REPRISE_API reprise_status reprise_vocabulary_close(reprise_handle vocabulary);
  * patternProperties that cannot overlap, minProperties and maxProperties where all keys are known; items, prefixItems,
  * minItems, maxItems; minLength, maxLength, pattern (Rust's regex syntax, without look-around), format (date, time,
  * date-time, duration, email, hostname, ipv4, ipv6, uuid, uri); minimum, maximum, exclusiveMinimum, exclusiveMaximum,
- * multipleOf. Numbers of a schema are integers up to 2^53 - 1 or have at most 15 digits. Annotations ($comment,
- * contentEncoding, contentMediaType, contentSchema, default, deprecated, description, examples, readOnly, title,
- * writeOnly and what begins with x-) are ignored; every other keyword, an unknown one too, is REPRISE_UNSUPPORTED and
- * named with its place. Properties come in the order of the schema. Of formats, and of ., \s, \W and \D in patterns,
- * that part is allowed on which validators agree (no leap second, no punycode). Strings and keys are written without \u
- * escapes, so that a control character without an escape of its own cannot occur.
+ * multipleOf. Numbers of a schema are integers up to 2^53 - 1 or have at most 15 digits; one object names at most 1000
+ * keys. Annotations ($comment, $schema, contentEncoding, contentMediaType, contentSchema, default, deprecated,
+ * description, examples, readOnly, title, writeOnly and what begins with x-) are ignored; every other keyword, an
+ * unknown one too, is REPRISE_UNSUPPORTED and named with its place. Properties come in the order of the schema. Of
+ * formats, and of ., \s, \W and \D in patterns, that part is allowed on which validators agree (no leap second, no
+ * punycode). Strings and keys are written without \u escapes, so that a control character without an escape of its own
+ * cannot occur.
  *
  * Lark: rules `name: item item | item`, lower case for rules and upper case for terminals, the rule start first of all;
  * "text", /regex/, ( ), ?, *, +, {m,n}, comments after //, %ignore /regex/, %regex { }. A terminal, a text or a regex

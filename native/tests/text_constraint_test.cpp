@@ -232,7 +232,8 @@ TEST(TextConstraint, AnnotationsAreNoConstraints) {
     const OpenConstraint constraint(vocabulary, SCHEMA, R"({
         "$schema": "https://json-schema.org/draft/2020-12/schema", "$id": "https://example.org/a", "title": "a",
         "description": "b", "$comment": "c", "default": 5, "examples": [6], "deprecated": false, "readOnly": true,
-        "x-order": 1, "type": "integer", "maximum": 9})");
+        "x-order": 1, "allOf": [{"$schema": "http://json-schema.org/draft-07/schema#"}], "type": "integer",
+        "maximum": 9})");
     ASSERT_EQ(REPRISE_OK, constraint.status()) << last_error();
     EXPECT_TRUE(constraint.accepts("7"));
     EXPECT_FALSE(constraint.accepts("10"));
@@ -308,6 +309,7 @@ TEST(TextConstraint, HostileSourcesEndQuickly) {
     std::string crossed = "{\"allOf\": [";
     std::string bomb = "{\"$ref\": \"#/$defs/d0\", \"$defs\": {";
     std::string properties = "{\"type\": \"object\", \"properties\": {";
+    std::string required = "{\"type\": \"object\", \"required\": [\"a\"";
     std::string chain = "root ::= r0\nr4000 ::= \"\"\n";
     for (int i = 0; i < 8; ++i) {
         crossed += std::string(i > 0 ? "," : "") + "{\"anyOf\": [";
@@ -330,6 +332,8 @@ TEST(TextConstraint, HostileSourcesEndQuickly) {
                       "\": {\"type\": \"string\", \"description\": \"" + std::string(40, 'x') + "\"}";
     }
     properties += "}}";
+    for (int i = 0; i < 90'000; ++i) required += ",\"r" + std::to_string(i) + "\"";
+    required += "]}";
     for (int i = 0; i < 4000; ++i) {
         const std::string next = " r" + std::to_string(i + 1);
         chain += "r" + std::to_string(i) + " ::=" + next + next + "\n";
@@ -338,6 +342,7 @@ TEST(TextConstraint, HostileSourcesEndQuickly) {
         {SCHEMA, crossed},
         {SCHEMA, bomb},
         {SCHEMA, properties},
+        {SCHEMA, required},
         {SCHEMA, repeated("{\"items\":", 1000) + "{}" + repeated("}", 1000)},
         {SCHEMA, R"({"type": "string", "minLength": 1000000000})"},
         {SCHEMA, R"({"type": "array", "minItems": 1000000000, "items": {"type": "object"}})"},

@@ -9,10 +9,12 @@ use super::formats;
 use super::schema::unsupported;
 use crate::ffi::{Failure, Outcome, Status};
 
-/// Keywords that change nothing about what is valid.
-const ANNOTATIONS: [&str; 12] = [
+/// Keywords that change nothing about what is valid. The draft is what the whole schema says; a schema within one may
+/// repeat it, as those of tools do within that of a call.
+const ANNOTATIONS: [&str; 13] = [
     "$anchor",
     "$comment",
+    "$schema",
     "contentEncoding",
     "contentMediaType",
     "contentSchema",
@@ -49,9 +51,12 @@ const ASSERTIONS: [&str; 19] = [
 const SCHEMAS: [&str; 3] = ["additionalItems", "additionalProperties", "items"];
 const LISTS: [&str; 5] = ["allOf", "anyOf", "items", "oneOf", "prefixItems"];
 const NAMED: [&str; 4] = ["$defs", "definitions", "patternProperties", "properties"];
-/// Of the schema as a whole: further in they would change what references and keywords mean.
-const OF_THE_ROOT: [&str; 3] = ["$id", "$schema", "id"];
+/// Of the schema as a whole: further in they would change what references mean.
+const OF_THE_ROOT: [&str; 2] = ["$id", "id"];
 
+/// Keys of one object that a schema names: what llguidance does of them grows with their square, a third of a second
+/// for so many.
+const MOST_NAMES: usize = 1000;
 /// Integers above are not told apart by the arithmetic that bounds and constants go through.
 const LARGEST_INTEGER: f64 = 9_007_199_254_740_991.0;
 
@@ -170,6 +175,13 @@ impl Checker {
     }
 
     fn keywords(&mut self, members: &Map<String, Value>, place: &str) -> Outcome<()> {
+        let n_properties = members.get("properties").and_then(Value::as_object).map_or(0, Map::len);
+        let n_required = members.get("required").and_then(Value::as_array).map_or(0, Vec::len);
+        let n_names = n_properties.max(n_required);
+        if n_names > MOST_NAMES {
+            let message = format!("{n_names} keys of an object, in {place}: at most {MOST_NAMES} can be named");
+            return Err(unsupported(format!("JSON schema: not supported: {message}")));
+        }
         for (keyword, value) in members {
             if let Some(expected) = self.expected(keyword, value) {
                 return Err(invalid(format!("{keyword}, in {place}, is not {expected}")));
