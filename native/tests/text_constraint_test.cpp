@@ -310,6 +310,12 @@ TEST(TextConstraint, HostileSourcesEndQuickly) {
     std::string bomb = "{\"$ref\": \"#/$defs/d0\", \"$defs\": {";
     std::string properties = "{\"type\": \"object\", \"properties\": {";
     std::string required = "{\"type\": \"object\", \"required\": [\"a\"";
+    std::string patterns = "{\"allOf\": [";
+    for (int i = 0; i < 200; ++i) {
+        patterns +=
+            std::string(i > 0 ? "," : "") + "{\"type\": \"string\", \"pattern\": \"x" + std::to_string(i) + "\"}";
+    }
+    patterns += "]}";
     std::string chain = "root ::= r0\nr4000 ::= \"\"\n";
     for (int i = 0; i < 8; ++i) {
         crossed += std::string(i > 0 ? "," : "") + "{\"anyOf\": [";
@@ -343,6 +349,7 @@ TEST(TextConstraint, HostileSourcesEndQuickly) {
         {SCHEMA, bomb},
         {SCHEMA, properties},
         {SCHEMA, required},
+        {SCHEMA, patterns},
         {SCHEMA, repeated("{\"items\":", 1000) + "{}" + repeated("}", 1000)},
         {SCHEMA, R"({"type": "string", "minLength": 1000000000})"},
         {SCHEMA, R"({"type": "array", "minItems": 1000000000, "items": {"type": "object"}})"},

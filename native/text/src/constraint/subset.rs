@@ -57,6 +57,9 @@ const OF_THE_ROOT: [&str; 2] = ["$id", "id"];
 /// Keys of one object that a schema names: what llguidance does of them grows with their square, a third of a second
 /// for so many.
 const MOST_NAMES: usize = 1000;
+/// Patterns and formats that one string must match: whether any does takes time that doubles with each.
+const MOST_PATTERNS: usize = 8;
+const MOST_STEPS: usize = 1_000_000;
 /// Integers above are not told apart by the arithmetic that bounds and constants go through.
 const LARGEST_INTEGER: f64 = 9_007_199_254_740_991.0;
 
@@ -77,8 +80,17 @@ pub fn for_subschemas(members: &mut Map<String, Value>, change: fn(&mut Value)) 
 pub fn check(schema: &Value) -> Outcome<()> {
     let draft = schema.get("$schema").and_then(Value::as_str).unwrap_or_default();
     let bounds_are_flags = draft.contains("draft-04");
-    let mut checker = Checker { places: HashSet::new(), references: Vec::new(), bounds_are_flags };
+    let mut checker =
+        Checker { places: HashSet::new(), references: Vec::new(), combined: Vec::new(), bounds_are_flags };
     checker.schema(schema, "#")?;
+    let mut counter = PatternCounter { root: schema, steps: 0 };
+    for place in &checker.combined {
+        if schema.pointer(&place[1..]).is_some_and(|at| counter.count(at, 0) > MOST_PATTERNS) {
+            return Err(unsupported(format!(
+                "JSON schema: not supported: more than {MOST_PATTERNS} patterns and formats of one string, in {place}"
+            )));
+        }
+    }
     for (reference, place) in &checker.references {
         if reference.contains(['~', '%']) {
             return Err(unsupported(format!(
@@ -101,6 +113,8 @@ pub fn check(schema: &Value) -> Outcome<()> {
 struct Checker {
     places: HashSet<String>,
     references: Vec<(String, String)>,
+    /// Places of schemas that hold for a value together with others.
+    combined: Vec<String>,
     /// exclusiveMinimum and exclusiveMaximum are booleans in draft 4.
     bounds_are_flags: bool,
 }
@@ -129,6 +143,9 @@ impl Checker {
             return Err(unsupported(format!("JSON schema: not supported: the keyword {keywords}, in {place}")));
         }
         self.keywords(members, place)?;
+        if members.contains_key("allOf") || members.contains_key("$ref") {
+            self.combined.push(place.to_owned());
+        }
         for (keyword, value) in members {
             let place = format!("{place}/{keyword}");
             match value {
@@ -227,6 +244,36 @@ impl Checker {
             }
         }
         Ok(())
+    }
+}
+
+struct PatternCounter<'a> {
+    root: &'a Value,
+    steps: usize,
+}
+
+impl PatternCounter<'_> {
+    /// The most patterns and formats that a string of the schema has to match at once; more than allowed where that
+    /// takes too long to say.
+    fn count(&mut self, schema: &Value, depth: usize) -> usize {
+        self.steps += 1;
+        if self.steps > MOST_STEPS {
+            return MOST_PATTERNS + 1;
+        }
+        let Some(members) = schema.as_object().filter(|_| depth < 64) else { return 0 };
+        let mut n = usize::from(members.contains_key("pattern")) + usize::from(members.contains_key("format"));
+        let list = |keyword: &str| members.get(keyword).and_then(Value::as_array).into_iter().flatten();
+        for each in list("allOf") {
+            n += self.count(each, depth + 1);
+            if n > MOST_PATTERNS {
+                return n;
+            }
+        }
+        for keyword in ["anyOf", "oneOf"] {
+            n += list(keyword).map(|each| self.count(each, depth + 1)).max().unwrap_or(0);
+        }
+        let reference = members.get("$ref").and_then(Value::as_str).and_then(|to| to.strip_prefix('#'));
+        n + reference.and_then(|to| self.root.pointer(to)).map_or(0, |target| self.count(target, depth + 1))
     }
 }
 
