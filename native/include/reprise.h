@@ -523,7 +523,7 @@ REPRISE_API reprise_status reprise_vocabulary_close(reprise_handle vocabulary);
  * vocabulary are <name> where their name is of that form, and <[id]>, <[id,id-id]>, <[^id]>; special tokens never match
  * by text.
  * `%json { schema }` stands for a JSON value; what is said above of schemas holds, and its key "x-guidance":
- * {"whitespace_flexible": false} makes it compact.
+ * {"whitespace_flexible": false} makes it compact, "key_separator": ": " and "item_separator": ", " separate it.
  * `%lark { … }` nests a grammar. llguidance's docs/syntax.md has all of it.
  *
  * GBNF: rules `name ::= …` from root on; "text", [class], ., ( ), |, *, +, ?, {m}, {m,}, {m,n}, #comments, <token>,

@@ -256,6 +256,8 @@ TEST(TextConstraint, WhatValidatorsTakeDifferentlyIsLeftOut) {
              {R"({"pattern": "^[&&a]+$"})", "\"&a\"", "\"b\""},
              {R"({"format": "date"})", "\"2024-02-29\"", "\"2023-02-29\""},
              {R"({"format": "time"})", "\"23:59:59Z\"", "\"23:59:60Z\""},
+             {R"({"format": "time"})", "\"00:00:00-00:30\"", "\"00:00:00-00:00\""},
+             {R"({"format": "time"})", "\"00:00:00+17:59\"", "\"00:00:00+18:19\""},
              {R"({"format": "hostname"})", "\"a-b.example\"", "\"xn--a.example\""},
              {R"({"format": "email"})", "\"a.b+c@example.org\"", "\"a@b\""},
              {R"({"format": "ipv6"})", "\"1:2::3\"", "\"1:2:3:4:5:6:7:8:9\""},

@@ -1,5 +1,5 @@
 //! Formats of strings as regular expressions. Each allows a part of what its specification does, on which validators
-//! agree: they differ in lengths, punycode, leap seconds and rare forms.
+//! agree: they differ in lengths, punycode, leap seconds, large offsets and rare forms.
 
 /// What `pattern()` knows, for messages.
 pub const KNOWN: &str = "date, time, date-time, duration, email, hostname, ipv4, ipv6, uuid, uri";
@@ -13,7 +13,8 @@ const DATE: &str = concat!(
 );
 const TIME: &str = concat!(
     "(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\\.[0-9]{1,9})?",
-    "(?:[zZ]|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])",
+    // Offsets up to 18 hours, as java.time has them; -00:00 would be a time at an unknown place.
+    "(?:Z|[+-](?:0[1-9]|1[0-7]):[0-5][0-9]|\\+00:[0-5][0-9]|-00:(?:0[1-9]|[1-5][0-9]))",
 );
 /// Of at most 61 characters, where 63 are allowed.
 const LABEL: &str = "[a-zA-Z0-9](?:-?[a-zA-Z0-9]){0,30}";
@@ -28,7 +29,7 @@ pub fn pattern(format: &str) -> Option<String> {
     let pattern = match format {
         "date" => DATE.to_owned(),
         "time" => TIME.to_owned(),
-        "date-time" => format!("{DATE}[tT]{TIME}"),
+        "date-time" => format!("{DATE}T{TIME}"),
         "duration" => {
             let n = "[0-9]{1,9}";
             let date = format!("{n}Y(?:{n}M(?:{n}D)?)?|{n}M(?:{n}D)?|{n}D");
@@ -36,7 +37,7 @@ pub fn pattern(format: &str) -> Option<String> {
             format!("P(?:(?:{date})(?:{time})?|{time}|{n}W)")
         }
         "hostname" => format!("(?:{LABEL}\\.){{0,3}}{LAST_LABEL}"),
-        "email" => format!("{ATOM}(?:\\.{ATOM}){{0,2}}@(?:{LABEL}\\.){{1,3}}{LAST_LABEL}"),
+        "email" => format!("{ATOM}(?:\\.{ATOM}){{0,2}}@(?:{LABEL}\\.){{1,3}}[a-zA-Z]{{2,10}}"),
         "ipv4" => format!("(?:{BYTE}\\.){{3}}{BYTE}"),
         "ipv6" => {
             let hex = "[0-9a-fA-F]{1,4}";

@@ -9,16 +9,22 @@ use crate::ffi::{Failure, Outcome, Status};
 
 /// The key under which llguidance takes options.
 const OPTIONS: &str = "x-guidance";
+const FLEXIBLE: &str = "whitespace_flexible";
 
 /// The schema as llguidance takes it. JSON is compact unless white space is asked for.
 pub fn prepare(source: &str, whitespace: bool) -> Outcome<Value> {
+    prepare_with(source, json!({ FLEXIBLE: whitespace }))
+}
+
+/// options: of white space, as llguidance takes them.
+fn prepare_with(source: &str, mut options: Value) -> Outcome<Value> {
     let mut schema: Value = serde_json::from_str(source).map_err(|error| {
         Failure::new(Status::InvalidArgument, format!("the JSON schema is not JSON: {error}")).at(error.line())
     })?;
     subset::check(&schema)?;
     tighten(&mut schema);
     // A \u escape could spell a key that the schema names, and a length would count it as more than one character.
-    let options = json!({ "whitespace_flexible": whitespace, "json_allowed_escapes": "nrbtf\\\"" });
+    options["json_allowed_escapes"] = json!("nrbtf\\\"");
     match &mut schema {
         Value::Object(members) => {
             members.insert(OPTIONS.to_owned(), options);
@@ -30,17 +36,32 @@ pub fn prepare(source: &str, whitespace: bool) -> Outcome<Value> {
     Ok(schema)
 }
 
-/// A schema that stands in a Lark grammar. It may say itself that it is compact.
+/// A schema that stands in a Lark grammar. It may say itself that it is compact, and how it separates.
 pub fn prepare_nested(mut schema: Value) -> Outcome<Value> {
-    let options = schema.as_object_mut().and_then(|members| members.remove(OPTIONS));
-    let whitespace = match &options {
-        None => true,
-        Some(Value::Object(options)) if options.keys().all(|key| key == "whitespace_flexible") => {
-            options.get("whitespace_flexible") != Some(&Value::Bool(false))
+    let mut options = json!({ FLEXIBLE: true });
+    match schema.as_object_mut().and_then(|members| members.remove(OPTIONS)) {
+        None => {}
+        Some(Value::Object(given)) => {
+            for (key, value) in given {
+                let separates = |mark: &str| value.as_str().is_some_and(|text| text.trim_matches(' ') == mark);
+                let known = match key.as_str() {
+                    FLEXIBLE => value.is_boolean(),
+                    "key_separator" => separates(":"),
+                    "item_separator" => separates(","),
+                    _ => false,
+                };
+                if !known {
+                    return Err(unsupported(format!(
+                        "{OPTIONS}: {key}: {value}; supported are {FLEXIBLE} (true, false), key_separator (a colon and \
+                         spaces) and item_separator (a comma and spaces)"
+                    )));
+                }
+                options[key] = value;
+            }
         }
-        Some(_) => return Err(unsupported(format!("{OPTIONS}: nothing but whitespace_flexible is supported"))),
-    };
-    prepare(&schema.to_string(), whitespace)
+        Some(other) => return Err(unsupported(format!("{OPTIONS} is no object but {other}"))),
+    }
+    prepare_with(&schema.to_string(), options)
 }
 
 /// Replaces what llguidance takes less strictly than one validator or another does: formats become patterns, and
@@ -117,6 +138,18 @@ mod tests {
         assert_eq!(json!([{ "format": "date" }]), prepared["enum"]);
         assert_eq!(json!("^1"), prepared["allOf"][0]["allOf"][0]["pattern"]);
         assert_eq!(json!(false), prepared[OPTIONS]["whitespace_flexible"]);
+    }
+
+    #[test]
+    fn a_nested_schema_says_how_it_separates() {
+        let nested = |options: Value| prepare_nested(json!({ "type": "object", "x-guidance": options }));
+        let prepared = nested(json!({ "whitespace_flexible": false, "key_separator": ": " })).unwrap();
+        assert_eq!(json!(": "), prepared[OPTIONS]["key_separator"]);
+        assert_eq!(json!(false), prepared[OPTIONS][FLEXIBLE]);
+        for options in [json!({ "item_separator": ";" }), json!({ FLEXIBLE: 1 }), json!({ "lenient": true }), json!(1)]
+        {
+            assert_eq!(Status::Unsupported, nested(options).unwrap_err().status);
+        }
     }
 
     #[test]
