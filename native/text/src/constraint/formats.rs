@@ -1,5 +1,6 @@
 //! Formats of strings as regular expressions. Each allows a part of what its specification does, on which validators
-//! agree: they differ in lengths, punycode, leap seconds, large offsets and rare forms.
+//! agree: they differ in lengths, punycode, leap seconds, large offsets, top-level domains and rare
+//! forms.
 
 /// What `pattern()` knows, for messages.
 pub const KNOWN: &str = "date, time, date-time, duration, email, hostname, ipv4, ipv6, uuid, uri";
@@ -21,6 +22,13 @@ const LABEL: &str = "[a-zA-Z0-9](?:-?[a-zA-Z0-9]){0,30}";
 const LAST_LABEL: &str = "[a-zA-Z](?:-?[a-zA-Z0-9]){0,30}";
 const BYTE: &str = "(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])";
 const ATOM: &str = "[a-zA-Z0-9!#$%&'*+/=?^_`{|}~-]{1,20}";
+/// Top-level domains of countries and the general ones that every list of them has.
+const TOP_DOMAIN: &str = concat!(
+    "(?:com|org|net|edu|gov|int|mil|info|biz|name|pro|app|dev|a[cdefgilmoqrstuwxz]|b[abdefghijmnorstvwyz]|",
+    "c[acdfghiklmnoruvwxyz]|d[ejkmoz]|e[cegrstu]|f[ijkmor]|g[abdefghilmnpqrstuwy]|h[kmnrtu]|i[delmnoqrst]|j[emop]|",
+    "k[eghimnprwyz]|l[abcikrstuvy]|m[acdeghklmnopqrstuvwxyz]|n[acefgilopruz]|om|p[aefghklmnrstwy]|qa|r[eosuw]|",
+    "s[abcdeghijklmnorstuvxyz]|t[cdfghjklmnortvwz]|u[agksyz]|v[aceginu]|w[fs]|y[et]|z[amw])",
+);
 /// A character of a path (RFC 3986).
 const PCHAR: &str = "(?:[a-zA-Z0-9._~!$&'()*+,;=:@-]|%[0-9a-fA-F]{2})";
 
@@ -37,7 +45,7 @@ pub fn pattern(format: &str) -> Option<String> {
             format!("P(?:(?:{date})(?:{time})?|{time}|{n}W)")
         }
         "hostname" => format!("(?:{LABEL}\\.){{0,3}}{LAST_LABEL}"),
-        "email" => format!("{ATOM}(?:\\.{ATOM}){{0,2}}@(?:{LABEL}\\.){{1,3}}[a-zA-Z]{{2,10}}"),
+        "email" => format!("{ATOM}(?:\\.{ATOM}){{0,2}}@(?:{LABEL}\\.){{1,3}}{TOP_DOMAIN}"),
         "ipv4" => format!("(?:{BYTE}\\.){{3}}{BYTE}"),
         "ipv6" => {
             let hex = "[0-9a-fA-F]{1,4}";

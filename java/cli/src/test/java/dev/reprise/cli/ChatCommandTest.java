@@ -199,7 +199,7 @@ class ChatCommandTest {
     void commandsThatFailEndAScript() throws IOException {
         for (String[] wrong : new String[][] {
             {"/load " + file("no.chat", "nonsense"), "no saved chat"}, {"/fly", "/fly"}, {"/save", "/save needs"},
-            {"/schema " + file("s", "{\"type\":7}") + "\nHello", "type must be"}
+            {"/schema " + file("s", "{\"type\":7}") + "\nHello", "type, in #"}
         }) {
             Program program = Program.runWithInput(wrong[0] + "\n", "chat", TestData.chatModel());
             assertTrue(program.exitCode() != ExitCode.OK && program.err().contains(wrong[1]), program.err());
