@@ -12,7 +12,7 @@ set(REPRISE_WITH_TEXT OFF)
 if(REPRISE_TEXT STREQUAL "OFF")
   message(STATUS "Templates and constraints: left out (REPRISE_TEXT=OFF); their calls will say so")
 elseif(REPRISE_TEXT STREQUAL "ON" OR REPRISE_TEXT STREQUAL "AUTO")
-  find_program(REPRISE_CARGO cargo PATHS "$ENV{HOME}/.cargo/bin" DOC "cargo, for native/text")
+  find_program(REPRISE_CARGO cargo HINTS "$ENV{HOME}/.cargo/bin" DOC "cargo, for native/text")
   set(problem "cargo was not found")
   if(REPRISE_CARGO)
     execute_process(COMMAND "${REPRISE_CARGO}" --version OUTPUT_VARIABLE output ERROR_VARIABLE output)
@@ -32,7 +32,7 @@ elseif(REPRISE_TEXT STREQUAL "ON" OR REPRISE_TEXT STREQUAL "AUTO")
     message(FATAL_ERROR "REPRISE_TEXT=ON needs cargo ${oldest_cargo} or later: ${problem}. REPRISE_CARGO names one.")
   else()
     message(WARNING "Templates and constraints are left out: ${problem}, ${oldest_cargo} or later is needed "
-                    "(ci/setup installs it). Their calls will say so.")
+                    "(ci/setup installs it where this system's packages have it). Their calls will say so.")
   endif()
 else()
   message(FATAL_ERROR "REPRISE_TEXT is ON, OFF or AUTO, not '${REPRISE_TEXT}'")
@@ -41,10 +41,22 @@ endif()
 if(REPRISE_WITH_TEXT)
   set(crate_target "${CMAKE_BINARY_DIR}/cargo")
   set(crate_library "${crate_target}/release/libreprise_text.a")
+  set(cargo "${REPRISE_CARGO}")
+  set(cargo_options --release --locked --lib --quiet)
+  list(APPEND cargo_options --manifest-path "${crate}/Cargo.toml" --target-dir "${crate_target}")
+  if(REPRISE_FUZZ)
+    # What libFuzzer follows, of all that is linked. A target of its own keeps it out of what runs while building.
+    set(triple x86_64-unknown-linux-gnu)
+    set(crate_library "${crate_target}/${triple}/release/libreprise_text.a")
+    list(APPEND cargo_options --target ${triple})
+    set(coverage -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=3
+                 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table)
+    list(JOIN coverage " " coverage)
+    set(cargo "${CMAKE_COMMAND}" -E env "RUSTFLAGS=${coverage}" "${REPRISE_CARGO}")
+  endif()
   file(GLOB_RECURSE crate_sources CONFIGURE_DEPENDS "${crate}/src/*.rs")
   add_custom_command(OUTPUT "${crate_library}"
-    COMMAND "${REPRISE_CARGO}" build --release --locked --lib --quiet
-            --manifest-path "${crate}/Cargo.toml" --target-dir "${crate_target}"
+    COMMAND ${cargo} build ${cargo_options}
     COMMAND "${CMAKE_COMMAND}" -E touch "${crate_library}"  # cargo leaves it alone where nothing changed
     DEPENDS ${crate_sources} "${crate}/Cargo.toml" "${crate}/Cargo.lock"
     COMMENT "Building the Rust crate native/text"

@@ -49,7 +49,7 @@ struct Fixture {
         need(reprise_session_open(model, nullptr, &session) == REPRISE_OK);
         const int32_t ids[] = {1, 2, 3};
         need(reprise_session_evaluate(session, ids, 3) == REPRISE_OK);
-        need(reprise_session_save(session, -1, dir.file("session").c_str()) == REPRISE_OK);
+        need(reprise_session_save(session, -1, dir.file("session").c_str(), nullptr, 0) == REPRISE_OK);
         need(reprise_session_close(session) == REPRISE_OK);
         sound = dir.read("session");
     }
@@ -67,7 +67,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     need(file >= 0 && write(file, data, size) == static_cast<ssize_t>(size));
     reprise_handle session = 0;
     const std::string path = "/proc/self/fd/" + std::to_string(file);
-    const reprise_status status = reprise_session_restore(fixture().model, path.c_str(), nullptr, &session);
+    const reprise_status status = reprise_session_restore(fixture().model, path.c_str(), 0, nullptr, &session);
     need(status == REPRISE_OK || status == REPRISE_SESSION_FORMAT || status == REPRISE_SESSION_MISMATCH);
     if (status == REPRISE_OK) {
         const int32_t id = 1;

@@ -398,13 +398,19 @@ REPRISE_API reprise_status reprise_session_fork(reprise_handle session, int32_t 
  * Writes a copy to a file (UTF-8 path), readable and writable by its owner alone. The file takes the place of what is
  * at path when it is complete and on the disk: after an error (REPRISE_IO: the reason of the system, a full disk too),
  * or if the process dies, path has what it had before. While it is written the session takes no other calls;
- * reprise_session_cancel() does not stop it, closing the session does (REPRISE_CANCELLED).
+ * reprise_session_cancel() does not stop it, closing the session does (REPRISE_CANCELLED). Where path is a symbolic
+ * link, the file that it leads to is replaced.
+ *
+ * The file begins with n_preface bytes that are the caller's own, which no hash covers; preface may be null if there
+ * are none.
  */
-REPRISE_API reprise_status reprise_session_save(reprise_handle session, int32_t position, const char* path);
+REPRISE_API reprise_status reprise_session_save(reprise_handle session, int32_t position, const char* path,
+                                                const uint8_t* preface, size_t n_preface);
 
 /**
- * Opens a session with what a file has. options may be null: the defaults, with which it is opened as it was saved. A
- * context_length must hold the history and kv_type be what was saved, else REPRISE_INVALID_ARGUMENT.
+ * Opens a session with what a file has behind its first offset bytes, the preface. options may be null: the defaults,
+ * with which it is opened as it was saved. A context_length must hold the history and kv_type be what was saved, else
+ * REPRISE_INVALID_ARGUMENT.
  *
  * The file is checked to its last byte before there is a session. REPRISE_IO: it cannot be read.
  * REPRISE_SESSION_FORMAT: it is none, damaged, truncated, or of a newer version. REPRISE_SESSION_MISMATCH: it was saved
@@ -412,7 +418,7 @@ REPRISE_API reprise_status reprise_session_save(reprise_handle session, int32_t 
  * tensor's data; or one of both models was loaded with exact = 1. A session may be restored on another device than it
  * was saved on: keys and values are the same there, what comes behind them follows the arithmetic of the new device.
  */
-REPRISE_API reprise_status reprise_session_restore(reprise_handle model, const char* path,
+REPRISE_API reprise_status reprise_session_restore(reprise_handle model, const char* path, uint64_t offset,
                                                    const reprise_session_options* options, reprise_handle* session);
 
 /** How reprise_session_score() feeds tokens. */
@@ -509,15 +515,21 @@ REPRISE_API reprise_status reprise_vocabulary_close(reprise_handle vocabulary);
  * patternProperties that cannot overlap, minProperties and maxProperties where all keys are known; items, prefixItems,
  * minItems, maxItems; minLength, maxLength, pattern (Rust's regex syntax, without look-around), format (date, time,
  * date-time, duration, email, hostname, ipv4, ipv6, uuid, uri); minimum, maximum, exclusiveMinimum, exclusiveMaximum,
- * multipleOf. Annotations are ignored, every other keyword is REPRISE_UNSUPPORTED and named. Properties come in the
- * order of the schema.
+ * multipleOf. Numbers of a schema are integers up to 2^53 - 1 or have at most 15 digits; one object names at most 1000
+ * keys. Annotations ($comment, $schema, contentEncoding, contentMediaType, contentSchema, default, deprecated,
+ * description, examples, readOnly, title, writeOnly and what begins with x-) are ignored; every other keyword, an
+ * unknown one too, is REPRISE_UNSUPPORTED and named with its place. Properties come in the order of the schema. Of
+ * formats, and of ., \s, \W and \D in patterns, that part is allowed on which validators agree (no leap second, no
+ * punycode). Strings and keys are written without \u escapes, so that a control character without an escape of its own
+ * cannot occur.
  *
  * Lark: rules `name: item item | item`, lower case for rules and upper case for terminals, the rule start first of all;
  * "text", /regex/, ( ), ?, *, +, {m,n}, comments after //, %ignore /regex/, %regex { }. A terminal, a text or a regex
  * is a lexeme, of which the longest is taken: the text of one must not run into the next. Special tokens of the
  * vocabulary are <name> where their name is of that form, and <[id]>, <[id,id-id]>, <[^id]>; special tokens never match
  * by text.
- * `%json { schema }` stands for a JSON value; its key "x-guidance": {"whitespace_flexible": false} makes it compact.
+ * `%json { schema }` stands for a JSON value; what is said above of schemas holds, and its key "x-guidance":
+ * {"whitespace_flexible": false} makes it compact, "key_separator": ": " and "item_separator": ", " separate it.
  * `%lark { … }` nests a grammar. llguidance's docs/syntax.md has all of it.
  *
  * GBNF: rules `name ::= …` from root on; "text", [class], ., ( ), |, *, +, ?, {m}, {m,}, {m,n}, #comments, <token>,

@@ -339,14 +339,14 @@ TEST_F(CudaSession, MemoryIsCheckedBeforeItIsTaken) {
                   {"1024", "KV cache", "workspace", "limit"});
     EXPECT_EQ(0u, second);
     const std::string saved = dir_.file("session");
-    ok(reprise_session_save(session, -1, saved.c_str()));
-    expect_status(REPRISE_OUT_OF_DEVICE_MEMORY, reprise_session_restore(model, saved.c_str(), nullptr, &second),
+    ok(reprise_session_save(session, -1, saved.c_str(), nullptr, 0));
+    expect_status(REPRISE_OUT_OF_DEVICE_MEMORY, reprise_session_restore(model, saved.c_str(), 0, nullptr, &second),
                   {"1024", "KV cache", "workspace", "limit"});
     EXPECT_EQ(0u, second);
     ok(reprise_session_close(session));
     ok(reprise_session_open(model, &context, &second));  // what a closed session held is there again
     ok(reprise_session_close(second));
-    ok(reprise_session_restore(model, saved.c_str(), nullptr, &second));
+    ok(reprise_session_restore(model, saved.c_str(), 0, nullptr, &second));
     ok(reprise_model_close(model));
     ok(reprise_gguf_close(gguf));
 }

@@ -1,9 +1,11 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
 #include "core/error.h"
+#include "core/log.h"
 #include "gguf/gguf_writer.h"
 #include "support/expect_error.h"
 
@@ -57,6 +59,30 @@ TEST_P(GgufValues, EveryTypeComesBack) {
     EXPECT_EQ(false, file->get_bool("no"));
     EXPECT_EQ("caf\xc3\xa9", file->get_string("text"));
     EXPECT_EQ("", file->get_string("nothing"));
+}
+
+/// A byte that the specification does not have must not keep anybody from all the rest of the file.
+TEST_P(GgufValues, ATruthValueThatIsNeitherZeroNorOneIsTrueAndWarnedOf) {
+    writer_.set("before", EncodedValue::uint32(7));
+    writer_.set("odd", EncodedValue::boolean(true));
+    writer_.set("after", EncodedValue::string("text"));
+    bytes_ = writer_.bytes();
+    const std::string_view key = "odd";
+    const auto at = std::search(bytes_.begin(), bytes_.end(), key.begin(), key.end());
+    ASSERT_NE(bytes_.end(), at);
+    uint8_t& truth = at[key.size() + sizeof(uint32_t)];
+    ASSERT_EQ(1, truth);
+    truth = 2;
+    static std::string logged;
+    logged.clear();
+    set_log_callback([](void*, int32_t, const char* message) { logged += message; }, nullptr);
+    const auto file = GgufFile::parse(bytes_, "values");
+    set_log_callback(nullptr, nullptr);
+    EXPECT_EQ(true, file->get_bool("odd"));
+    EXPECT_TRUE(file->find("odd")->all_numbers([](double number) { return number == 1; }));
+    EXPECT_EQ(7u, file->get_uint("before"));
+    EXPECT_EQ("text", file->get_string("after"));
+    EXPECT_NE(std::string::npos, logged.find("'odd' has a truth value that is neither 0 nor 1")) << logged;
 }
 
 TEST_P(GgufValues, AbsentKeysAreNothing) {

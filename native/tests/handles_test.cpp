@@ -55,7 +55,7 @@ std::vector<Call> calls(const std::string& saved) {
          }},
         {"session_restore", MODEL,
          [=](reprise_handle h) {
-             const reprise_status status = reprise_session_restore(h, saved.c_str(), nullptr, &out);
+             const reprise_status status = reprise_session_restore(h, saved.c_str(), 0, nullptr, &out);
              if (status == REPRISE_OK) reprise_session_close(out);
              return status;
          }},
@@ -85,7 +85,8 @@ std::vector<Call> calls(const std::string& saved) {
              if (status == REPRISE_OK) reprise_session_close(out);
              return status;
          }},
-        {"session_save", SESSION, [=](reprise_handle h) { return reprise_session_save(h, -1, saved.c_str()); }},
+        {"session_save", SESSION,
+         [=](reprise_handle h) { return reprise_session_save(h, -1, saved.c_str(), nullptr, 0); }},
         {"session_rewind", SESSION, [](reprise_handle h) { return reprise_session_rewind(h, 0); }},
         // Last: they invalidate the handle.
         {"session_close", SESSION, [](reprise_handle h) { return reprise_session_close(h); }},
@@ -102,7 +103,7 @@ class Handles : public ::testing::Test {
         const reprise_model_options options = model_options(REPRISE_DEVICE_CPU);
         ok(reprise_model_load(handles_[GGUF], &options, &handles_[MODEL]));
         ok(reprise_session_open(handles_[MODEL], nullptr, &handles_[SESSION]));
-        ok(reprise_session_save(handles_[SESSION], -1, dir_.file("session").c_str()));
+        ok(reprise_session_save(handles_[SESSION], -1, dir_.file("session").c_str(), nullptr, 0));
     }
     void TearDown() override {
         reprise_session_close(handles_[SESSION]);
@@ -196,9 +197,9 @@ TEST_F(Handles, NullPointersAreInvalidArguments) {
     expect_null("model", reprise_model_load(gguf, nullptr, nullptr));
     expect_null("info", reprise_model_get_info(model, nullptr));
     expect_null("session", reprise_session_open(model, nullptr, nullptr));
-    expect_null("path", reprise_session_restore(model, nullptr, nullptr, &out));
+    expect_null("path", reprise_session_restore(model, nullptr, 0, nullptr, &out));
     EXPECT_EQ(0u, out);
-    expect_null("session", reprise_session_restore(model, dir_.file("session").c_str(), nullptr, nullptr));
+    expect_null("session", reprise_session_restore(model, dir_.file("session").c_str(), 0, nullptr, nullptr));
     expect_null("logits", reprise_sample(model, nullptr, 512, nullptr, 0, nullptr, &sampling, 0, &token, nullptr));
     expect_null("sampling", reprise_sample(model, logits, 512, nullptr, 0, nullptr, nullptr, 0, &token, nullptr));
     expect_null("token", reprise_sample(model, logits, 512, nullptr, 0, nullptr, &sampling, 0, nullptr, nullptr));
@@ -216,7 +217,7 @@ TEST_F(Handles, NullPointersAreInvalidArguments) {
     expect_null("count", reprise_session_next(session, &token, 1, nullptr, &finish));
     expect_null("finish", reprise_session_next(session, &token, 1, &count, nullptr));
     expect_null("fork", reprise_session_fork(session, -1, nullptr));
-    expect_null("path", reprise_session_save(session, -1, nullptr));
+    expect_null("path", reprise_session_save(session, -1, nullptr, nullptr, 0));
     expect_null("count", reprise_session_top(session, &token, 1, nullptr));
     expect_null("complete", reprise_session_complete(session, nullptr));
     expect_null("statistics", reprise_session_statistics(session, nullptr));

@@ -158,6 +158,7 @@ TEST(PlanKeys, MayHaveAnyValueThatChangesNothing) {
 
 TEST(PlanKeys, KnownToChangeNothingAreAccepted) {
     expect_harmless("llama.vocab_size", uint(32000));
+    expect_harmless("llama.generation_config.eos_token_id", uint(2));
     expect_harmless("llama.rope.scaling.original_context_length", uint(8192));
     expect_harmless("llama.rope.scaling.finetuned", truth(true));
     expect_harmless("llama.rope.scaling.yarn_beta_fast", real(32));

@@ -232,8 +232,9 @@ TEST(Plan, RefusesAbsurdHyperParameters) {
     expect_format("llama.rope.scaling.attn_factor", real(0));
     expect_refused(REPRISE_MODEL_FORMAT, {"4 attention heads", "3 KV heads"},
                    model_with({{"llama.attention.head_count_kv", uint(3)}}));
-    expect_refused(REPRISE_UNSUPPORTED_MODEL, {"head size 60"}, model_with({{"llama.attention.key_length", uint(60)}}));
-    expect_refused(REPRISE_UNSUPPORTED_MODEL, {"head size 512"},
+    expect_refused(REPRISE_UNSUPPORTED_MODEL, {"head size 60", "llama.attention.key_length"},
+                   model_with({{"llama.attention.key_length", uint(60)}}));
+    expect_refused(REPRISE_UNSUPPORTED_MODEL, {"head size 512", "llama.attention.key_length"},
                    model_with({{"llama.attention.key_length", uint(512)}}));
     expect_refused(REPRISE_UNSUPPORTED_MODEL, {"64", "128"}, model_with({{"llama.attention.value_length", uint(128)}}));
     expect_refused(REPRISE_MODEL_FORMAT, {"vocabulary"},

@@ -282,7 +282,8 @@ TEST_P(SessionCopies, TakeAsManyTokensAsAskedFor) {
     expect_status(REPRISE_INVALID_ARGUMENT, reprise_session_fork(session.handle(), 31, &fork), {"31", "30"});
     EXPECT_EQ(0u, fork);
     expect_status(REPRISE_INVALID_ARGUMENT, reprise_session_fork(session.handle(), -2, &fork), {"-2"});
-    expect_status(REPRISE_INVALID_ARGUMENT, reprise_session_save(session.handle(), 31, dir_.file("c").c_str()), {"31"});
+    expect_status(REPRISE_INVALID_ARGUMENT,
+                  reprise_session_save(session.handle(), 31, dir_.file("c").c_str(), nullptr, 0), {"31"});
     EXPECT_FALSE(std::filesystem::exists(dir_.file("c")));
 }
 
@@ -356,7 +357,7 @@ TEST_P(SessionCopies, AreClosedWithTheModel) {
         session.generate(some_ids(20), 5);
         session.save(dir_.file("a"));
         ok(reprise_session_fork(session.handle(), -1, &fork));
-        ok(reprise_session_restore(model.handle(), dir_.file("a").c_str(), nullptr, &restored));
+        ok(reprise_session_restore(model.handle(), dir_.file("a").c_str(), 0, nullptr, &restored));
     }
     int32_t position;
     for (const reprise_handle handle : {fork, restored}) {
@@ -364,7 +365,8 @@ TEST_P(SessionCopies, AreClosedWithTheModel) {
         reprise_handle none = 1;
         expect_status(REPRISE_INVALID_HANDLE, reprise_session_fork(handle, -1, &none), {"closed"});
         EXPECT_EQ(0u, none);
-        expect_status(REPRISE_INVALID_HANDLE, reprise_session_save(handle, -1, dir_.file("b").c_str()), {"closed"});
+        expect_status(REPRISE_INVALID_HANDLE, reprise_session_save(handle, -1, dir_.file("b").c_str(), nullptr, 0),
+                      {"closed"});
         ok(reprise_session_close(handle));
     }
     EXPECT_FALSE(std::filesystem::exists(dir_.file("b")));
@@ -385,7 +387,7 @@ TEST_P(SessionCopies, AreRefusedWhileAnotherThreadIsInTheSession) {
     reprise_handle fork = 1;
     expect_status(REPRISE_BUSY, reprise_session_fork(session.handle(), -1, &fork), {"another thread"});
     EXPECT_EQ(0u, fork);
-    expect_status(REPRISE_BUSY, reprise_session_save(session.handle(), -1, dir_.file("a").c_str()));
+    expect_status(REPRISE_BUSY, reprise_session_save(session.handle(), -1, dir_.file("a").c_str(), nullptr, 0));
     EXPECT_FALSE(std::filesystem::exists(dir_.file("a")));
     ok(reprise_session_cancel(session.handle()));
     caller.join();
@@ -402,7 +404,7 @@ TEST_P(SessionCopies, AreMadeWhileTheModelIsClosed) {
         ok(reprise_session_open(model, nullptr, &session));
         const Ids ids = some_ids(20);
         ok(reprise_session_evaluate(session, ids.data(), ids.size()));
-        ok(reprise_session_save(session, -1, dir_.file("a").c_str()));
+        ok(reprise_session_save(session, -1, dir_.file("a").c_str(), nullptr, 0));
         std::atomic<int> made{0};
         std::thread forking([&] {
             reprise_status status = REPRISE_OK;
@@ -415,7 +417,7 @@ TEST_P(SessionCopies, AreMadeWhileTheModelIsClosed) {
         std::thread restoring([&] {
             reprise_status status = REPRISE_OK;
             for (reprise_handle restored; status == REPRISE_OK; ++made)
-                status = reprise_session_restore(model, dir_.file("a").c_str(), nullptr, &restored);
+                status = reprise_session_restore(model, dir_.file("a").c_str(), 0, nullptr, &restored);
             EXPECT_EQ(REPRISE_INVALID_HANDLE, status) << last_error();
         });
         while (made < 3) std::this_thread::yield();

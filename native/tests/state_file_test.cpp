@@ -34,7 +34,7 @@ class StateFile : public ::testing::Test {
 
     reprise_status restore(const std::string& path, const reprise_session_options* options = nullptr) const {
         reprise_handle session = 1;
-        const reprise_status status = reprise_session_restore(model_.handle(), path.c_str(), options, &session);
+        const reprise_status status = reprise_session_restore(model_.handle(), path.c_str(), 0, options, &session);
         if (status == REPRISE_OK) {
             ok(reprise_session_close(session));
         } else {
@@ -149,6 +149,8 @@ TEST_F(StateFile, WhoseNumbersContradictEachOtherIsRefused) {
     expect_refused(with(state::N_EVALUATED, 39u), {"logits"});
     expect_refused(with(state::N_EVALUATED, 41u), {"evaluated"});
     expect_refused(with(state::CONTEXT_LENGTH, 0u), {"context"});
+    expect_refused(with(state::CONTEXT_LENGTH, 1u << 31), {"context"});
+    expect_refused(with(state::PREFILL_CHUNK, ~0u), {"chunks"});
     expect_refused(with(state::CONTEXT_LENGTH, 257u), {"context", "longer than the model's"});
     expect_refused(with(state::N_LAYERS, ~0u), {"dimensions"});
     std::vector<uint8_t> other_shape = with(state::N_LAYERS, 1u);  // as large as two layers
@@ -162,7 +164,7 @@ TEST_F(StateFile, WhoseNumbersContradictEachOtherIsRefused) {
 /// Of a size that the file would need to have.
 TEST_F(StateFile, OfInventedSizeCostsNoMemory) {
     std::vector<uint8_t> bytes = bytes_;
-    for (const uint32_t n : {255u, 1u << 20, 1u << 31, ~0u}) {
+    for (const uint32_t n : {255u, 1u << 20, 1u << 30, ~0u >> 1}) {
         set_state_field(bytes, state::CONTEXT_LENGTH, n);
         set_state_field(bytes, state::N_TOKENS, n);
         set_state_field(bytes, state::N_EVALUATED, n);
@@ -185,17 +187,18 @@ TEST_F(StateFile, OfAnotherModelIsRefused) {
     const LoadedModel other_weights = load(models_, 2);
     reprise_handle session = 1;
     expect_status(REPRISE_SESSION_MISMATCH,
-                  reprise_session_restore(other_weights.handle(), path().c_str(), nullptr, &session),
+                  reprise_session_restore(other_weights.handle(), path().c_str(), 0, nullptr, &session),
                   {"another model", "'llama'", "same shape", "weights"});
     EXPECT_EQ(0u, session);
     ModelSpec spec = tiny_spec("qwen3");
     spec.n_layers = 3;
     const LoadedModel other(write_tiny_model(models_, spec, uniform_types(TensorType::F16)),
                             model_options(REPRISE_DEVICE_CPU));
-    expect_status(REPRISE_SESSION_MISMATCH, reprise_session_restore(other.handle(), path().c_str(), nullptr, &session),
+    expect_status(REPRISE_SESSION_MISMATCH,
+                  reprise_session_restore(other.handle(), path().c_str(), 0, nullptr, &session),
                   {"another model", "'llama' with 2 layers", "'qwen3' with 3 layers"});
     const LoadedModel same = load(models_);
-    ok(reprise_session_restore(same.handle(), path().c_str(), nullptr, &session));
+    ok(reprise_session_restore(same.handle(), path().c_str(), 0, nullptr, &session));
     ok(reprise_session_close(session));
 }
 
@@ -205,7 +208,8 @@ TEST_F(StateFile, OfTheOtherArithmeticIsRefused) {
     options.kv_type = REPRISE_KV_F32;
     reprise_handle session;
     model_.open(options).save(path());
-    expect_status(REPRISE_SESSION_MISMATCH, reprise_session_restore(exact.handle(), path().c_str(), nullptr, &session),
+    expect_status(REPRISE_SESSION_MISMATCH,
+                  reprise_session_restore(exact.handle(), path().c_str(), 0, nullptr, &session),
                   {"fast arithmetic", "without exact"});
     exact.open().save(path());
     expect_status(REPRISE_SESSION_MISMATCH, restore(path()), {"exact arithmetic", "with exact"});
@@ -239,7 +243,7 @@ TEST_F(StateFile, ChangedInFiveThousandWaysIsRestoredOrRefused) {
         const size_t before = allocated_bytes();
         reprise_handle session = 0;
         const reprise_status status =
-            reprise_session_restore(model_.handle(), dir_.file("changed").c_str(), nullptr, &session);
+            reprise_session_restore(model_.handle(), dir_.file("changed").c_str(), 0, nullptr, &session);
         // A session of the longest context takes that.
         ASSERT_LE(peak_allocated_bytes() - before, 300000u) << "file " << i;
         ++by_status[status];
@@ -309,7 +313,8 @@ TEST_F(StateFile, TakesThePlaceOfAnother) {
 
 TEST_F(StateFile, ThatCannotBeWrittenIsAnIoErrorAndLeavesNothing) {
     const auto expect_io = [&](const std::string& path, const char* part) {
-        expect_status(REPRISE_IO, reprise_session_save(session_.handle(), -1, path.c_str()), {path.c_str(), part});
+        expect_status(REPRISE_IO, reprise_session_save(session_.handle(), -1, path.c_str(), nullptr, 0),
+                      {path.c_str(), part});
     };
     expect_io(dir_.file("no such folder/session"), "No such file");
     expect_io(path() + "/session", "Not a directory");
@@ -325,6 +330,43 @@ TEST_F(StateFile, ThatCannotBeWrittenIsAnIoErrorAndLeavesNothing) {
     EXPECT_EQ(bytes_, dir_.read("session"));
 }
 
+TEST_F(StateFile, BeginsWithWhatTheCallerPutsInFrontOfIt) {
+    const std::vector<uint8_t> preface = {'M', 'i', 'n', 'e', 0, 255};
+    ok(reprise_session_save(session_.handle(), -1, path().c_str(), preface.data(), preface.size()));
+    std::vector<uint8_t> expected = preface;
+    expected.insert(expected.end(), bytes_.begin(), bytes_.end());
+    EXPECT_EQ(expected, dir_.read("session"));
+    const auto restore_behind = [&](uint64_t offset) {
+        reprise_handle session = 0;
+        const reprise_status status =
+            reprise_session_restore(model_.handle(), path().c_str(), offset, nullptr, &session);
+        if (session != 0) ok(reprise_session_close(session));
+        return status;
+    };
+    EXPECT_EQ(REPRISE_OK, restore_behind(preface.size()));
+    expect_status(REPRISE_SESSION_FORMAT, restore_behind(0), {"no saved session"});
+    expect_status(REPRISE_SESSION_FORMAT, restore_behind(preface.size() - 1), {"no saved session"});
+    for (const uint64_t beyond : {uint64_t{expected.size()}, uint64_t{1} << 63, ~uint64_t{0}})
+        expect_status(REPRISE_SESSION_FORMAT, restore_behind(beyond), {"empty"});
+    dir_.write("session", {expected.data(), expected.size() - 1});
+    expect_status(REPRISE_SESSION_FORMAT, restore_behind(preface.size()), {"truncated"});
+    expect_status(REPRISE_INVALID_ARGUMENT, reprise_session_save(session_.handle(), -1, path().c_str(), nullptr, 1),
+                  {"preface"});
+}
+
+TEST_F(StateFile, ReplacesWhatALinkLeadsTo) {
+    std::filesystem::create_directory(dir_.file("elsewhere"));
+    std::filesystem::rename(path(), dir_.file("elsewhere/session"));
+    std::filesystem::create_symlink("elsewhere/session", path());
+    session_.generate({}, 5);
+    session_.save(path());
+    EXPECT_TRUE(std::filesystem::is_symlink(path()));
+    EXPECT_EQ(45, model_.restore(dir_.file("elsewhere/session")).position());
+    std::filesystem::remove(dir_.file("elsewhere/session"));
+    session_.save(path());
+    EXPECT_EQ(45, model_.restore(path()).position());
+}
+
 TEST_F(StateFile, ThatFindsTheDiskFullLeavesTheOldOne) {
     ASSERT_NE(SIG_ERR, std::signal(SIGXFSZ, SIG_IGN));
     rlimit limit;
@@ -334,7 +376,7 @@ TEST_F(StateFile, ThatFindsTheDiskFullLeavesTheOldOne) {
     for (const rlim_t room : {rlim_t{0}, rlim_t{100}, rlim_t{5000}, rlim_t{bytes_.size()}}) {
         limit.rlim_cur = room;
         ASSERT_EQ(0, ::setrlimit(RLIMIT_FSIZE, &limit));
-        const reprise_status status = reprise_session_save(session_.handle(), -1, path().c_str());
+        const reprise_status status = reprise_session_save(session_.handle(), -1, path().c_str(), nullptr, 0);
         limit.rlim_cur = hard;
         ASSERT_EQ(0, ::setrlimit(RLIMIT_FSIZE, &limit));
         expect_status(REPRISE_IO, status, {"cannot write", "session", "too large"});

@@ -55,7 +55,7 @@ ws ::= | " " | "\n" [ \t]{0,20}  # optional space
          R"({"type": "string", "format": "date-time", "pattern": "Z$"})",
          {"\"2000-02-29T23:59:59Z\""},
          {"\"2000-02-29T23:59:60Z\"", "\"2000-02-29T23:59:59+01:00\""}},
-        {SCHEMA, "true", {"1", "\"\\u0000\"", "{\"a\":[null,{}]}"}, {"", "01", "{a:1}", "{\"a\": 1}"}},
+        {SCHEMA, "true", {"1", "\"\\n\"", "{\"a\":[null,{}]}"}, {"", "01", "{a:1}", "{\"a\": 1}", "\"\\u0000\""}},
         {REGEX, "a+b{2,3}|é", {"abb", "aabbb", "é"}, {"", "ab", "abbbb", "xabb"}},
         {LARK, "start: item+\nitem: \"- \" /[^\\n]+/ \"\\n\"", {"- a\n", "- a\n- b c\n"}, {"", "- \n", "a"}},
         {GBNF,
@@ -186,13 +186,34 @@ TEST(TextConstraint, WhatIsNotSupportedOrMalformedIsRefusedByName) {
              {SCHEMA, R"({"enum": []})", REPRISE_INVALID_ARGUMENT, ""},
              {SCHEMA, R"({"$ref": "#"})", REPRISE_INVALID_ARGUMENT, "allows no text"},
              {SCHEMA, "false", REPRISE_INVALID_ARGUMENT, "false"},
-             {SCHEMA, "[]", REPRISE_INVALID_ARGUMENT, "object or a boolean"},
+             {SCHEMA, R"({"minLenght": 2})", REPRISE_UNSUPPORTED, "the keyword minLenght, in #"},
+             {SCHEMA, R"({"properties": {"a": {"nullable": true}}})", REPRISE_UNSUPPORTED,
+              "nullable, in #/properties/a"},
+             {SCHEMA, R"({"$dynamicRef": "#x"})", REPRISE_UNSUPPORTED, "$dynamicRef"},
+             {SCHEMA, R"({"dependentSchemas": {"a": {}}})", REPRISE_UNSUPPORTED, "dependentSchemas"},
+             {SCHEMA, R"({"items": {"$id": "x"}})", REPRISE_UNSUPPORTED, "$id, in #/items"},
+             {SCHEMA, R"({"type": "object", "minProperties": 1})", REPRISE_UNSUPPORTED, "minProperties"},
+             {SCHEMA, R"({"patternProperties": {"a": {}, "b": {}}})", REPRISE_UNSUPPORTED, ""},
+             {SCHEMA, R"({"prefixItems": [{}], "additionalItems": false})", REPRISE_UNSUPPORTED, "additionalItems"},
+             {SCHEMA, R"({"const": [9007199254740993]})", REPRISE_UNSUPPORTED, "9007199254740993"},
+             {SCHEMA, R"({"minimum": 0.12345678901234567})", REPRISE_UNSUPPORTED, "minimum in #"},
+             {SCHEMA, R"({"format": "unknown"})", REPRISE_UNSUPPORTED, "format unknown"},
+             {SCHEMA, R"({"$ref": "#/$defs/a~1b", "$defs": {"a/b": {}}})", REPRISE_UNSUPPORTED, "a~1b"},
+             {SCHEMA, R"({"$ref": "#/default", "default": {}})", REPRISE_INVALID_ARGUMENT, "there is no schema"},
+             {SCHEMA, R"({"properties": "ééééééééééééééééééééééééééééééééééééééééééééééééééééééééééé"})",
+              REPRISE_INVALID_ARGUMENT, "no object of schemas"},
+             {SCHEMA, R"({"minLength": "ééééééééééééééééééééééééééééééééééééééééééééééééééééééééééé"})",
+              REPRISE_INVALID_ARGUMENT, "minLength, in #"},
+             {SCHEMA, R"({"exclusiveMinimum": true})", REPRISE_INVALID_ARGUMENT, "not a number"},
+             {SCHEMA, "[]", REPRISE_INVALID_ARGUMENT, "neither an object nor a boolean"},
              {SCHEMA, "{\n\"a\"", REPRISE_INVALID_ARGUMENT, "not JSON", 2},
              {REGEX, "a(", REPRISE_INVALID_ARGUMENT, "unclosed group"},
              {REGEX, "(?<!a)b", REPRISE_UNSUPPORTED, "look-around"},
              {LARK, "start: x", REPRISE_INVALID_ARGUMENT, "unknown name", 1},
              {LARK, "start: \"x\"\ny: \"", REPRISE_INVALID_ARGUMENT, "lexer error", 2},
              {LARK, "start: <|none|>", REPRISE_INVALID_ARGUMENT, "<|none|>", 1},
+             {LARK, "start: x\nx: %json {\"not\": {}}", REPRISE_UNSUPPORTED, "the keyword not, in #", 2},
+             {LARK, "start: %json {\"x-guidance\": {\"lenient\": true}}", REPRISE_UNSUPPORTED, "x-guidance", 1},
              {GBNF, "root ::= x", REPRISE_INVALID_ARGUMENT, "'x' is not defined"},
              {GBNF, "root ::= \"a\"\n  b", REPRISE_INVALID_ARGUMENT, "'::='", 2},
              {GBNF, "root ::= <|none|>", REPRISE_INVALID_ARGUMENT, "<|none|>"},
@@ -203,6 +224,54 @@ TEST(TextConstraint, WhatIsNotSupportedOrMalformedIsRefusedByName) {
         expect_status(refused.status, constraint.status(), {refused.part});
         EXPECT_EQ(refused.line, reprise_last_error_line()) << last_error();
         EXPECT_EQ(0u, constraint.handle());
+    }
+}
+
+TEST(TextConstraint, AnnotationsAreNoConstraints) {
+    const Vocabulary vocabulary;
+    const OpenConstraint constraint(vocabulary, SCHEMA, R"({
+        "$schema": "https://json-schema.org/draft/2020-12/schema", "$id": "https://example.org/a", "title": "a",
+        "description": "b", "$comment": "c", "default": 5, "examples": [6], "deprecated": false, "readOnly": true,
+        "x-order": 1, "allOf": [{"$schema": "http://json-schema.org/draft-07/schema#"}], "type": "integer",
+        "maximum": 9})");
+    ASSERT_EQ(REPRISE_OK, constraint.status()) << last_error();
+    EXPECT_TRUE(constraint.accepts("7"));
+    EXPECT_FALSE(constraint.accepts("10"));
+}
+
+TEST(TextConstraint, WhatValidatorsTakeDifferentlyIsLeftOut) {
+    struct Case {
+        const char* schema;
+        const char* accepted;
+        const char* refused;
+    };
+    const Vocabulary vocabulary;
+    for (const Case& each : std::initializer_list<Case>{
+             // Spelled with an escape a key would be that of the schema, whose value it need not have.
+             {R"({"properties": {"a": {"type": "integer"}}})", R"({"a":1,"b":"x"})", R"({"\u0061":"x"})"},
+             {R"({"type": "string", "maxLength": 2})", R"("\n\"")", R"("\u0041")"},
+             {R"({"pattern": "^a.b$"})", "\"a b\"", R"("a\rb")"},
+             {R"({"pattern": "^\\s$"})", "\" \"", "\"\u00a0\""},
+             {R"({"pattern": "^\\W$"})", "\"-\"", "\"é\""},
+             {R"({"pattern": "^[&&a]+$"})", "\"&a\"", "\"b\""},
+             {R"({"format": "date"})", "\"2024-02-29\"", "\"2023-02-29\""},
+             {R"({"format": "time"})", "\"23:59:59Z\"", "\"23:59:60Z\""},
+             {R"({"format": "time"})", "\"00:00:00-00:30\"", "\"00:00:00-00:00\""},
+             {R"({"format": "time"})", "\"00:00:00+17:59\"", "\"00:00:00+18:19\""},
+             {R"({"format": "hostname"})", "\"a-b.example\"", "\"xn--a.example\""},
+             {R"({"format": "email"})", "\"a.b+c@example.org\"", "\"a@b\""},
+             {R"({"format": "ipv6"})", "\"1:2::3\"", "\"1:2:3:4:5:6:7:8:9\""},
+             {R"({"format": "ipv6"})", "\"::\"", "\"1::2::3\""},
+             {R"({"format": "ipv4"})", "\"255.0.10.1\"", "\"256.0.0.1\""},
+             {R"({"format": "uuid"})", "\"00000000-0000-0000-0000-00000000000a\"", "\"0000\""},
+             {R"({"format": "duration"})", "\"P1Y2M3DT4H5M6S\"", "\"P\""},
+             {R"({"format": "uri"})", "\"https://example.org:80/a?b#c\"", "\"https://[v1.a]/\""},
+         }) {
+        SCOPED_TRACE(each.schema);
+        const OpenConstraint constraint(vocabulary, SCHEMA, each.schema);
+        ASSERT_EQ(REPRISE_OK, constraint.status()) << last_error();
+        EXPECT_TRUE(constraint.accepts(each.accepted));
+        EXPECT_FALSE(constraint.accepts(each.refused));
     }
 }
 
@@ -242,7 +311,14 @@ TEST(TextConstraint, HostileSourcesEndQuickly) {
     std::string crossed = "{\"allOf\": [";
     std::string bomb = "{\"$ref\": \"#/$defs/d0\", \"$defs\": {";
     std::string properties = "{\"type\": \"object\", \"properties\": {";
-    std::string chain = "root ::= r0\nr4000 ::= \"\"\n";
+    std::string required = "{\"type\": \"object\", \"required\": [\"a\"";
+    std::string patterns = "{\"allOf\": [";
+    for (int i = 0; i < 200; ++i) {
+        patterns +=
+            std::string(i > 0 ? "," : "") + "{\"type\": \"string\", \"pattern\": \"x" + std::to_string(i) + "\"}";
+    }
+    patterns += "]}";
+    std::string chain = "root ::= r0\n";
     for (int i = 0; i < 8; ++i) {
         crossed += std::string(i > 0 ? "," : "") + "{\"anyOf\": [";
         for (int j = 0; j < 8; ++j) {
@@ -264,6 +340,8 @@ TEST(TextConstraint, HostileSourcesEndQuickly) {
                       "\": {\"type\": \"string\", \"description\": \"" + std::string(40, 'x') + "\"}";
     }
     properties += "}}";
+    for (int i = 0; i < 90'000; ++i) required += ",\"r" + std::to_string(i) + "\"";
+    required += "]}";
     for (int i = 0; i < 4000; ++i) {
         const std::string next = " r" + std::to_string(i + 1);
         chain += "r" + std::to_string(i) + " ::=" + next + next + "\n";
@@ -272,12 +350,22 @@ TEST(TextConstraint, HostileSourcesEndQuickly) {
         {SCHEMA, crossed},
         {SCHEMA, bomb},
         {SCHEMA, properties},
+        {SCHEMA, required},
+        {SCHEMA, patterns},
         {SCHEMA, repeated("{\"items\":", 1000) + "{}" + repeated("}", 1000)},
         {SCHEMA, R"({"type": "string", "minLength": 1000000000})"},
         {SCHEMA, R"({"type": "array", "minItems": 1000000000, "items": {"type": "object"}})"},
         {SCHEMA, R"({"type": "integer", "multipleOf": 999999937})"},
         {SCHEMA, R"({"type": "string", "pattern": "(((((a{1,30}){1,30}){1,30}){1,30}){1,30}){1,30}"})"},
         {SCHEMA, "{\"const\": \"" + std::string(900'000, 'x') + "\"}"},
+        {SCHEMA, repeated("{\"items\":", 10000) + "{}" + repeated("}", 10000)},
+        {SCHEMA, R"({"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"$ref": "#/$defs/a"}}})"},
+        {SCHEMA, R"({"allOf": [{"$ref": "#"}]})"},
+        {SCHEMA, R"({"anyOf": [{"$ref": "#"}, {"type": "null"}]})"},
+        {SCHEMA, R"({"type": "object", "properties": {"a": {"$ref": "#"}}, "required": ["a"]})"},
+        {SCHEMA, R"({"type": "object", "required": [)" + repeated("\"r\",", 200'000) + "\"r\"]}"},
+        {SCHEMA, R"({"type": "string", "pattern": "^((a*)*)*b$"})"},
+        {SCHEMA, R"({"type": "string", "pattern": "^[a-z]{100000}$"})"},
         {SCHEMA, std::string((1 << 20) + 1, ' ')},
         {REGEX, "(a|b)*a(a|b){1000}"},
         {REGEX, repeated("(", 5000) + "a" + repeated(")", 5000)},
@@ -285,7 +373,8 @@ TEST(TextConstraint, HostileSourcesEndQuickly) {
         {LARK, "start: a\na: a a a | \"x\" | \"\""},
         {LARK, "start: " + repeated("(", 5000) + "\"a\"" + repeated(")", 5000)},
         {GBNF, "root ::= ((((\"a\"{10000}){10000}){10000}){10000})"},
-        {GBNF, chain},
+        {GBNF, chain + "r4000 ::= \"\"\n"},
+        {GBNF, chain + "r4000 ::= \"a\"\n"},
         {GBNF, "root ::= root root root | \"a\" | \"\""},
         {GBNF, "root ::= root"},
         {GBNF, "root ::= " + repeated("(", 100'000)},

@@ -108,6 +108,13 @@ TEST(TextTemplate, HostileTemplatesEndQuicklyAsErrors) {
         repeated("{% if 1 %}", 40000) + repeated("{% endif %}", 40000),
         "{% if 0 %}" + repeated("{% elif 0 %}a", 40000) + "{% endif %}",
         "{% set x = 'a' * 1000000 %}{{ x.replace('a', x) }}",
+        "{% set ns = namespace() %}{% set ns.x = ns %}",
+        "{% set ns = namespace() %}{% set ns.x = [{'a': (1, ns)}] %}{{ ns }}",
+        "{% set ns = namespace() %}{% set ns.x = cycler(ns) %}{{ ns }}",
+        grow + "{{ ns }}",
+        grow + "{{ ns.x | title }}",
+        grow + "{{ ns.x | upper }}",
+        grow + "{{ debug() }}",
         "{{ 'a'.ljust(10**12) }}",
         "{{ '%1000000000d' % 1 }}",
         "{{ '{:1000000000}'.format(1) }}",
@@ -137,6 +144,14 @@ TEST(TextTemplate, LongSumsAndChainsAreNotDeep) {
         filters += " | string";
     }
     EXPECT_EQ("1000 1001 1", render("{{ " + sum + " }} {{ (" + text + ") | length }} {{ " + filters + " }}"));
+}
+
+TEST(TextTemplate, LongSourcesAreReadOnce) {
+    std::string source;
+    for (int i = 0; i < 40'000; ++i) source += "{% raw %}{% endraw %}";
+    const auto start = Clock::now();
+    EXPECT_EQ("", render(source));
+    EXPECT_LT(Clock::now() - start, std::chrono::seconds(20));
 }
 
 TEST(TextTemplate, LongConversationsRender) {

@@ -1,20 +1,26 @@
 // reprise-bench: tokens per second of prefill and decode, and what share of the memory bandwidth that is.
-// Goes through reprise.h alone; only the bandwidth ceiling is measured beside it.
+// Goes through reprise.h alone, but for the bandwidth ceiling, for the file's vocabulary and for the constraint of
+// --constrained US, which no handle stands for: it costs what is asked for and allows every token, so that the tokens
+// must be those of the free generation.
 #include <getopt.h>
 
 #include <algorithm>
 #include <chrono>
 #include <cinttypes>
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <string>
 #include <vector>
 
+#include "api/session_object.h"
 #include "core/error.h"
 #include "cuda/bandwidth.h"
 #include "reprise.h"
 #include "sequences.h"
+#include "session/session.h"
 #include "tool.h"
+#include "vocabulary.h"
 
 namespace {
 
@@ -42,13 +48,37 @@ constexpr char USAGE[] =
     "                      waits for them after every token\n"
     "  --sequences N[,N..] instead: tokens per second of N sequences that decode at the same time, a thread each\n"
     "  --prompt-tokens N   in front of each of those (default: 128)\n"
+    "  --constrained WHAT  decode once more under a constraint: json, lines of JSON as a schema wants them, in the "
+    "model's\n"
+    "                      own vocabulary; or a number, the microseconds that a mask which allows every token takes\n"
+    "                      of the host's time\n"
     "  -o FORMAT           md or json (default: md)\n"
     "  --help              this text\n";
+
+/// Microseconds may be asked for, so that what a slower mask would cost can be seen; JSON is what a program wants.
+enum class Constrained { NOT, JSON, SYNTHETIC };
+
+/// JSON without an end: a line may always follow, and the end token is banned. Strings are bounded, since random
+/// weights would go on with one for ever.
+constexpr char LINES_OF_JSON[] = R"(start: item ("\n" item)*
+item: %json {
+  "x-guidance": {"whitespace_flexible": false},
+  "type": "object", "additionalProperties": false, "required": ["id", "name", "kind", "tags", "position"],
+  "properties": {
+    "id": {"type": "integer", "minimum": 0, "maximum": 99999},
+    "name": {"type": "string", "minLength": 1, "maxLength": 40},
+    "kind": {"enum": ["road", "river", "railway", null]},
+    "tags": {"type": "array", "minItems": 1, "maxItems": 3, "items": {"type": "string", "maxLength": 12}},
+    "position": {"type": "object", "additionalProperties": false, "required": ["x", "y"], "properties": {
+      "x": {"type": "number", "minimum": -180, "maximum": 180}, "y": {"type": "boolean"}}}}}
+)";
 
 struct Arguments {
     std::string model;
     std::vector<long> prompts = {512}, depths = {0}, sequences;
     long n_decode = 256, repetitions = 5, prompt_tokens = 128;
+    Constrained constrained = Constrained::NOT;
+    long mask_us = 0;  // of SYNTHETIC
     bool bench_equivalent = false, json = false;
     reprise_model_options model_options;
     reprise_session_options session_options;
@@ -69,7 +99,7 @@ Arguments parse(int argc, char** argv) {
     Arguments a;
     reprise_model_options_default(&a.model_options);
     reprise_session_options_default(&a.session_options);
-    enum { GRAPH = 1000, DEVICE, KV, THREADS, BENCH_EQUIVALENT, SEQUENCES, PROMPT_TOKENS, HELP };
+    enum { GRAPH = 1000, DEVICE, KV, THREADS, BENCH_EQUIVALENT, SEQUENCES, PROMPT_TOKENS, CONSTRAINED, HELP };
     const option options[] = {{"graph", 1, nullptr, GRAPH},
                               {"device", 1, nullptr, DEVICE},
                               {"kv", 1, nullptr, KV},
@@ -78,6 +108,7 @@ Arguments parse(int argc, char** argv) {
                               {"bench-equivalent", 0, nullptr, BENCH_EQUIVALENT},
                               {"sequences", 1, nullptr, SEQUENCES},
                               {"prompt-tokens", 1, nullptr, PROMPT_TOKENS},
+                              {"constrained", 1, nullptr, CONSTRAINED},
                               {nullptr, 0, nullptr, 0}};
     for (int c; (c = getopt_long(argc, argv, "m:p:n:d:r:o:", options, nullptr)) != -1;) {
         switch (c) {
@@ -120,6 +151,11 @@ Arguments parse(int argc, char** argv) {
             case PROMPT_TOKENS:
                 a.prompt_tokens = tool::number("--prompt-tokens", optarg, 1, MAX_TOKENS);
                 break;
+            case CONSTRAINED:
+                a.constrained = std::string("json") == optarg ? Constrained::JSON : Constrained::SYNTHETIC;
+                if (a.constrained == Constrained::SYNTHETIC)
+                    a.mask_us = tool::number("--constrained", optarg, 0, 1000000);
+                break;
             case HELP:
                 std::fputs(USAGE, stdout);
                 std::exit(0);
@@ -128,6 +164,8 @@ Arguments parse(int argc, char** argv) {
         }
     }
     if (a.model.empty() || argc != optind) die("-m names the model\n%s", USAGE);
+    if (a.constrained != Constrained::NOT && a.bench_equivalent)
+        die("--bench-equivalent draws nothing that --constrained could constrain");
     if (!a.sequences.empty()) {
         if (a.n_decode == 0) die("-n 0: sequences that decode no token take no time to measure");
         a.prompts.clear();
@@ -137,6 +175,25 @@ Arguments parse(int argc, char** argv) {
 }
 
 double seconds() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+
+/// Allows every token, and takes its time.
+class Synthetic : public reprise::Constraint {
+  public:
+    Synthetic(long mask_us, int32_t n_vocab) : seconds_(static_cast<double>(mask_us) * 1e-6), n_vocab_(n_vocab) {}
+    void mask(std::span<uint32_t> mask) override {
+        const double start = seconds();
+        std::ranges::fill(mask, ~0u);
+        if (n_vocab_ % 32 != 0) mask.back() = (1u << n_vocab_ % 32) - 1;
+        while (seconds() - start < seconds_) __builtin_ia32_pause();
+    }
+    void accept(int32_t) override {}
+    bool complete() const override { return false; }
+    std::unique_ptr<Constraint> clone() const override { return std::make_unique<Synthetic>(*this); }
+
+  private:
+    const double seconds_;
+    const int32_t n_vocab_;
+};
 
 /// One line of the result.
 struct Row {
@@ -165,7 +222,10 @@ class Bench {
         check(reprise_session_open(model_, &options, &session_));
         ids_ = tool::random_ids(static_cast<size_t>(longest), info_.n_vocab);
     }
-    ~Bench() { reprise_model_close(model_); }
+    ~Bench() {
+        if (constraint_ != 0) reprise_constraint_close(constraint_);
+        reprise_model_close(model_);
+    }
 
     const reprise_model_info& info() const { return info_; }
 
@@ -188,10 +248,13 @@ class Bench {
         return row;
     }
 
-    Row decode(long n, long depth) {
+    Row decode(long n, long depth, Constrained constrained) {
         Row row;
         row.is_decode = true;
         row.test = "tg" + std::to_string(n) + (depth > 0 ? " @ d" + std::to_string(depth) : "");
+        if (constrained == Constrained::JSON) row.test += ", constrained to JSON";
+        if (constrained == Constrained::SYNTHETIC)
+            row.test += ", constrained, " + std::to_string(arguments_.mask_us) + " us";
         // The last token in front is evaluated in every repetition, so that all of them start from the same bits.
         const auto last = static_cast<size_t>(std::max(depth, 1L)) - 1;
         check(reprise_session_rewind(session_, 0));
@@ -200,7 +263,7 @@ class Bench {
             check(reprise_session_rewind(session_, static_cast<int32_t>(last)));
             check(reprise_session_evaluate(session_, &ids_[last], 1));
             const reprise_statistics before = statistics();
-            const double elapsed = arguments_.bench_equivalent ? feed(n) : generate(n, row, r == 0);
+            const double elapsed = arguments_.bench_equivalent ? feed(n) : generate(n, constrained, row, r == 0);
             if (r == 0) continue;
             const reprise_statistics after = statistics();
             row.rates.push_back(static_cast<double>(n) / elapsed);
@@ -219,8 +282,15 @@ class Bench {
     }
 
     /// Seconds from the first token, which comes from the prompt's logits, to the n-th behind it.
-    double generate(long n, Row& row, bool is_first) {
-        check(reprise_session_generate(session_, nullptr, 0, nullptr, static_cast<int32_t>(n) + 1, nullptr, 0));
+    double generate(long n, Constrained constrained, Row& row, bool is_first) {
+        if (constrained == Constrained::SYNTHETIC) {
+            start_synthetic(n);
+        } else {
+            reprise_sampling sampling;
+            reprise_sampling_default(&sampling);
+            if (constrained == Constrained::JSON) constrain(sampling);
+            check(reprise_session_generate(session_, nullptr, 0, &sampling, static_cast<int32_t>(n) + 1, nullptr, 0));
+        }
         tool::TokenHash hash;
         double start = 0;
         long delivered = 0;
@@ -240,6 +310,34 @@ class Bench {
         return elapsed;
     }
 
+    /// What sampling points to stays as long as this.
+    void constrain(reprise_sampling& sampling) {
+        if (constraint_ == 0) {
+            const tool::Vocabulary vocabulary = tool::open_vocabulary(arguments_.model, info_.n_vocab);
+            check(reprise_constraint_open(vocabulary.handle, REPRISE_CONSTRAINT_LARK,
+                                          reinterpret_cast<const uint8_t*>(LINES_OF_JSON), sizeof LINES_OF_JSON - 1,
+                                          nullptr, &constraint_));
+            check(reprise_vocabulary_close(vocabulary.handle));
+            for (const int32_t id : vocabulary.end_ids) bans_.push_back({id, -INFINITY});
+        }
+        sampling.constraint = constraint_;
+        sampling.logit_bias = bans_.data();
+        sampling.n_logit_bias = bans_.size();
+    }
+
+    void start_synthetic(long n) {
+        try {
+            const auto session = reprise::session_of(session_);
+            const auto lock = session->session.enter();
+            reprise_sampling greedy;
+            reprise_sampling_default(&greedy);
+            session->session.generate({}, greedy, static_cast<uint32_t>(n) + 1, {},
+                                      std::make_unique<Synthetic>(arguments_.mask_us, info_.n_vocab));
+        } catch (const reprise::Error& error) {
+            die("%s", error.what());
+        }
+    }
+
     /// Seconds to feed n ids one by one, all logits copied to the host after each.
     double feed(long n) {
         const double start = seconds();
@@ -251,6 +349,8 @@ class Bench {
     reprise_handle model_ = 0, session_ = 0;
     reprise_model_info info_;
     std::vector<int32_t> ids_;
+    reprise_handle constraint_ = 0;  // JSON's, once it is asked for
+    std::vector<reprise_logit_bias> bans_;
 };
 
 struct Report {
@@ -357,7 +457,14 @@ int main(int argc, char** argv) {
         if (p > 0) report.rows.push_back(bench.prefill(p));
     }
     for (const long d : arguments.depths) {
-        if (arguments.n_decode > 0) report.rows.push_back(bench.decode(arguments.n_decode, d));
+        if (arguments.n_decode == 0) continue;
+        report.rows.push_back(bench.decode(arguments.n_decode, d, Constrained::NOT));
+        if (arguments.constrained == Constrained::NOT) continue;
+        report.rows.push_back(bench.decode(arguments.n_decode, d, arguments.constrained));
+        const size_t n = report.rows.size();
+        if (arguments.constrained == Constrained::SYNTHETIC &&
+            report.rows[n - 1].token_hash != report.rows[n - 2].token_hash)
+            die("under a constraint that allows every token other tokens came");
     }
     for (const long n : arguments.sequences) report.sequences.push_back(bench.sequences(n));
     if (arguments.json) {

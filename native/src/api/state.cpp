@@ -52,16 +52,20 @@ reprise_status reprise_session_fork(reprise_handle handle, int32_t position, rep
     });
 }
 
-reprise_status reprise_session_save(reprise_handle handle, int32_t position, const char* path) {
-    return in_session(handle, [&](Session& s) { s.save(checked_position(s, position), &checked(path, "path")); });
+reprise_status reprise_session_save(reprise_handle handle, int32_t position, const char* path, const uint8_t* preface,
+                                    size_t n_preface) {
+    return in_session(handle, [&](Session& s) {
+        if (n_preface > 0) checked(preface, "preface");
+        s.save(checked_position(s, position), &checked(path, "path"), {preface, n_preface});
+    });
 }
 
-reprise_status reprise_session_restore(reprise_handle model_handle, const char* path,
+reprise_status reprise_session_restore(reprise_handle model_handle, const char* path, uint64_t offset,
                                        const reprise_session_options* options, reprise_handle* session) {
     return guarded([&] {
         checked(session, "session") = 0;
         const auto model = Registry::instance().get<ModelObject>(model_handle, Registry::Kind::MODEL);
-        StateReader file(&checked(path, "path"));
+        StateReader file(&checked(path, "path"), offset);
         check_saved(file, *model->device);
         *session =
             add_session(*model, std::make_shared<SessionObject>(model, model->device,

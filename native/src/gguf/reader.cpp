@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "core/error.h"
+#include "core/log.h"
 #include "gguf/cursor.h"
 #include "gguf/gguf.h"
 #include "gguf/split.h"
@@ -103,6 +104,7 @@ class GgufReader {
     void check_magic(Cursor& cursor);
     void read_pairs(Cursor& cursor, uint64_t n_pairs);
     GgufFile::KeyValue read_pair(Cursor& cursor, uint64_t index);
+    void warn_of_odd_truth();
     std::span<const uint8_t> read_elements(Cursor& cursor, ValueType type, uint64_t count, int depth);
     Value read_array(Cursor& cursor, int depth);
     ValueType read_value_type(Cursor& cursor);
@@ -163,6 +165,7 @@ void GgufReader::read_pairs(Cursor& cursor, uint64_t n_pairs) {
     std::vector<GgufFile::KeyValue>& keys = file_->keys_;
     keys.reserve(n_pairs);
     for (uint64_t i = 0; i < n_pairs; ++i) keys.push_back(read_pair(cursor, i));
+    warn_of_odd_truth();
     std::ranges::sort(keys, {}, &GgufFile::KeyValue::key);
     const auto twin = std::ranges::adjacent_find(keys, {}, &GgufFile::KeyValue::key);
     if (twin != keys.end()) {
@@ -191,6 +194,18 @@ GgufFile::KeyValue GgufReader::read_pair(Cursor& cursor, uint64_t index) {
     return pair;
 }
 
+/// The specification has 0 and 1. Another byte is no reason to refuse a file of which perhaps nobody asks for the key.
+void GgufReader::warn_of_odd_truth() {
+    const auto is_odd = [](const GgufFile::KeyValue& pair) {
+        return pair.value.element_type == ValueType::BOOL &&
+               std::ranges::any_of(pair.value.data, [](uint8_t b) { return b > 1; });
+    };
+    const auto odd = std::ranges::find_if(file_->keys_, is_odd);
+    if (odd == file_->keys_.end()) return;
+    log(REPRISE_LOG_WARN, "'%s': metadata key %s has a truth value that is neither 0 nor 1: taken for true", path(),
+        quoted(std::string(odd->key), 128).c_str());
+}
+
 ValueType GgufReader::read_value_type(Cursor& cursor) {
     const uint32_t number = cursor.number<uint32_t>("the value type");
     if (number > static_cast<uint32_t>(ValueType::FLOAT64)) cursor.fail_here(format("unknown value type %u", number));
@@ -210,11 +225,7 @@ std::span<const uint8_t> GgufReader::read_elements(Cursor& cursor, ValueType typ
     if (const uint64_t size = scalar_bytes(type)) {
         uint64_t n_bytes;
         if (!multiply(count, size, n_bytes)) cursor.fail_here(format("an array of %llu elements", ull(count)));
-        const std::span<const uint8_t> data = cursor.bytes(n_bytes, "the value");
-        if (type == ValueType::BOOL && std::ranges::any_of(data, [](uint8_t b) { return b > 1; })) {
-            cursor.fail_here("a truth value is neither 0 nor 1");
-        }
-        return data;
+        return cursor.bytes(n_bytes, "the value");
     }
     const uint64_t min_bytes = type == ValueType::STRING ? 8 : 12;  // its length; its element type and length
     if (count > cursor.remaining() / min_bytes) {

@@ -68,7 +68,7 @@ static void with_number(ValueType type, const uint8_t* data, Use use) {
 /// Element i of a number or truth value, or of an array of such.
 static double element(const Value& value, uint64_t i) {
     const uint8_t* data = value.data.data() + i * (value.data.size() / value.count);
-    if (value.element_type == ValueType::BOOL) return *data;
+    if (value.element_type == ValueType::BOOL) return *data != 0;
     double result = 0;
     with_number(value.element_type, data, [&](auto number) { result = static_cast<double>(number); });
     return result;

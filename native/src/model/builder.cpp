@@ -40,19 +40,22 @@ void PlanBuilder::read_common() {
     h.n_heads = keys_.need_uint("attention.head_count", 1, 65536);
     h.n_kv_heads = keys_.uint_or("attention.head_count_kv", h.n_heads, 1, 65536);
     if (h.n_heads % h.n_kv_heads != 0) {
-        fail(REPRISE_MODEL_FORMAT, "%u attention heads cannot share %u KV heads evenly", h.n_heads, h.n_kv_heads);
+        fail(REPRISE_MODEL_FORMAT, "%u attention heads cannot share %u KV heads (%s) evenly", h.n_heads, h.n_kv_heads,
+             keys_.name("attention.head_count_kv").c_str());
     }
     if (!keys_.has("attention.key_length") && h.n_embd % h.n_heads != 0) {
         fail(REPRISE_MODEL_FORMAT, "an embedding of %u cannot be split over %u heads", h.n_embd, h.n_heads);
     }
     h.head_dim = keys_.uint_or("attention.key_length", h.n_embd / h.n_heads, 1, 65536);
     if (h.head_dim % 8 != 0 || h.head_dim > 256 || h.head_dim == 0) {
-        fail(REPRISE_UNSUPPORTED_MODEL, "head size %u is not supported: multiples of 8 up to 256 are", h.head_dim);
+        fail(REPRISE_UNSUPPORTED_MODEL, "head size %u (%s) is not supported: multiples of 8 up to 256 are", h.head_dim,
+             keys_.name("attention.key_length").c_str());
     }
     const uint32_t value_length = keys_.uint_or("attention.value_length", h.head_dim, 1, 65536);
     if (value_length != h.head_dim) {
-        fail(REPRISE_UNSUPPORTED_MODEL, "key heads of %u with value heads of %u are not supported: they must be equal",
-             h.head_dim, value_length);
+        fail(REPRISE_UNSUPPORTED_MODEL,
+             "key heads of %u with value heads of %u (%s) are not supported: they must be equal", h.head_dim,
+             value_length, keys_.name("attention.value_length").c_str());
     }
     keys_.refuse_unless("attention.key_length_swa", {double(h.head_dim)}, "layers with heads of another size");
     keys_.refuse_unless("attention.value_length_swa", {double(h.head_dim)}, "layers with heads of another size");

@@ -35,6 +35,8 @@ constexpr std::string_view HARMLESS[] = {
     // What embedding models and classifiers do with hidden states; logits come from the output head.
     "pooling_type",
     "classifier.output_labels",
+    // Which tokens end a generation: the tokenizer reads them.
+    "generation_config*",
     // Where the decoder of an encoder-decoder model starts.
     "decoder_start_token_id",
 };

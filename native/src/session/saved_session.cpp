@@ -84,7 +84,7 @@ Session::Session(Session& parent, uint32_t position) : model_(parent.model_), op
     logits_after_ = extent.has_logits ? position : 0;
 }
 
-void Session::save(uint32_t position, const std::string& path) {
+void Session::save(uint32_t position, const std::string& path, std::span<const uint8_t> preface) {
     const Extent extent = this->extent(position);
     const HyperParams& h = model_->plan().hparams;
     StateHeader header{};
@@ -103,6 +103,7 @@ void Session::save(uint32_t position, const std::string& path) {
     header.has_logits = extent.has_logits;
 
     StateWriter file(path);
+    file.write_preface(preface);
     file.write(header);
     file.write(history_.data(), position * sizeof(int32_t));
     if (extent.has_logits) {

@@ -53,7 +53,7 @@ class Session {
     void score(std::span<const int32_t> ids, reprise_score_mode mode, float* logits);
     reprise_statistics statistics() const;
     /// Writes what a fork at position would be. A generation in progress goes on.
-    void save(uint32_t position, const std::string& path);
+    void save(uint32_t position, const std::string& path, std::span<const uint8_t> preface);
 
   private:
     void check_ids(std::span<const int32_t> ids) const;

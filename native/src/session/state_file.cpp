@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <bit>
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <utility>
 
@@ -48,7 +49,7 @@ bool can_be_cached(uint32_t type) {
     return false;
 }
 
-constexpr uint32_t MOST = 1 << 20;  // layers, heads, values of a head: more than any model will have
+constexpr uint32_t MOST = 1 << 20;  // layers, heads, values of a head, tokens of a chunk: more than any model has
 
 /// Bytes of the whole file. In 128 bits, which tokens times layers times heads times values up to MOST fit into.
 unsigned __int128 total_bytes(const StateHeader& h) {
@@ -83,6 +84,15 @@ std::string directory_of(const std::string& path) {
     return slash == std::string::npos ? "." : slash == 0 ? "/" : path.substr(0, slash);
 }
 
+/// Where a file at path lies, or will. Of a link that leads nowhere: the link, which the file then takes the place of.
+std::string without_links(const std::string& path) {
+    char* real = ::realpath(path.c_str(), nullptr);
+    if (real == nullptr) return path;
+    std::string result(real);
+    std::free(real);
+    return result;
+}
+
 /// What has been moved into a folder is there after a power failure only once the folder is on the disk too.
 void synchronize_directory(const std::string& directory) {
     const int descriptor = ::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -103,7 +113,8 @@ uint64_t StateHeader::file_bytes() const { return static_cast<uint64_t>(total_by
 
 // ---- writing ----
 
-StateWriter::StateWriter(const std::string& path) : path_(path), directory_(directory_of(path)) {
+StateWriter::StateWriter(const std::string& path)
+    : path_(path), place_(without_links(path)), directory_(directory_of(place_)) {
     struct stat status;
     const bool is_there = ::stat(path.c_str(), &status) == 0;
     if (path.empty() || path.back() == '/' || (is_there && !S_ISREG(status.st_mode)))
@@ -126,6 +137,10 @@ void StateWriter::write(const StateHeader& header) {
 
 void StateWriter::write(std::span<const uint8_t> bytes) {
     hash_.add(bytes);
+    write_unhashed(bytes);
+}
+
+void StateWriter::write_unhashed(std::span<const uint8_t> bytes) {
     while (!bytes.empty()) {
         const ssize_t n = ::write(descriptor_, bytes.data(), bytes.size());
         if (n < 0 && errno == EINTR) continue;
@@ -139,16 +154,16 @@ void StateWriter::commit() {
     write(&hash, sizeof hash);
     if (::fsync(descriptor_) != 0) fail_io("write", path_, errno);
     if (::close(std::exchange(descriptor_, -1)) != 0) fail_io("write", path_, errno);
-    if (::rename(temporary_.c_str(), path_.c_str()) != 0) fail_io("write", path_, errno);
+    if (::rename(temporary_.c_str(), place_.c_str()) != 0) fail_io("write", path_, errno);
     temporary_.clear();
     synchronize_directory(directory_);
 }
 
 // ---- reading ----
 
-StateReader::StateReader(const std::string& path) : path_(path) {
+StateReader::StateReader(const std::string& path, uint64_t offset) : path_(path) {
     try {
-        open();
+        open(offset);
         read_header();
     } catch (...) {
         if (descriptor_ >= 0) ::close(descriptor_);
@@ -158,7 +173,7 @@ StateReader::StateReader(const std::string& path) : path_(path) {
 
 StateReader::~StateReader() { ::close(descriptor_); }
 
-void StateReader::open() {
+void StateReader::open(uint64_t offset) {
     // O_NONBLOCK: opening a FIFO that nobody writes to must not wait.
     descriptor_ = ::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (descriptor_ < 0) fail_io("open", path_, errno);
@@ -167,7 +182,9 @@ void StateReader::open() {
     if (S_ISDIR(status.st_mode)) fail_io("open", path_, EISDIR);
     if (!S_ISREG(status.st_mode))
         fail(REPRISE_IO, "cannot open '%s': not a regular file (a pipe, socket or device)", path_.c_str());
-    size_ = static_cast<uint64_t>(status.st_size);
+    const auto whole = static_cast<uint64_t>(status.st_size), preface = std::min(offset, whole);
+    if (::lseek(descriptor_, static_cast<off_t>(preface), SEEK_SET) < 0) fail_io("read", path_, errno);
+    size_ = whole - preface;
 }
 
 void StateReader::fail_damaged(const char* what) const {
@@ -227,7 +244,8 @@ void StateReader::read_header() {
     header_.has_logits = (raw.flags & HAS_LOGITS) != 0;
     check(raw.n_layers <= MOST && raw.n_kv_heads <= MOST && raw.head_dim <= MOST, "no model has its dimensions");
     check(raw.head_dim % traits(header_.kv_type).block_size == 0, "its KV cache has no whole blocks");
-    check(raw.context_length > 0, "its context holds nothing");
+    check(raw.context_length > 0 && raw.context_length <= INT32_MAX, "its context has no length");
+    check(raw.prefill_chunk <= MOST, "it was evaluated in chunks of no size");
     check(raw.n_tokens <= raw.context_length, "it has more tokens than its context holds");
     check(raw.n_evaluated <= raw.n_tokens, "more tokens are evaluated than it has");
     check(!header_.has_logits || (raw.n_tokens > 0 && raw.n_evaluated == raw.n_tokens),

@@ -87,7 +87,7 @@ OpenSession::OpenSession(reprise_handle model, const reprise_session_options& op
 
 OpenSession::OpenSession(reprise_handle model, const std::string& path, const reprise_session_options& options)
     : n_vocab_(n_vocab_of(model)) {
-    ok(reprise_session_restore(model, path.c_str(), &options, &handle_));
+    ok(reprise_session_restore(model, path.c_str(), 0, &options, &handle_));
 }
 
 OpenSession OpenSession::fork(int32_t position) const {

@@ -49,7 +49,7 @@ class OpenSession {
 
     OpenSession fork(int32_t position = -1) const;
     void save(const std::string& path, int32_t position = -1) const {
-        ok(reprise_session_save(handle_, position, path.c_str()));
+        ok(reprise_session_save(handle_, position, path.c_str(), nullptr, 0));
     }
 
     int32_t position() const;

@@ -8,6 +8,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::fmt::Write as _;
 
 use super::gbnf::{Grammar, Node, Range, TokenName};
+use super::schema::unsupported;
 use crate::ffi::{Failure, Outcome, Status};
 
 const LAST: u32 = 0x10ffff;
@@ -15,11 +16,20 @@ const LAST: u32 = 0x10ffff;
 const MOST_POSITIONS: usize = 400;
 /// Steps that are taken to find such rules. A grammar that takes more has no lexemes but characters.
 const MOST_STEPS: usize = 2_000_000;
+/// Characters of a grammar that is one lexeme, counted once for each place where a rule is named.
+const MOST_CHARACTERS: u64 = 1 << 20;
 
 /// `token_id`: the id of a special token by its name.
 pub fn to_lark(grammar: &Grammar, token_id: &dyn Fn(&str) -> Option<u32>) -> Outcome<String> {
     let recursive = recursive_rules(grammar);
     let lexemes = if recursive.is_empty() && !grammar.rules.iter().any(has_token) {
+        let count = characters(grammar);
+        if count > MOST_CHARACTERS {
+            return Err(unsupported(format!(
+                "GBNF: the grammar has no recursion and stands for more than {MOST_CHARACTERS} characters in a row or \
+                 beside each other: repeat less"
+            )));
+        }
         BTreeSet::from([0])
     } else {
         self_ending_rules(grammar, &recursive)
@@ -153,6 +163,33 @@ fn recursive_rules(grammar: &Grammar) -> HashSet<usize> {
         }
     }
     left
+}
+
+/// Of the root of a grammar without recursion: its classes, each as often as rules and repetitions have it, saturating.
+fn characters(grammar: &Grammar) -> u64 {
+    fn of(node: &Node, rules: &[Option<u64>]) -> u64 {
+        let sum = || children(node).iter().fold(0, |sum: u64, child| sum.saturating_add(of(child, rules)));
+        match node {
+            Node::Class { .. } | Node::Token { .. } => 1,
+            Node::Rule(number) => rules[*number].unwrap_or(0),
+            Node::Sequence(_) | Node::Alternatives(_) => sum(),
+            Node::Repeat { least, most, .. } => sum().saturating_mul(u64::from(most.unwrap_or(*least).max(1))),
+        }
+    }
+    let mut counts = vec![None; grammar.rules.len()];
+    let mut open = vec![0];
+    while let Some(&number) = open.last() {
+        let mut calls = Vec::new();
+        called(&grammar.rules[number], &mut calls);
+        calls.retain(|&callee| counts[callee].is_none());
+        if calls.is_empty() {
+            counts[number] = Some(of(&grammar.rules[number], &counts));
+            open.pop();
+        } else {
+            open.extend(calls);
+        }
+    }
+    counts[0].unwrap_or(0)
 }
 
 /// What is reached from the root: rules that are none of the lexemes, and the lexemes, beyond which nothing is looked
@@ -415,6 +452,18 @@ mod tests {
         // A quote elsewhere could begin a string as well.
         let lark = super::tests::lark(&json.replace("| number", "| number | \"\\\"\""));
         assert!(lark.contains("\nr2: "), "{lark}");
+    }
+
+    #[test]
+    fn what_multiplies_without_end_is_refused() {
+        let chain = |last: usize| {
+            let rules = (0..last).map(|i| format!("r{i} ::= r{0} r{0}\n", i + 1)).collect::<String>();
+            to_lark(&parse(&format!("root ::= r0\n{rules}r{last} ::= \"a\"")).unwrap(), &|_| None)
+        };
+        assert!(chain(20).is_ok());
+        for last in [21, 1000, 4000] {
+            assert_eq!(Status::Unsupported, chain(last).unwrap_err().status);
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ use llguidance::TokenParser;
 
 use super::gbnf;
 use super::gbnf_lark::to_lark;
+use super::lark;
 use super::schema;
 use super::vocabulary::Vocabulary;
 use crate::ffi::{Failure, Outcome, Status};
@@ -52,7 +53,7 @@ impl Compiled {
         let grammar = match kind {
             Kind::JsonSchema => GrammarWithLexer::from_json_schema(schema::prepare(source, json_whitespace)?),
             Kind::Regex => GrammarWithLexer::from_regex(source),
-            Kind::Lark => GrammarWithLexer::from_lark(source.to_owned()),
+            Kind::Lark => GrammarWithLexer::from_lark(lark::prepare(source)?),
             Kind::Gbnf => {
                 let grammar = gbnf::parse(source)?;
                 GrammarWithLexer::from_lark(to_lark(&grammar, &|name| vocabulary.special_id(name))?)

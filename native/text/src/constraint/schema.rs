@@ -1,106 +1,106 @@
 //! JSON schemas before llguidance gets them, and what it says of those that it does not take.
 
-use serde_json::{json, Value};
+use serde_json::{json, Map, Value};
 
+use super::formats;
+use super::pattern;
+use super::subset;
 use crate::ffi::{Failure, Outcome, Status};
 
 /// The key under which llguidance takes options.
 const OPTIONS: &str = "x-guidance";
-
-/// Keywords that hold a schema, a list of schemas, or schemas by name.
-const SCHEMAS: [&str; 4] = ["items", "additionalItems", "additionalProperties", "contains"];
-const LISTS: [&str; 5] = ["prefixItems", "items", "anyOf", "oneOf", "allOf"];
-const NAMED: [&str; 4] = ["properties", "patternProperties", "$defs", "definitions"];
+const FLEXIBLE: &str = "whitespace_flexible";
 
 /// The schema as llguidance takes it. JSON is compact unless white space is asked for.
 pub fn prepare(source: &str, whitespace: bool) -> Outcome<Value> {
+    prepare_with(source, json!({ FLEXIBLE: whitespace }))
+}
+
+/// options: of white space, as llguidance takes them.
+fn prepare_with(source: &str, mut options: Value) -> Outcome<Value> {
     let mut schema: Value = serde_json::from_str(source).map_err(|error| {
         Failure::new(Status::InvalidArgument, format!("the JSON schema is not JSON: {error}")).at(error.line())
     })?;
-    if schema.get(OPTIONS).is_some() {
-        return Err(unsupported(format!("the keyword {OPTIONS} is not supported")));
-    }
+    subset::check(&schema)?;
     tighten(&mut schema);
-    let options = json!({ "whitespace_flexible": whitespace });
+    // A \u escape could spell a key that the schema names, and a length would count it as more than one character.
+    options["json_allowed_escapes"] = json!("nrbtf\\\"");
     match &mut schema {
         Value::Object(members) => {
             members.insert(OPTIONS.to_owned(), options);
         }
         Value::Bool(true) => schema = json!({ OPTIONS: options }),
         Value::Bool(false) => return Err(Failure::new(Status::InvalidArgument, "the schema false allows nothing")),
-        _ => return Err(Failure::new(Status::InvalidArgument, "a JSON schema is an object or a boolean")),
+        _ => return Err(Failure::new(Status::Internal, "a schema passed that is neither an object nor a boolean")),
     }
     Ok(schema)
 }
 
-/// Replaces what llguidance takes less strictly than a validator does: 29 February comes in leap years alone, and a
-/// 60th second is left out.
+/// A schema that stands in a Lark grammar. It may say itself that it is compact, and how it separates.
+pub fn prepare_nested(mut schema: Value) -> Outcome<Value> {
+    let mut options = json!({ FLEXIBLE: true });
+    match schema.as_object_mut().and_then(|members| members.remove(OPTIONS)) {
+        None => {}
+        Some(Value::Object(given)) => {
+            for (key, value) in given {
+                let separates = |mark: &str| value.as_str().is_some_and(|text| text.trim_matches(' ') == mark);
+                let known = match key.as_str() {
+                    FLEXIBLE => value.is_boolean(),
+                    "key_separator" => separates(":"),
+                    "item_separator" => separates(","),
+                    _ => false,
+                };
+                if !known {
+                    return Err(unsupported(format!(
+                        "{OPTIONS}: {key}: {value}; supported are {FLEXIBLE} (true, false), key_separator (a colon and \
+                         spaces) and item_separator (a comma and spaces)"
+                    )));
+                }
+                options[key] = value;
+            }
+        }
+        Some(other) => return Err(unsupported(format!("{OPTIONS} is no object but {other}"))),
+    }
+    prepare_with(&schema.to_string(), options)
+}
+
+/// Replaces what llguidance takes less strictly than one validator or another does: formats become patterns, and
+/// patterns mean what every engine takes them for.
 fn tighten(schema: &mut Value) {
     let Value::Object(members) = schema else { return };
-    if let Some(pattern) = members.get("format").and_then(Value::as_str).and_then(exact_pattern) {
+    let strict = members.get("pattern").and_then(Value::as_str).map(pattern::strict);
+    if let Some(strict) = strict {
+        members.insert("pattern".to_owned(), strict.into());
+    }
+    if let Some(format) = members.get("format").and_then(Value::as_str).and_then(formats::pattern) {
         members.remove("format");
-        match members.remove("pattern") {
-            None => {
-                members.insert("pattern".to_owned(), pattern.into());
-            }
-            Some(other) => {
-                let both = [json!({ "pattern": other }), json!({ "pattern": pattern })];
-                let all = members.entry("allOf").or_insert_with(|| json!([]));
-                if let Value::Array(all) = all {
-                    all.extend(both);
-                }
-            }
-        }
+        add_pattern(members, format);
     }
-    for (keyword, value) in members.iter_mut() {
-        match value {
-            Value::Array(list) if LISTS.contains(&keyword.as_str()) => list.iter_mut().for_each(tighten),
-            Value::Object(named) if NAMED.contains(&keyword.as_str()) => named.values_mut().for_each(tighten),
-            Value::Object(_) if SCHEMAS.contains(&keyword.as_str()) => tighten(value),
-            _ => {}
-        }
+    subset::for_subschemas(members, tighten);
+}
+
+fn add_pattern(members: &mut Map<String, Value>, pattern: String) {
+    let Some(other) = members.remove("pattern") else {
+        members.insert("pattern".to_owned(), pattern.into());
+        return;
+    };
+    if let Value::Array(all) = members.entry("allOf").or_insert_with(|| json!([])) {
+        all.extend([json!({ "pattern": other }), json!({ "pattern": pattern })]);
     }
 }
 
-fn exact_pattern(format: &str) -> Option<String> {
-    const DATE: &str = concat!(
-        "(?:(?:[0-9]{3}[1-9]|[0-9]{2}[1-9]0|[0-9][1-9]00|[1-9]000)-(?:",
-        "(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)|",
-        "02-(?:0[1-9]|1[0-9]|2[0-8]))|",
-        "(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:0[48]|[2468][048]|[13579][26])00)-02-29)",
-    );
-    const TIME: &str = concat!(
-        "(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\\.[0-9]+)?",
-        "(?:[zZ]|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])",
-    );
-    match format {
-        "date" => Some(format!("^{DATE}$")),
-        "time" => Some(format!("^{TIME}$")),
-        "date-time" => Some(format!("^{DATE}[tT]{TIME}$")),
-        _ => None,
-    }
-}
-
-fn unsupported(message: impl Into<String>) -> Failure {
+pub fn unsupported(message: impl Into<String>) -> Failure {
     Failure::new(Status::Unsupported, message)
 }
 
 /// What llguidance says of a schema that it does not take, in words for who wrote the schema.
 pub fn refused(error: &str) -> Failure {
     let first = error.lines().next().unwrap_or_default();
-    if let Some(keys) = first.split_once("Unimplemented keys: ").map(|(_, keys)| keys) {
-        let keys: Vec<String> = serde_json::from_str(keys).unwrap_or_else(|_| vec![keys.to_owned()]);
-        return unsupported(format!("JSON schema: not supported: the keyword {}", keys.join(", ")));
-    }
     if first.contains("oneOf constraints are not supported") {
         return unsupported(
             "JSON schema: not supported: the keyword oneOf where its alternatives may overlap; anyOf allows each of \
              them",
         );
-    }
-    if let Some(format) = first.split_once("Unknown format: ").map(|(_, format)| format) {
-        let known = "date-time, time, date, duration, email, hostname, ipv4, ipv6, uuid and uri are";
-        return unsupported(format!("JSON schema: not supported: the format {format}; {known}"));
     }
     if ["supported", "look-around", "not disjoint", "Unicode-aware", "backreference"]
         .iter()
@@ -130,22 +130,32 @@ mod tests {
         let schema = json!({
             "properties": { "format": { "type": "string", "format": "date" } },
             "enum": [{ "format": "date" }],
-            "items": [{ "format": "time", "pattern": "^1" }],
+            "allOf": [{ "format": "time", "pattern": "^1" }],
         });
         let prepared = prepare(&schema.to_string(), false).unwrap();
         let property = &prepared["properties"]["format"];
         assert!(property.get("format").is_none() && property["pattern"].as_str().unwrap().contains("02-29"));
         assert_eq!(json!([{ "format": "date" }]), prepared["enum"]);
-        assert_eq!(json!("^1"), prepared["items"][0]["allOf"][0]["pattern"]);
+        assert_eq!(json!("^1"), prepared["allOf"][0]["allOf"][0]["pattern"]);
         assert_eq!(json!(false), prepared[OPTIONS]["whitespace_flexible"]);
+    }
+
+    #[test]
+    fn a_nested_schema_says_how_it_separates() {
+        let nested = |options: Value| prepare_nested(json!({ "type": "object", "x-guidance": options }));
+        let prepared = nested(json!({ "whitespace_flexible": false, "key_separator": ": " })).unwrap();
+        assert_eq!(json!(": "), prepared[OPTIONS]["key_separator"]);
+        assert_eq!(json!(false), prepared[OPTIONS][FLEXIBLE]);
+        for options in [json!({ "item_separator": ";" }), json!({ FLEXIBLE: 1 }), json!({ "lenient": true }), json!(1)]
+        {
+            assert_eq!(Status::Unsupported, nested(options).unwrap_err().status);
+        }
     }
 
     #[test]
     fn what_is_refused_is_named() {
         for (error, status, part) in [
-            ("Unimplemented keys: [\"if\", \"then\"]", Status::Unsupported, "keyword if, then"),
             ("oneOf constraints are not supported. Enable", Status::Unsupported, "oneOf"),
-            ("Unknown format: iri", Status::Unsupported, "format iri"),
             ("Invalid type: strin", Status::InvalidArgument, "Invalid type: strin"),
         ] {
             let failure = refused(error);

@@ -48,6 +48,7 @@ pub fn environment() -> Environment<'static> {
     });
     environment.set_recursion_limit(RECURSION_LIMIT);
     environment.set_syntax(syntax(false, true));
+    environment.remove_global("debug"); // which jinja2 has not
     filters::register(&mut environment);
     operators::register(&mut environment);
     environment.add_function("raise_exception", raise_exception);

@@ -9,7 +9,7 @@ use minijinja::{Environment, Error, State, Value};
 
 use super::methods::{attribute, is_dictionary, items_of, not_iterable, Arguments};
 use super::objects::{cycler, generator, joiner, DictView, Group, Range};
-use super::operators::{add, dictionary, equal, hashable, is_in, order, percent, wrong};
+use super::operators::{add, dictionary, equal, hashable, is_in, order, percent, rem, undefined, wrong};
 use super::python::{escape, is_space, plain, repr, type_name};
 use super::str_methods;
 use super::tojson::tojson;
@@ -35,6 +35,13 @@ pub fn register(environment: &mut Environment) {
             force_escape(state, value)
         });
     }
+    environment.add_filter("safe", |state: &State, value: Value| {
+        Ok::<_, Error>(Value::from_safe_string(soft_str(state, &value)?.as_str().unwrap_or_default().to_owned()))
+    });
+    environment.add_filter("title", |state: &State, value: Value| {
+        let text = soft_str(state, &value)?;
+        Ok::<_, Error>(filters::title(text.as_str().unwrap_or_default().into()))
+    });
     environment.add_filter("forceescape", force_escape);
     environment.add_filter("default", default);
     environment.add_filter("d", default);
@@ -111,6 +118,11 @@ pub fn register(environment: &mut Environment) {
         })
     });
 
+    environment.add_test("odd", |state: &State, value: Value| equal(state, &rem(state, value, 2.into())?, &1.into()));
+    environment.add_test("even", |state: &State, value: Value| equal(state, &rem(state, value, 2.into())?, &0.into()));
+    environment.add_test("divisibleby", |state: &State, value: Value, by: Value| {
+        equal(state, &rem(state, value, by)?, &0.into())
+    });
     comparisons(environment);
 
     environment.add_function("range", |bounds: Rest<i64>| Range::new(&bounds).map(Value::from_object));
@@ -237,6 +249,7 @@ fn int(value: Value, args: Rest<ValueOrKwargs>) -> Result<Value, Error> {
     };
     arguments.end()?;
     let converted = match value.kind() {
+        ValueKind::Undefined => return Err(undefined()),
         ValueKind::Bool => Some(Value::from(i64::from(value.is_true()))),
         ValueKind::Number if value.is_integer() => Some(value.clone()),
         ValueKind::Number => whole(f64::try_from(value)?),
@@ -291,6 +304,7 @@ fn float(value: Value, args: Rest<ValueOrKwargs>) -> Result<Value, Error> {
     let otherwise = arguments.named("default")?.unwrap_or_else(|| Value::from(0.0));
     arguments.end()?;
     let converted = match value.kind() {
+        ValueKind::Undefined => return Err(undefined()),
         ValueKind::Bool => Some(if value.is_true() { 1.0 } else { 0.0 }),
         ValueKind::Number => f64::try_from(value).ok(),
         ValueKind::String => parse_float(value.as_str().unwrap_or_default()),

@@ -132,7 +132,11 @@ impl Writer<'_> {
                 self.put("set ");
                 self.target(&set.target)?;
                 self.put(" = ");
-                self.expression(&set.expr)?;
+                if sets_attribute(&set.target) {
+                    self.call("held", &[&set.expr])?;
+                } else {
+                    self.expression(&set.expr)?;
+                }
                 self.put(" %}");
             }
             ast::Stmt::SetBlock(set) => {
@@ -720,4 +724,12 @@ fn chains(operator: ast::BinOpKind) -> bool {
             | ast::BinOpKind::Div
             | ast::BinOpKind::FloorDiv
     )
+}
+/// Whether a target is, or has among several, an attribute of a namespace.
+fn sets_attribute(target: &ast::Expr) -> bool {
+    match target {
+        ast::Expr::GetAttr(_) => true,
+        ast::Expr::List(list) => list.items.iter().any(sets_attribute),
+        _ => false,
+    }
 }

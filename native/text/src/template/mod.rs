@@ -6,6 +6,7 @@ mod filters;
 mod json_reader;
 mod lower;
 mod methods;
+mod namespaces;
 mod objects;
 mod operators;
 mod origins;

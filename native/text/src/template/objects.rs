@@ -173,8 +173,8 @@ impl Object for BoundMethod {
 
 /// `cycler('a', 'b')`
 #[derive(Debug)]
-struct Cycler {
-    items: Vec<Value>,
+pub struct Cycler {
+    pub items: Vec<Value>,
     position: AtomicUsize,
 }
 
@@ -212,6 +212,10 @@ impl Object for Cycler {
             _ => Err(Error::from(ErrorKind::UnknownMethod)),
         }
     }
+
+    fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("<jinja2.utils.Cycler object>")
+    }
 }
 
 pub fn cycler(items: Rest<Value>) -> Result<Value, Error> {
@@ -223,8 +227,8 @@ pub fn cycler(items: Rest<Value>) -> Result<Value, Error> {
 
 /// `joiner(', ')`: empty when it is first called, the separator afterwards.
 #[derive(Debug)]
-struct Joiner {
-    separator: Value,
+pub struct Joiner {
+    pub separator: Value,
     used: AtomicBool,
 }
 
@@ -235,6 +239,10 @@ impl Object for Joiner {
 
     fn call(self: &Arc<Self>, _state: &mut State<'_, '_>, _args: &[Value]) -> Result<Value, Error> {
         Ok(if self.used.swap(true, Ordering::Relaxed) { self.separator.clone() } else { Value::from("") })
+    }
+
+    fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("<jinja2.utils.Joiner object>")
     }
 }
 

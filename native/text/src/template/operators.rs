@@ -8,6 +8,7 @@ use minijinja::{Environment, Error, ErrorKind, State, Value};
 
 use super::lower::PREFIX;
 use super::methods::{self, attribute};
+use super::namespaces::held;
 use super::python::{escape, plain, repr, type_name};
 
 pub fn register(environment: &mut Environment) {
@@ -42,6 +43,7 @@ pub fn register(environment: &mut Environment) {
         }
         _ => Ok::<_, Error>(value),
     });
+    environment.add_function(name("held"), held);
     environment.add_function(name("no_loader"), || -> Result<Value, Error> {
         Err(wrong("no loader for this environment specified: a template cannot name another"))
     });
@@ -51,7 +53,7 @@ pub fn wrong(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::InvalidOperation, message.into())
 }
 
-fn undefined() -> Error {
+pub fn undefined() -> Error {
     Error::new(ErrorKind::UndefinedError, "a value is undefined")
 }
 
@@ -131,7 +133,7 @@ fn concat(state: &State, operands: Rest<Value>) -> Result<Value, Error> {
     Ok(Value::from(out))
 }
 
-fn rem(state: &State, a: Value, b: Value) -> Result<Value, Error> {
+pub fn rem(state: &State, a: Value, b: Value) -> Result<Value, Error> {
     if let Some(text) = a.as_str() {
         return percent(state, text, b).map(Value::from);
     }
@@ -159,7 +161,8 @@ fn rem(state: &State, a: Value, b: Value) -> Result<Value, Error> {
 
 /// `text % values`. A tuple holds one value for each specification, a dictionary those that are named.
 pub fn percent(state: &State, text: &str, values: Value) -> Result<String, Error> {
-    let named = methods::is_dictionary(&values);
+    // As of everything that has items but strings and tuples, Python does not ask whether all were used.
+    let named = !values.is_tuple() && matches!(values.kind(), ValueKind::Map | ValueKind::Seq | ValueKind::Undefined);
     let listed: Vec<Value> = if values.is_tuple() { values.try_iter()?.collect() } else { vec![values.clone()] };
     let mut next = listed.into_iter();
     let mut out = String::new();

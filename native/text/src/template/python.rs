@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use minijinja::value::ValueKind;
 use minijinja::{Error, ErrorKind, State, Value};
 
+use super::namespaces::is_namespace;
 use super::objects::Group;
 
 /// Containers nested deeper than this are not printed.
@@ -100,15 +101,15 @@ impl Printer<'_, '_, '_> {
                     _ => "]",
                 });
             }
-            ValueKind::Map if is_plain(value) => {
-                out.push('{');
+            ValueKind::Map if is_plain(value) || is_namespace(value) => {
+                out.push_str(if is_namespace(value) { "<Namespace {" } else { "{" });
                 for (index, key) in value.try_iter()?.enumerate() {
                     out.push_str(if index > 0 { ", " } else { "" });
                     self.value(&key, depth + 1, out)?;
                     out.push_str(": ");
                     self.value(&value.get_item(&key)?, depth + 1, out)?;
                 }
-                out.push('}');
+                out.push_str(if is_namespace(value) { "}>" } else { "}" });
             }
             _ => {
                 let _ = write!(out, "{value}");
@@ -119,7 +120,7 @@ impl Printer<'_, '_, '_> {
 }
 
 /// Whether it is a list, tuple or dictionary and not an object that prints itself.
-fn is_plain(value: &Value) -> bool {
+pub fn is_plain(value: &Value) -> bool {
     value.as_object().is_some_and(|object| {
         let name = object.type_name();
         name.contains("Vec<") || name.ends_with("::Group") || name.contains("IndexMap<") || name.ends_with("::Tuple")

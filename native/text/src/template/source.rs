@@ -15,7 +15,7 @@ pub fn prepare(source: &str) -> Outcome<String> {
     let mut rest = source.as_str();
     let mut raw = false;
     let mut nesting = Nesting::default();
-    while let Some(start) = ["{%", "{#", "{{"].iter().filter_map(|open| rest.find(open)).min() {
+    while let Some(start) = next_tag(rest) {
         let (before, tag) = rest.split_at(start);
         out.push_str(before);
         let length = match &tag[..2] {
@@ -60,6 +60,11 @@ pub fn prepare(source: &str) -> Outcome<String> {
     }
     out.push_str(rest);
     Ok(out)
+}
+
+fn next_tag(text: &str) -> Option<usize> {
+    let is_tag = |&(at, _): &(usize, &str)| matches!(text.as_bytes().get(at + 1), Some(b'%' | b'#' | b'{'));
+    text.match_indices('{').find(is_tag).map(|(at, _)| at)
 }
 
 #[derive(Default)]

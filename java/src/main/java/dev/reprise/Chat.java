@@ -14,8 +14,14 @@ import java.util.Objects;
  * }
  * }</pre>
  *
- * <p>Every turn renders the whole conversation with the model's template and evaluates only what the session does not
- * hold yet. Text of messages is never taken for a control token.
+ * <p>Every turn renders the whole conversation with the model's template, or with the one that the options hand in, and
+ * evaluates only what the session does not hold yet: where a template rewrites earlier turns (some drop what the model
+ * thought) or the system message is another one, what follows the first difference. Text of messages is never taken for
+ * a control token.
+ *
+ * <p>A conversation that does not fit into the context is a {@link ContextOverflowException}, and stays as it was;
+ * {@link ContextPolicy#DROP_OLDEST} has the model see its last turns and the system message instead. Whatever a turn
+ * throws, the conversation is as before it, or has the answer as far as it was taken.
  *
  * <p>A chat belongs to one caller at a time; {@link #cancel} and {@link #close} are legal from any thread.
  */
@@ -106,19 +112,41 @@ public final class Chat implements AutoCloseable {
         }
     }
 
+    /** {@link #run(List, ChatOptions)} of what a user says, with the chat's options. */
+    public ChatAnswer run(String text) {
+        return run(List.of(Message.user(text)), options);
+    }
+
+    /**
+     * {@link #ask(List, ChatOptions)}, and as long as the answer calls tools that run ({@link Tool#runs}), runs them
+     * and hands their results to the model: the answer is the first without a call. After {@link
+     * ChatOptions#maxToolRounds} rounds the model has to answer without tools. A choice that forces a call holds for
+     * the first round alone. An answer that calls a tool which only the caller can run, or was cancelled, is returned
+     * as it is.
+     */
+    public ChatAnswer run(List<Message> messages, ChatOptions options) {
+        return new ToolLoop(this, options).run(messages);
+    }
+
     /** The prompt of the conversation, without the oldest turns if it does not fit and the policy says so. */
     PromptTokens fit(CompiledTemplate template, ChatOptions options) {
         while (true) {
             PromptTokens prompt = template.prompt(visible(), options);
-            int tokens = prompt.ids().length;
+            // What the session keeps may be cut into more tokens than the same text is when it is read.
+            PromptTokens.Continuation continuation = prompt.behind(session.history());
+            int tokens = continuation.kept() + continuation.newIds().length;
             int room = session.contextLength() - tokens;
             if (options.contextPolicy() == ContextPolicy.FAIL ? room >= 0 : room >= reserve(options)) {
                 return prompt;
             }
-            if (options.contextPolicy() == ContextPolicy.FAIL || !dropOldestTurn()) {
+            if (options.contextPolicy() == ContextPolicy.FAIL) {
                 throw new ContextOverflowException("the conversation has " + tokens + " tokens and the context "
                         + session.contextLength() + ": open the chat with a longer context, reset it, or choose the "
                         + "context policy DROP_OLDEST");
+            } else if (!dropOldestTurn()) {
+                throw new ContextOverflowException("the last turn alone has " + tokens + " tokens, and with "
+                        + reserve(options) + " for the answer it does not fit into the context of "
+                        + session.contextLength() + ": open the chat with a longer context");
             }
         }
     }
@@ -247,7 +275,10 @@ public final class Chat implements AutoCloseable {
         }
     }
 
-    /** A second chat that goes on from here on its own; what is evaluated is not evaluated again. */
+    /**
+     * A second chat that goes on from here on its own; what is evaluated is not evaluated again. An answer in progress
+     * is ended first.
+     */
     public Chat fork() {
         session.enter();
         try {

@@ -2,30 +2,35 @@ package dev.reprise;
 
 import dev.reprise.json.Json;
 import java.io.DataInputStream;
-import java.io.DataOutputStream;
 import java.io.EOFException;
 import java.io.IOException;
 import java.io.InputStream;
-import java.io.OutputStream;
 import java.io.UncheckedIOException;
-import java.nio.channels.FileChannel;
+import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.AccessDeniedException;
 import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
-import java.nio.file.StandardCopyOption;
-import java.nio.file.StandardOpenOption;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 
 /**
- * A saved chat: its messages as JSON, checked by a hash, and behind them its session as {@link Session#save} writes it.
+ * A saved chat: in front of its session, as {@link Session#save} writes it, its messages as JSON, with their length and
+ * their hash.
  */
 final class ChatFile {
     private static final byte[] MAGIC = "REPRISE CHAT 1\n\n".getBytes(StandardCharsets.US_ASCII);
+    /** Where the magic bytes have the version. */
+    private static final int VERSION_AT = "REPRISE CHAT ".length();
+    private static final int HASH_BYTES = 32;
+    private static final int PREFACE_BYTES = MAGIC.length + Integer.BYTES + HASH_BYTES;
     /** No conversation that fits into a context has so much text. */
     private static final int MOST_JSON_BYTES = 1 << 28;
 
@@ -35,83 +40,72 @@ final class ChatFile {
     record Content(List<Message> messages, int dropped) {}
 
     static void save(Path path, Session session, List<Message> messages, int dropped) {
-        Path folder = path.toAbsolutePath().getParent();
-        Path state = null;
-        Path whole = null;
-        try {
-            // Readable and writable by their owner alone, as createTempFile() makes them.
-            state = Files.createTempFile(folder, ".reprise-", ".session");
-            whole = Files.createTempFile(folder, ".reprise-", ".chat");
-            session.save(state);
-            byte[] json = Json.write(toJson(messages, dropped)).getBytes(StandardCharsets.UTF_8);
-            try (OutputStream file = Files.newOutputStream(whole); DataOutputStream out = new DataOutputStream(file)) {
-                out.write(MAGIC);
-                out.writeInt(json.length);
-                out.write(sha256(json));
-                out.write(json);
-                Files.copy(state, out);
-            }
-            try (FileChannel channel = FileChannel.open(whole, StandardOpenOption.WRITE)) {
-                channel.force(true);
-            }
-            Files.move(whole, path, StandardCopyOption.ATOMIC_MOVE);
-            whole = null;
-        } catch (IOException e) {
-            throw new UncheckedIOException("the chat cannot be saved as " + path + ": " + e, e);
-        } finally {
-            delete(state);
-            delete(whole);
-        }
-    }
-
-    private static void delete(Path path) {
-        try {
-            if (path != null) {
-                Files.deleteIfExists(path);
-            }
-        } catch (IOException e) {
-            // What was to be said of this folder has been said.
-        }
+        byte[] json = Json.write(toJson(messages, dropped)).getBytes(StandardCharsets.UTF_8);
+        ByteBuffer preface = ByteBuffer.allocate(PREFACE_BYTES + json.length);
+        session.save(path, preface.put(MAGIC).putInt(json.length).put(sha256(json)).put(json).array());
     }
 
     /** What {@link #restore} found. */
     record Restored(Content content, Session session) {}
 
     static Restored restore(Path path, Model model, SessionOptions options) {
-        Path state = null;
+        byte[] json = readJson(path);
+        Content content;
+        try {
+            content = fromJson((Map<?, ?>) Json.parse(new String(json, StandardCharsets.UTF_8)));
+        } catch (RuntimeException e) {
+            // Of a hash that is right: nothing is so by chance.
+            throw new SessionFormatException(path + " is damaged: its messages are none: " + e.getMessage(), e);
+        }
+        return new Restored(content, model.restore(path, PREFACE_BYTES + json.length, options));
+    }
+
+    private static byte[] readJson(Path path) {
+        if (Files.exists(path) && !Files.isRegularFile(path)) {
+            String message = "the chat cannot be read from " + path + ": it is no regular file";
+            throw new UncheckedIOException(message, new IOException(message));
+        }
         try (InputStream file = Files.newInputStream(path); DataInputStream in = new DataInputStream(file)) {
-            Content content = readContent(in, path);
-            state = Files.createTempFile(".reprise-", ".session");
-            try (OutputStream out = Files.newOutputStream(state)) {
-                in.transferTo(out);
-            }
-            return new Restored(content, model.restore(state, options));
+            return readJson(in, path);
+        } catch (EOFException e) {
+            throw new SessionFormatException(path + " is truncated");
+        } catch (NoSuchFileException e) {
+            throw new UncheckedIOException("the chat cannot be read: there is no file " + path, e);
+        } catch (AccessDeniedException e) {
+            throw new UncheckedIOException("the chat cannot be read from " + path + ": permission denied", e);
         } catch (IOException e) {
-            throw new UncheckedIOException("the chat cannot be read from " + path + ": " + e, e);
-        } finally {
-            delete(state);
+            throw new UncheckedIOException("the chat cannot be read from " + path + ": " + e.getMessage(), e);
         }
     }
 
-    private static Content readContent(DataInputStream in, Path path) throws IOException {
-        try {
-            byte[] magic = in.readNBytes(MAGIC.length);
-            if (!MessageDigest.isEqual(magic, MAGIC)) {
-                throw new SessionFormatException(path + " is no saved chat, or one of a newer version");
-            }
-            int length = in.readInt();
-            if (length < 0 || length > MOST_JSON_BYTES) {
-                throw new SessionFormatException(path + " is damaged: it claims messages of " + length + " bytes");
-            }
-            byte[] hash = in.readNBytes(32);
-            byte[] json = in.readNBytes(length);
-            if (json.length < length || !MessageDigest.isEqual(sha256(json), hash)) {
-                throw new SessionFormatException(path + " is damaged: its messages are not those that were saved");
-            }
-            return fromJson((Map<?, ?>) Json.parse(new String(json, StandardCharsets.UTF_8)));
-        } catch (EOFException e) {
-            throw new SessionFormatException(path + " is truncated");
+    private static byte[] readJson(DataInputStream in, Path path) throws IOException {
+        byte[] magic = in.readNBytes(MAGIC.length);
+        if (!Arrays.equals(magic, MAGIC)) {
+            throw new SessionFormatException(notThisVersion(path, magic));
         }
+        int length = in.readInt();
+        if (length < 0 || length > MOST_JSON_BYTES) {
+            throw new SessionFormatException(path + " is damaged: it claims messages of " + length + " bytes");
+        }
+        byte[] hash = in.readNBytes(HASH_BYTES);
+        byte[] json = in.readNBytes(length);
+        if (json.length < length) {
+            throw new EOFException();
+        }
+        if (!Arrays.equals(sha256(json), hash)) {
+            throw new SessionFormatException(path + " is damaged: its messages are not those that were saved");
+        }
+        return json;
+    }
+
+    private static String notThisVersion(Path path, byte[] magic) {
+        int name = VERSION_AT;
+        if (magic.length < name || !Arrays.equals(magic, 0, name, MAGIC, 0, name)) {
+            return path + " is no saved chat" + (magic.length == 0 ? " but empty" : "");
+        }
+        String version = new String(magic, name, magic.length - name, StandardCharsets.US_ASCII).strip();
+        return path + " is a saved chat of format version " + version + ", and this version of Reprise reads 1: it was "
+                + "saved by a newer one";
     }
 
     private static byte[] sha256(byte[] bytes) {
@@ -144,7 +138,6 @@ final class ChatFile {
         return json;
     }
 
-    /** Of text whose hash was right. */
     private static Content fromJson(Map<?, ?> json) {
         List<Message> messages = new ArrayList<>();
         for (Object element : (List<?>) json.get("messages")) {
@@ -162,6 +155,7 @@ final class ChatFile {
                     .toolCalls(calls)
                     .build());
         }
-        return new Content(messages, ((Long) json.get("dropped")).intValue());
+        int dropped = ((Long) json.get("dropped")).intValue();
+        return new Content(messages, Objects.checkIndex(dropped, messages.size() + 1));
     }
 }

@@ -22,6 +22,7 @@ public final class ChatOptions {
     private final List<Tool> tools;
     private final ToolChoice toolChoice;
     private final boolean strictTools;
+    private final int maxToolRounds;
     private final ReasoningMode reasoning;
     private final String reasoningEffort;
     private final OptionalInt reasoningBudget;
@@ -38,6 +39,7 @@ public final class ChatOptions {
         tools = builder.tools;
         toolChoice = builder.toolChoice;
         strictTools = builder.strictTools;
+        maxToolRounds = builder.maxToolRounds;
         reasoning = builder.reasoning;
         reasoningEffort = builder.reasoningEffort;
         reasoningBudget = builder.reasoningBudget;
@@ -67,6 +69,7 @@ public final class ChatOptions {
         builder.tools = tools;
         builder.toolChoice = toolChoice;
         builder.strictTools = strictTools;
+        builder.maxToolRounds = maxToolRounds;
         builder.reasoning = reasoning;
         builder.reasoningEffort = reasoningEffort;
         builder.reasoningBudget = reasoningBudget;
@@ -108,6 +111,11 @@ public final class ChatOptions {
         return strictTools;
     }
 
+    /** How often {@link Chat#run(String)} runs tools before it asks for an answer without them. */
+    public int maxToolRounds() {
+        return maxToolRounds;
+    }
+
     public ReasoningMode reasoning() {
         return reasoning;
     }
@@ -134,7 +142,7 @@ public final class ChatOptions {
 
     private List<Object> state() {
         return Arrays.asList(session, generation, system, template, templateName, tools, toolChoice, strictTools,
-                reasoning, reasoningEffort, reasoningBudget, variables, date, contextPolicy);
+                maxToolRounds, reasoning, reasoningEffort, reasoningBudget, variables, date, contextPolicy);
     }
 
     @Override
@@ -162,6 +170,7 @@ public final class ChatOptions {
         private List<Tool> tools = List.of();
         private ToolChoice toolChoice = ToolChoice.auto();
         private boolean strictTools;
+        private int maxToolRounds = 10;
         private ReasoningMode reasoning = ReasoningMode.DEFAULT;
         private String reasoningEffort;
         private OptionalInt reasoningBudget = OptionalInt.empty();
@@ -228,6 +237,20 @@ public final class ChatOptions {
         /** Whether arguments are forced to obey their schemas. Calls that {@link #toolChoice} forces always do. */
         public Builder strictTools(boolean strictTools) {
             this.strictTools = strictTools;
+            return this;
+        }
+
+        /**
+         * How often {@link Chat#run(String)} runs tools before it asks for an answer without them; 10 unless told
+         * otherwise.
+         *
+         * @throws IllegalArgumentException if it is not positive
+         */
+        public Builder maxToolRounds(int maxToolRounds) {
+            if (maxToolRounds < 1) {
+                throw new IllegalArgumentException("maxToolRounds is " + maxToolRounds + ", it must be positive");
+            }
+            this.maxToolRounds = maxToolRounds;
             return this;
         }
 

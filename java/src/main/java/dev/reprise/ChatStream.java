@@ -7,14 +7,10 @@ import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Iterator;
 import java.util.List;
-import java.util.NoSuchElementException;
 import java.util.Queue;
-import java.util.Spliterator;
-import java.util.Spliterators;
 import java.util.concurrent.ThreadLocalRandom;
 import java.util.function.Consumer;
 import java.util.stream.Stream;
-import java.util.stream.StreamSupport;
 
 /**
  * An answer as it is generated, in pieces of text, reasoning and tool calls. To be used once, by one of
@@ -34,6 +30,9 @@ public final class ChatStream implements Iterable<ChatPart>, AutoCloseable {
         LIMITED
     }
 
+    private final OnePass<ChatPart> pass =
+            new OnePass<>(this::take, "the pieces of an answer can be gone through once; answer() keeps them",
+                    "the answer has ended");
     private final Chat chat;
     private final Session session;
     private final ChatOptions options;
@@ -60,7 +59,6 @@ public final class ChatStream implements Iterable<ChatPart>, AutoCloseable {
     private int answerStart;
     private int promptTokens;
     private int evaluatedTokens;
-    private boolean iterated;
     private boolean abandoned;
     private boolean constraintMet = true;
     private volatile boolean cancelled;
@@ -150,28 +148,7 @@ public final class ChatStream implements Iterable<ChatPart>, AutoCloseable {
      */
     @Override
     public Iterator<ChatPart> iterator() {
-        startIteration();
-        return new Iterator<>() {
-            private ChatPart next;
-
-            @Override
-            public boolean hasNext() {
-                if (next == null) {
-                    next = take();
-                }
-                return next != null;
-            }
-
-            @Override
-            public ChatPart next() {
-                if (!hasNext()) {
-                    throw new NoSuchElementException("the answer has ended");
-                }
-                ChatPart part = next;
-                next = null;
-                return part;
-            }
-        };
+        return pass.iterator();
     }
 
     /**
@@ -181,10 +158,7 @@ public final class ChatStream implements Iterable<ChatPart>, AutoCloseable {
      */
     @Override
     public void forEach(Consumer<? super ChatPart> action) {
-        startIteration();
-        for (ChatPart part = take(); part != null; part = take()) {
-            action.accept(part);
-        }
+        pass.forEach(action);
     }
 
     /**
@@ -193,17 +167,7 @@ public final class ChatStream implements Iterable<ChatPart>, AutoCloseable {
      * @throws IllegalStateException if there was an iteration before
      */
     public Stream<ChatPart> stream() {
-        Iterator<ChatPart> parts = iterator();
-        int characteristics = Spliterator.ORDERED | Spliterator.NONNULL | Spliterator.IMMUTABLE;
-        return StreamSupport.stream(Spliterators.spliteratorUnknownSize(parts, characteristics), false)
-                .onClose(this::close);
-    }
-
-    private void startIteration() {
-        if (iterated) {
-            throw new IllegalStateException("the pieces of an answer can be gone through once; answer() keeps them");
-        }
-        iterated = true;
+        return pass.stream().onClose(this::close);
     }
 
     /** The next piece, null at the end. */

@@ -41,6 +41,9 @@ public final class ChatTemplate {
 
     /** As {@link #render(String)}, on another day than today. */
     public String render(String variables, LocalDate date) {
+        if (Carrier.isTaken()) {
+            return Carrier.leave(() -> render(variables, date));
+        }
         long template = Native.openTemplate(source, new String[0]);
         try {
             return Native.renderTemplate(template, variables, seconds(date)).toString();
@@ -60,6 +63,9 @@ public final class ChatTemplate {
      * @throws IllegalArgumentException as {@link #render(String)}
      */
     public int[] encode(String variables, Tokenizer tokenizer, LocalDate date) {
+        if (Carrier.isTaken()) {
+            return Carrier.leave(() -> encode(variables, tokenizer, date));
+        }
         try (CompiledTemplate compiled = new CompiledTemplate(this, tokenizer)) {
             return compiled.prompt(variables, date).ids();
         }

@@ -72,12 +72,18 @@ final class CompiledTemplate implements AutoCloseable {
 
     /** The conversation up to where the model's answer begins. */
     PromptTokens prompt(List<Message> messages, ChatOptions options) {
+        if (Carrier.isTaken()) {
+            return Carrier.leave(() -> prompt(messages, options));
+        }
         Native.Rendered whole = render(Json.write(variables(messages, options, true)), options.date().orElse(null));
         return encode(whole, generationPrompt(whole.toString(), messages, options));
     }
 
     /** Of the variables that a JSON text has, and no others. */
     PromptTokens prompt(String variables, LocalDate date) {
+        if (Carrier.isTaken()) {
+            return Carrier.leave(() -> prompt(variables, date));
+        }
         return encode(render(variables, date), "");
     }
 

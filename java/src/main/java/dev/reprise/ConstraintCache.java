@@ -5,6 +5,7 @@ import java.io.ByteArrayOutputStream;
 import java.lang.ref.Cleaner;
 import java.util.LinkedHashMap;
 import java.util.Map;
+import java.util.concurrent.locks.ReentrantLock;
 
 /** The constraints that a model's generations use, compiled once, and the model's vocabulary as they need it. */
 final class ConstraintCache implements AutoCloseable {
@@ -12,6 +13,8 @@ final class ConstraintCache implements AutoCloseable {
     private static final int MOST = 64;
 
     private final Map<Constraint, Compiled> compiled = new LinkedHashMap<>(MOST, 0.75f, true);
+    /** No monitor, in which a virtual thread could not leave its carrier. */
+    private final ReentrantLock lock = new ReentrantLock();
     private long vocabulary;
     private boolean closed;
 
@@ -43,23 +46,35 @@ final class ConstraintCache implements AutoCloseable {
      * @throws IllegalArgumentException if it is malformed or too large
      * @throws UnsupportedOperationException if it needs what cannot be enforced, which the message names
      */
-    synchronized Compiled get(Constraint constraint, Tokenizer tokenizer, int vocabularySize) {
-        if (closed) {
-            throw new IllegalStateException("the model is closed");
+    Compiled get(Constraint constraint, Tokenizer tokenizer, int vocabularySize) {
+        lock.lock();
+        try {
+            if (closed) {
+                throw new IllegalStateException("the model is closed");
+            }
+            Compiled known = compiled.get(constraint);
+            if (known != null) {
+                return known;
+            }
+            Compiled made = compile(constraint, tokenizer, vocabularySize);
+            compiled.put(constraint, made);
+            if (compiled.size() > MOST) {
+                compiled.remove(compiled.keySet().iterator().next());
+            }
+            return made;
+        } finally {
+            lock.unlock();
         }
-        Compiled known = compiled.get(constraint);
-        if (known != null) {
-            return known;
+    }
+
+    private Compiled compile(Constraint constraint, Tokenizer tokenizer, int vocabularySize) {
+        if (Carrier.isTaken()) {
+            return Carrier.leave(() -> compile(constraint, tokenizer, vocabularySize));
         }
         if (vocabulary == 0) {
             vocabulary = open(tokenizer, vocabularySize);
         }
-        Compiled made = new Compiled(Native.openConstraint(vocabulary, constraint));
-        compiled.put(constraint, made);
-        if (compiled.size() > MOST) {
-            compiled.remove(compiled.keySet().iterator().next());
-        }
-        return made;
+        return new Compiled(Native.openConstraint(vocabulary, constraint));
     }
 
     /** Rows of the model's output beyond the tokenizer's tokens stand for nothing. */
@@ -78,13 +93,18 @@ final class ConstraintCache implements AutoCloseable {
     }
 
     @Override
-    public synchronized void close() {
-        closed = true;
-        compiled.values().forEach(constraint -> constraint.cleanable.clean());
-        compiled.clear();
-        if (vocabulary != 0) {
-            Native.closeVocabulary(vocabulary);
-            vocabulary = 0;
+    public void close() {
+        lock.lock();
+        try {
+            closed = true;
+            compiled.values().forEach(constraint -> constraint.cleanable.clean());
+            compiled.clear();
+            if (vocabulary != 0) {
+                Native.closeVocabulary(vocabulary);
+                vocabulary = 0;
+            }
+        } finally {
+            lock.unlock();
         }
     }
 }

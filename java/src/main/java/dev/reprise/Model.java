@@ -141,9 +141,14 @@ public final class Model implements AutoCloseable {
      * @throws IllegalStateException if the model is closed
      */
     public Session restore(Path path, SessionOptions options) {
+        return restore(path, 0, options);
+    }
+
+    /** From behind the first bytes of a file. */
+    Session restore(Path path, long offset, SessionOptions options) {
         Objects.requireNonNull(path, "path");
         Objects.requireNonNull(options, "options");
-        return new Session(this, Native.restoreSession(handle, path, options));
+        return new Session(this, Native.restoreSession(handle, path, offset, options));
     }
 
     /** Opens a chat with {@link ChatOptions#defaults}. */

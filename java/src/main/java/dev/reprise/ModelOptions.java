@@ -49,6 +49,19 @@ public final class ModelOptions {
         return new Builder();
     }
 
+    /** A builder that starts at this. */
+    public Builder toBuilder() {
+        Builder builder = new Builder();
+        builder.device = device;
+        builder.deviceIndex = deviceIndex;
+        builder.deviceMemoryLimit = deviceMemoryLimit;
+        builder.threads = threads;
+        builder.mmap = mmap;
+        builder.exact = exact;
+        builder.progress = progress;
+        return builder;
+    }
+
     public Device device() {
         return device;
     }
@@ -83,6 +96,23 @@ public final class ModelOptions {
     /** Null if there is none. */
     Progress progress() {
         return progress;
+    }
+
+    @Override
+    public boolean equals(Object other) {
+        return other instanceof ModelOptions that
+                && device == that.device
+                && deviceIndex == that.deviceIndex
+                && deviceMemoryLimit == that.deviceMemoryLimit
+                && threads == that.threads
+                && mmap == that.mmap
+                && exact == that.exact
+                && Objects.equals(progress, that.progress);
+    }
+
+    @Override
+    public int hashCode() {
+        return Objects.hash(device, deviceIndex, deviceMemoryLimit, threads, mmap, exact, progress);
     }
 
     @Override

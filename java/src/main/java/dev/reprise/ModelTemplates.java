@@ -18,6 +18,10 @@ final class ModelTemplates {
         if (source != null) {
             return ChatTemplate.of(source);
         }
+        if (metadata.contains(key)) {
+            throw new TemplateException("the model file's chat template (" + key + ") is no text: pass one with "
+                    + "ChatOptions.builder().template(ChatTemplate.of(...))");
+        }
         List<String> names = names(metadata);
         if (name == null) {
             throw new TemplateException("the model file has no chat template (" + DEFAULT + "): pass one with "
@@ -47,7 +51,7 @@ final class ModelTemplates {
             names.add("default");
         }
         for (String key : metadata.keys()) {
-            if (key.startsWith(NAMED)) {
+            if (key.startsWith(NAMED) && text(metadata, key) != null) {
                 names.add(key.substring(NAMED.length()));
             }
         }

@@ -352,10 +352,11 @@ final class Native {
             reprise_model_info info = new reprise_model_info(memory.take(size));
             check(reprise_model_get_info(model, info));
             Device device = info.device() == REPRISE_DEVICE_CUDA ? Device.CUDA : Device.CPU;
-            return new ModelInfo(architecture, device, info.device_index(), info.threads(), info.n_vocab(),
+            return new ModelInfo(new ModelInfo.Values(
+                    architecture, device, info.device_index(), info.threads(), info.n_vocab(),
                     info.n_embd(), info.n_layers(), info.n_heads(), info.n_kv_heads(), info.head_dim(),
                     info.context_length(), info.n_parameters(), info.weight_bytes(), info.bytes_per_token(),
-                    info.memory_bytes());
+                    info.memory_bytes()));
         }
     }
 
@@ -374,24 +375,37 @@ final class Native {
         }
     }
 
-    static long restoreSession(long model, Path file, SessionOptions options) {
+    /** offset: bytes of the file in front of the session. */
+    static long restoreSession(long model, Path file, long offset, SessionOptions options) {
+        if (Carrier.isTaken()) {
+            return Carrier.leave(() -> restoreSession(model, file, offset, options));
+        }
         long size = Loader.sizeof(reprise_session_options.class);
         try (NativeMemory memory = new NativeMemory(size)) {
             long[] handle = new long[1];
             check(reprise_session_restore(
-                    model, nameOf(file), fill(new reprise_session_options(memory.take(size)), options), handle));
+                    model, nameOf(file), offset,
+                    fill(new reprise_session_options(memory.take(size)), options), handle));
             return handle[0];
         }
     }
 
     static long forkSession(long session, int position) {
+        if (Carrier.isTaken()) {
+            return Carrier.leave(() -> forkSession(session, position));
+        }
         long[] handle = new long[1];
         check(reprise_session_fork(session, position, handle));
         return handle[0];
     }
 
-    static void saveSession(long session, int position, Path file) {
-        check(reprise_session_save(session, position, nameOf(file)));
+    /** preface: bytes that the file begins with. */
+    static void saveSession(long session, int position, Path file, byte[] preface) {
+        if (Carrier.isTaken()) {
+            Carrier.leave(() -> saveSession(session, position, file, preface));
+            return;
+        }
+        check(reprise_session_save(session, position, nameOf(file), preface, preface.length));
     }
 
     static void closeSession(long session) {
@@ -466,10 +480,11 @@ final class Native {
         try (NativeMemory memory = new NativeMemory(size)) {
             reprise_statistics s = new reprise_statistics(memory.take(size));
             check(reprise_session_statistics(session, s));
-            return new SessionStatistics(s.prefill_tokens(), Duration.ofNanos(s.prefill_ns()), s.generated_tokens(),
+            return new SessionStatistics(new SessionStatistics.Values(
+                    s.prefill_tokens(), Duration.ofNanos(s.prefill_ns()), s.generated_tokens(),
                     Duration.ofNanos(s.decode_ns()), s.tokens_from_prefill(), s.eager_steps(), s.graph_replays(),
                     s.discarded_steps(), s.captures(), s.reinstantiations(), s.capture_failures(), s.graph_nodes(),
-                    s.kernels_per_token(), Duration.ofNanos(s.submit_ns()), s.memory_kv(), s.memory_workspace());
+                    s.kernels_per_token(), Duration.ofNanos(s.submit_ns()), s.memory_kv(), s.memory_workspace()));
         }
     }
 
@@ -667,9 +682,6 @@ final class Native {
      * @param special 1 for a token that stands for no text
      */
     static long openVocabulary(byte[] bytes, long[] offsets, byte[] special, int[] endIds) {
-        if (Carrier.isTaken()) {
-            return Carrier.leave(() -> openVocabulary(bytes, offsets, special, endIds));
-        }
         long[] handle = new long[1];
         check(reprise_vocabulary_open(bytes, offsets, special, special.length, endIds, endIds.length, handle));
         return handle[0];

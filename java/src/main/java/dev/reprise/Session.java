@@ -6,6 +6,7 @@ import java.lang.ref.Reference;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.Arrays;
+import java.util.BitSet;
 import java.util.Objects;
 import java.util.OptionalInt;
 import java.util.concurrent.CompletableFuture;
@@ -218,6 +219,7 @@ public final class Session implements AutoCloseable {
             // Before the history changes: what is wrong with it shows here.
             ConstraintCache.Compiled constraint = stream.options().constraint().map(model::compile).orElse(null);
             int[] ids = idsOf(prompt);
+            int[] ends = endsBehind(prompt);
             synchronized (gate) {
                 current = stream;
             }
@@ -225,9 +227,9 @@ public final class Session implements AutoCloseable {
             try {
                 long begin = System.nanoTime();
                 if (Carrier.isTaken()) {
-                    Carrier.leave(() -> generateUnlessCancelled(stream, ids, constraint));
+                    Carrier.leave(() -> generateUnlessCancelled(stream, ids, ends, constraint));
                 } else {
-                    generateUnlessCancelled(stream, ids, constraint);
+                    generateUnlessCancelled(stream, ids, ends, constraint);
                 }
                 stream.promptEvaluated(ids.length, System.nanoTime() - begin);
                 started = true;
@@ -241,7 +243,8 @@ public final class Session implements AutoCloseable {
         }
     }
 
-    private void generateUnlessCancelled(TokenStream stream, int[] ids, ConstraintCache.Compiled constraint) {
+    private void generateUnlessCancelled(
+            TokenStream stream, int[] ids, int[] ends, ConstraintCache.Compiled constraint) {
         // An interrupt or cancel() that comes behind this and before the native call has begun is noticed by the first
         // token.
         checkInterrupt();
@@ -251,7 +254,7 @@ public final class Session implements AutoCloseable {
         CancelOnInterrupt interruption = new CancelOnInterrupt(this);
         interruption.enter();
         try {
-            exchange().generate(handle, ids, stream.options(), stream.seed(), model.endTokens(),
+            exchange().generate(handle, ids, stream.options(), stream.seed(), ends,
                     model.dryBreakers(stream.options().sampling()), constraint == null ? 0 : constraint.handle());
         } finally {
             interruption.leave();
@@ -269,6 +272,8 @@ public final class Session implements AutoCloseable {
     private int[] idsOf(Prompt prompt) {
         if (prompt.ids() != null) {
             return prompt.ids();
+        } else if (prompt.suffix() != null) {
+            return withBos(model.tokenizer().encodeFillInTheMiddle(prompt.text(), prompt.suffix()));
         } else if (prompt.text() != null) {
             return idsOf(prompt.text(), prompt.parsesSpecialTokens());
         }
@@ -293,16 +298,30 @@ public final class Session implements AutoCloseable {
         if (Native.position(handle) > 0) {
             return tokenizer.encodeContinuation(prompt, parseSpecial);
         }
-        int[] ids = tokenizer.encode(prompt, false, parseSpecial);
-        OptionalInt bos = tokenizer.bosToken();
+        return withBos(tokenizer.encode(prompt, false, parseSpecial));
+    }
+
+    /** With the begin-of-text token if the history is empty, the tokenizer adds one, and it is not there. */
+    private int[] withBos(int[] ids) {
+        OptionalInt bos = model.tokenizer().bosToken();
         boolean there = ids.length > 0 && bos.isPresent() && ids[0] == bos.getAsInt();
-        if (!tokenizer.addsBos() || there) {
+        if (!model.tokenizer().addsBos() || there || Native.position(handle) > 0) {
             return ids;
         }
         int[] withBos = new int[ids.length + 1];
         withBos[0] = bos.getAsInt();
         System.arraycopy(ids, 0, withBos, 1, ids.length);
         return withBos;
+    }
+
+    /** What ends a generation behind a prompt. */
+    private int[] endsBehind(Prompt prompt) {
+        if (prompt.suffix() == null) {
+            return model.endTokens();
+        }
+        BitSet ends = (BitSet) model.tokenizer().endTokens().clone();
+        ends.or(model.tokenizer().fillInTheMiddleEnds());
+        return EndTokens.toArray(ends);
     }
 
     // ---- history ---------------------------------------------------------------------------------------------------
@@ -441,19 +460,25 @@ public final class Session implements AutoCloseable {
      * without evaluating anything. It has the ids of the history and their keys and values: as many bytes as
      * {@link SessionStatistics#kvBytes} for a full context. Only the owner of the file can read it.
      *
-     * <p>The file takes the place of what is at {@code path} once it is complete and on the disk; until then, and if
-     * anything goes wrong, that stays as it is. A generation in progress goes on; the file has the tokens that were
-     * taken from it. Interrupting the thread does not stop the writing; closing the session from another one does.
+     * <p>The file takes the place of what is at {@code path}, or of what a symbolic link there leads to, once it is
+     * complete and on the disk; until then, and if anything goes wrong, that stays as it is. A generation in progress
+     * goes on; the file has the tokens that were taken from it. Interrupting the thread does not stop the writing;
+     * closing the session from another one does.
      *
      * @throws java.io.UncheckedIOException if the file cannot be written, with the system's reason
      * @throws CancelledException if the session is closed meanwhile
      * @throws IllegalStateException if the session is closed or another thread is inside
      */
     public void save(Path path) {
+        save(path, new byte[0]);
+    }
+
+    /** With bytes in front of it. */
+    void save(Path path, byte[] preface) {
         Objects.requireNonNull(path, "path");
         enter();
         try {
-            Native.saveSession(handle, position(), path);
+            Native.saveSession(handle, position(), path, preface);
         } finally {
             leave();
         }

@@ -30,6 +30,15 @@ public final class SessionOptions {
         return new Builder();
     }
 
+    /** A builder that starts at this. */
+    public Builder toBuilder() {
+        Builder builder = new Builder();
+        builder.contextLength = contextLength;
+        builder.kvType = kvType;
+        builder.graphMode = graphMode;
+        return builder;
+    }
+
     /** Tokens that the session can hold; 0: the model's context length or sliding window, at most 4096. */
     public int contextLength() {
         return contextLength;

@@ -2,42 +2,131 @@ package dev.reprise;
 
 import java.time.Duration;
 
-/**
- * Counts since a session was opened. Times are measured on the host.
- *
- * @param prefillTokens tokens of prompts that were evaluated
- * @param prefillTime spent on them
- * @param generatedTokens tokens taken from the backend; a few more than delivered where it ran ahead of a stop string
- * @param decodeTime spent on them, waiting included
- * @param tokensFromPrefill sampled from the logits that a prefill left
- * @param eagerSteps decode steps launched kernel by kernel; on the CPU every step
- * @param graphReplays decode steps that were one launch of a graph
- * @param discardedSteps launched ahead and thrown away
- * @param captures graphs captured and instantiated
- * @param reinstantiations graphs instantiated again because something they hold changed: none, since nothing that a
- *     graph holds changes while its session is open
- * @param captureFailures captures that something invalidated
- * @param graphNodes nodes of the graph that was last replayed
- * @param kernelsPerToken kernels of that graph, or of an eager step: five a layer and some; more than twice as many
- *     where no fused kernel takes the types of a model; 0 on the CPU
- * @param submitTime host time spent on launching decode steps
- * @param kvBytes memory of the KV cache
- * @param workspaceBytes memory of activations, logits and the like
- */
-public record SessionStatistics(
-        long prefillTokens,
-        Duration prefillTime,
-        long generatedTokens,
-        Duration decodeTime,
-        long tokensFromPrefill,
-        long eagerSteps,
-        long graphReplays,
-        long discardedSteps,
-        long captures,
-        long reinstantiations,
-        long captureFailures,
-        long graphNodes,
-        long kernelsPerToken,
-        Duration submitTime,
-        long kvBytes,
-        long workspaceBytes) {}
+/** Counts since a session was opened. Times are measured on the host. Immutable. */
+public final class SessionStatistics {
+    private final Values values;
+
+    SessionStatistics(Values values) {
+        this.values = values;
+    }
+
+    /** What it holds: a record, which would show how many these are if it were public. */
+    record Values(
+            long prefillTokens,
+            Duration prefillTime,
+            long generatedTokens,
+            Duration decodeTime,
+            long tokensFromPrefill,
+            long eagerSteps,
+            long graphReplays,
+            long discardedSteps,
+            long captures,
+            long reinstantiations,
+            long captureFailures,
+            long graphNodes,
+            long kernelsPerToken,
+            Duration submitTime,
+            long kvBytes,
+            long workspaceBytes) {}
+
+    /** Tokens of prompts that were evaluated. */
+    public long prefillTokens() {
+        return values.prefillTokens();
+    }
+
+    /** Spent on them. */
+    public Duration prefillTime() {
+        return values.prefillTime();
+    }
+
+    /** Tokens taken from the backend; a few more than delivered where it ran ahead of a stop string. */
+    public long generatedTokens() {
+        return values.generatedTokens();
+    }
+
+    /** Spent on them, waiting included. */
+    public Duration decodeTime() {
+        return values.decodeTime();
+    }
+
+    /** Sampled from the logits that a prefill left. */
+    public long tokensFromPrefill() {
+        return values.tokensFromPrefill();
+    }
+
+    /** Decode steps launched kernel by kernel; on the CPU every step. */
+    public long eagerSteps() {
+        return values.eagerSteps();
+    }
+
+    /** Decode steps that were one launch of a graph. */
+    public long graphReplays() {
+        return values.graphReplays();
+    }
+
+    /** Launched ahead and thrown away. */
+    public long discardedSteps() {
+        return values.discardedSteps();
+    }
+
+    /** Graphs captured and instantiated. */
+    public long captures() {
+        return values.captures();
+    }
+
+    /**
+     * Graphs instantiated again because something they hold changed: none, since nothing that a graph holds changes
+     * while its session is open.
+     */
+    public long reinstantiations() {
+        return values.reinstantiations();
+    }
+
+    /** Captures that something invalidated. */
+    public long captureFailures() {
+        return values.captureFailures();
+    }
+
+    /** Nodes of the graph that was last replayed. */
+    public long graphNodes() {
+        return values.graphNodes();
+    }
+
+    /**
+     * Kernels of that graph, or of an eager step: five a layer and some; more than twice as many where no fused
+     * kernel takes the types of a model; 0 on the CPU.
+     */
+    public long kernelsPerToken() {
+        return values.kernelsPerToken();
+    }
+
+    /** Host time spent on launching decode steps. */
+    public Duration submitTime() {
+        return values.submitTime();
+    }
+
+    /** Memory of the KV cache. */
+    public long kvBytes() {
+        return values.kvBytes();
+    }
+
+    /** Memory of activations, logits and the like. */
+    public long workspaceBytes() {
+        return values.workspaceBytes();
+    }
+
+    @Override
+    public boolean equals(Object other) {
+        return other instanceof SessionStatistics that && values.equals(that.values);
+    }
+
+    @Override
+    public int hashCode() {
+        return values.hashCode();
+    }
+
+    @Override
+    public String toString() {
+        return "SessionStatistics" + values.toString().substring("Values".length());
+    }
+}

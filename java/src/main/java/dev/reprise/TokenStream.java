@@ -3,11 +3,8 @@ package dev.reprise;
 import java.util.ArrayList;
 import java.util.Iterator;
 import java.util.List;
-import java.util.NoSuchElementException;
-import java.util.Spliterator;
 import java.util.function.Consumer;
 import java.util.stream.Stream;
-import java.util.stream.StreamSupport;
 
 /**
  * The tokens of a generation, decoded as they are asked for. To be used once, by one of {@link #forEach},
@@ -20,6 +17,9 @@ import java.util.stream.StreamSupport;
  * set.
  */
 public final class TokenStream implements Iterable<Token>, AutoCloseable {
+    private final OnePass<Token> pass =
+            new OnePass<>(this::take, "the tokens of a generation can be gone through once; result() keeps them",
+                    "the generation has ended");
     private final Session session;
     private final GenerationOptions options;
     private final long seed;
@@ -42,7 +42,6 @@ public final class TokenStream implements Iterable<Token>, AutoCloseable {
     private String rest = "";
     /** Written last: whoever sees it sees all else. */
     private volatile FinishReason finishReason;
-    private boolean iterated;
     private volatile boolean abandoned;
     private volatile boolean cancelled;
 
@@ -80,28 +79,7 @@ public final class TokenStream implements Iterable<Token>, AutoCloseable {
      */
     @Override
     public Iterator<Token> iterator() {
-        startIteration();
-        return new Iterator<>() {
-            private Token next;
-
-            @Override
-            public boolean hasNext() {
-                if (next == null) {
-                    next = take();
-                }
-                return next != null;
-            }
-
-            @Override
-            public Token next() {
-                if (!hasNext()) {
-                    throw new NoSuchElementException("the generation has ended");
-                }
-                Token token = next;
-                next = null;
-                return token;
-            }
-        };
+        return pass.iterator();
     }
 
     /**
@@ -111,10 +89,7 @@ public final class TokenStream implements Iterable<Token>, AutoCloseable {
      */
     @Override
     public void forEach(Consumer<? super Token> action) {
-        startIteration();
-        for (Token token = take(); token != null; token = take()) {
-            action.accept(token);
-        }
+        pass.forEach(action);
     }
 
     /**
@@ -123,42 +98,7 @@ public final class TokenStream implements Iterable<Token>, AutoCloseable {
      * @throws IllegalStateException if there was an iteration before
      */
     public Stream<Token> stream() {
-        startIteration();
-        return StreamSupport.stream(new Taking(), false).onClose(this::close);
-    }
-
-    /** Is never split, so that a parallel stream takes no more tokens than a sequential one. */
-    private final class Taking implements Spliterator<Token> {
-        @Override
-        public boolean tryAdvance(Consumer<? super Token> action) {
-            Token token = take();
-            if (token != null) {
-                action.accept(token);
-            }
-            return token != null;
-        }
-
-        @Override
-        public Spliterator<Token> trySplit() {
-            return null;
-        }
-
-        @Override
-        public long estimateSize() {
-            return Long.MAX_VALUE;
-        }
-
-        @Override
-        public int characteristics() {
-            return ORDERED | NONNULL | IMMUTABLE;
-        }
-    }
-
-    private void startIteration() {
-        if (iterated) {
-            throw new IllegalStateException("the tokens of a generation can be gone through once; result() keeps them");
-        }
-        iterated = true;
+        return pass.stream().onClose(this::close);
     }
 
     /** The next token, null at the end. */
@@ -331,8 +271,8 @@ public final class TokenStream implements Iterable<Token>, AutoCloseable {
             text.append(token.text());
         }
         int decoded = tokens.size() - 1;
-        return new Generation(text.append(rest).toString(), tokens, reason, promptTokens,
-                perSecond(promptTokens, promptNanos), perSecond(decoded, decodeNanos), seed, complete);
+        return new Generation(new Generation.Values(text.append(rest).toString(), tokens, reason, promptTokens,
+                perSecond(promptTokens, promptNanos), perSecond(decoded, decodeNanos), seed, complete));
     }
 
     private static double perSecond(int count, long nanos) {

@@ -28,11 +28,15 @@ import java.util.stream.IntStream;
  * than those may be cut differently by an older JDK.
  */
 public final class Tokenizer {
+    /** Characters whose encoding takes milliseconds: a virtual thread leaves its carrier for it. */
+    private static final int LONG_TEXT = 1 << 16;
+
     private final Vocabulary vocabulary;
     private final TokenModel model;
     private final SpecialTokens alwaysMatched;
     private final SpecialTokens allSpecial;
     private final BitSet endTokens;
+    private final FimTokens fimTokens;
     private final BitSet eatsSpaceBehind;
     private final int bos;
     private final int eos;
@@ -51,6 +55,7 @@ public final class Tokenizer {
         alwaysMatched = new SpecialTokens(vocabulary, reader.specialIds(true));
         allSpecial = new SpecialTokens(vocabulary, reader.specialIds(false));
         endTokens = reader.endTokens();
+        fimTokens = reader.fimTokens();
         eatsSpaceBehind = reader.eatsSpaceBehind();
         bos = reader.bos();
         eos = reader.eos();
@@ -98,7 +103,42 @@ public final class Tokenizer {
         return encode(text, false, parseSpecial, false);
     }
 
+    /** Whether the vocabulary has the tokens that {@link #encodeFillInTheMiddle} needs. */
+    public boolean supportsFillInTheMiddle() {
+        return fimTokens.areThere();
+    }
+
+    /**
+     * The ids after which a model writes what stands between two texts: its token for a prefix, the prefix, its token
+     * for a suffix, the suffix, and its token for the middle. No special token is parsed in the texts, and none is
+     * added in front. A tokenizer that puts a space before a text puts it before the prefix alone.
+     *
+     * @throws UnsupportedOperationException if the file names no such tokens and the vocabulary has none that is known
+     */
+    public int[] encodeFillInTheMiddle(CharSequence prefix, CharSequence suffix) {
+        fimTokens.require();
+        IntList ids = new IntList((prefix.length() + suffix.length()) / 3 + 3);
+        ids.add(fimTokens.prefix());
+        for (int id : encode(prefix)) {
+            ids.add(id);
+        }
+        ids.add(fimTokens.suffix());
+        for (int id : encodeContinuation(suffix, false)) {
+            ids.add(id);
+        }
+        ids.add(fimTokens.middle());
+        return ids.toArray();
+    }
+
+    /** What ends a middle besides {@link #endTokens}. */
+    BitSet fillInTheMiddleEnds() {
+        return fimTokens.ends();
+    }
+
     private int[] encode(CharSequence text, boolean addSpecial, boolean parseSpecial, boolean isBeginning) {
+        if (text.length() >= LONG_TEXT && Carrier.isTaken()) {
+            return Carrier.leave(() -> encode(text, addSpecial, parseSpecial, isBeginning));
+        }
         byte[] bytes = Utf8.encode(text);
         IntList ids = new IntList(bytes.length / 3);
         if (addSpecial && addsBos) {

@@ -31,6 +31,7 @@ final class TokenizerReader {
     private final Vocabulary vocabulary;
     private final TokenModel model;
     private final EndTokens endTokens;
+    private final FimTokens fimTokens;
     private final int bos;
     private final boolean addsBos;
     private final boolean addsEos;
@@ -57,7 +58,7 @@ final class TokenizerReader {
         if (sentencePiece) {
             endTokens.setDefaultEos(2);
         }
-        if (!metadata.contains(TOKEN_TYPES)) {
+        if (metadata.numbers(TOKEN_TYPES).map(types -> types.length).orElse(0) == 0) {
             setType(bos, TokenType.CONTROL);
             setType(endTokens.eos(), TokenType.CONTROL);
             setType(unknown, TokenType.UNKNOWN);
@@ -67,6 +68,7 @@ final class TokenizerReader {
                 ? new SentencePieceModel(vocabulary, readScores(), readTruth(SPACE_PREFIX, true), unknown)
                 : new ByteLevelModel(vocabulary, readTexts(MERGES), preTokenizer);
         endTokens.addKnownTexts(vocabulary);
+        fimTokens = new FimTokens(metadata, vocabulary);
         addsBos = readAdds(ADD_BOS, BOS, bos, sentencePiece || ByteLevelModel.isLlama3(preTokenizer));
         addsEos = readAdds(ADD_EOS, EOS, endTokens.eos(), false);
     }
@@ -97,7 +99,7 @@ final class TokenizerReader {
     private byte[] readTypes(int size) {
         byte[] types = new byte[size];
         Optional<double[]> codes = metadata.numbers(TOKEN_TYPES);
-        if (codes.isEmpty()) {
+        if (codes.isEmpty() || codes.get().length == 0) {
             return types;
         }
         checkSize(TOKEN_TYPES, codes.get().length, size);
@@ -216,6 +218,10 @@ final class TokenizerReader {
 
     TokenModel model() {
         return model;
+    }
+
+    FimTokens fimTokens() {
+        return fimTokens;
     }
 
     BitSet endTokens() {

@@ -1,5 +1,6 @@
 package dev.reprise;
 
+import dev.reprise.bind.Functions;
 import dev.reprise.json.Json;
 import java.util.Collections;
 import java.util.Map;
@@ -47,10 +48,20 @@ public final class ToolCall {
         return arguments;
     }
 
-    /** The arguments as maps, lists, strings, {@link Long}, {@link Double}, {@link Boolean} and null. */
+    /** The arguments as maps, lists, strings, numbers, {@link Boolean} and null: {@link Long}, or {@link
+     * java.math.BigInteger} where that is too small, and {@link Double}, or {@link java.math.BigDecimal}. */
     @SuppressWarnings("unchecked")
     public Map<String, Object> argumentMap() {
         return Collections.unmodifiableMap((Map<String, Object>) Json.parse(arguments));
+    }
+
+    /**
+     * The arguments as a record's components: {@link Tool#of(String, String, Class)}.
+     *
+     * @throws IllegalArgumentException if they do not fit; the message says where
+     */
+    public <T extends Record> T argumentsAs(Class<T> type) {
+        return Functions.record(type, arguments);
     }
 
     @Override

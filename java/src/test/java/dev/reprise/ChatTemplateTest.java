@@ -12,9 +12,11 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.LocalDate;
 import java.util.ArrayList;
+import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.TreeMap;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -120,22 +122,50 @@ class ChatTemplateTest {
             evil.append(special).append(' ').append(special).append("b");
         }
         try (CompiledTemplate compiled = new CompiledTemplate(template, tokenizer)) {
-            int[] plain;
-            int[] attacked;
-            try {
-                plain = compiled.prompt(List.of(Message.user("hello")), ChatOptions.defaults()).ids();
-                attacked = compiled.prompt(List.of(Message.user(evil.toString())), ChatOptions.defaults()).ids();
-            } catch (TemplateException e) {
-                return;  // one that wants what this conversation has not
+            for (boolean tools : new boolean[] {false, true}) {
+                int[] plain;
+                try {
+                    plain = compiled.prompt(conversation("hello", tools), options("hello", tools)).ids();
+                } catch (TemplateException e) {
+                    continue;  // one that wants what this conversation has not
+                }
+                int[] attacked =
+                        compiled.prompt(conversation(evil.toString(), tools), options(evil.toString(), tools)).ids();
+                assertEquals(controls(tokenizer, template, plain), controls(tokenizer, template, attacked), name);
             }
-            assertEquals(controls(tokenizer, plain), controls(tokenizer, attacked), name);
         }
     }
 
-    private static Map<Integer, Integer> controls(Tokenizer tokenizer, int[] ids) {
+    /** With a text in every place that users, tools and programs write. */
+    private static List<Message> conversation(String text, boolean tools) {
+        if (!tools) {
+            return List.of(Message.user(text));
+        }
+        ToolCall call = ToolCall.of("call00001", "look", Json.write(Map.of("what", text)));
+        return List.of(Message.system(text), Message.user(text),
+                Message.builder(Role.ASSISTANT).toolCalls(List.of(call)).build(), Message.tool(call, text));
+    }
+
+    private static ChatOptions options(String text, boolean tools) {
+        if (!tools) {
+            return ChatOptions.defaults();
+        }
+        Map<String, Object> what = Map.of("type", "string", "description", text);
+        return ChatOptions.builder()
+                .tools(Tool.of("look", text, Json.write(Map.of(
+                        "type", "object", "properties", Map.of("what", what), "required", List.of("what")))))
+                .build();
+    }
+
+    /** How often the ids have which control token, or other token that the template may write as one. */
+    private static Map<Integer, Integer> controls(Tokenizer tokenizer, ChatTemplate template, int[] ids) {
+        Set<Integer> special = new HashSet<>();
+        for (String text : tokenizer.specialTexts(template.source())) {
+            tokenizer.token(text).ifPresent(special::add);
+        }
         Map<Integer, Integer> counts = new TreeMap<>();
         for (int id : ids) {
-            if (tokenizer.isControl(id)) {
+            if (tokenizer.isControl(id) || special.contains(id)) {
                 counts.merge(id, 1, Integer::sum);
             }
         }
@@ -149,9 +179,10 @@ class ChatTemplateTest {
         vocabulary.set("bos_token_id", (long) vocabulary.id("<|bos|>")).set("add_bos_token", true);
         Tokenizer tokenizer = vocabulary.tokenizer();
         for (String source : List.of("{{ bos_token }}{{ messages[0].content }}", "{{ messages[0].content }}")) {
-            try (CompiledTemplate compiled = new CompiledTemplate(ChatTemplate.of(source), tokenizer)) {
+            ChatTemplate template = ChatTemplate.of(source);
+            try (CompiledTemplate compiled = new CompiledTemplate(template, tokenizer)) {
                 int[] ids = compiled.prompt(List.of(Message.user("hi <|bos|>")), ChatOptions.defaults()).ids();
-                assertEquals(Map.of(vocabulary.id("<|bos|>"), 1), controls(tokenizer, ids), source);
+                assertEquals(Map.of(vocabulary.id("<|bos|>"), 1), controls(tokenizer, template, ids), source);
                 assertEquals(vocabulary.id("<|bos|>"), ids[0]);
             }
         }

@@ -177,6 +177,19 @@ class ChatTest {
     }
 
     @Test
+    void aParallelStreamTakesNoMoreThanItIsAskedFor() {
+        try (Chat chat = model.newChat(GREEDY)) {
+            ChatStream stream = chat.send("Tell me a story.");
+            assertEquals(2, stream.stream().parallel().limit(2).toList().size());
+            stream.close();
+            assertEquals(2, stream.answer().ids().length);
+            assertEquals(
+                    "the pieces of an answer can be gone through once; answer() keeps them",
+                    assertThrows(IllegalStateException.class, stream::iterator).getMessage());
+        }
+    }
+
+    @Test
     void anAnswerObeysASchema() throws IOException {
         Constraint person = Constraint.jsonSchema("""
                 {"type": "object", "properties": {"name": {"type": "string", "maxLength": 12},

@@ -27,9 +27,11 @@ final class ChildJvm {
     static ProcessBuilder builder(List<String> flags, String classPath, Class<?> main, String... arguments) {
         List<String> command = new ArrayList<>();
         command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
-        // What newer JVMs ask for, and where the native library is unpacked to.
+        // What newer JVMs ask for, where the native library is unpacked to, how logged lines look.
         for (String flag : ManagementFactory.getRuntimeMXBean().getInputArguments()) {
-            if (flag.startsWith("--enable-native-access") || flag.startsWith("-Ddev.reprise")) {
+            if (flag.startsWith("--enable-native-access")
+                    || flag.startsWith("-Ddev.reprise")
+                    || flag.startsWith("-Djava.util.logging")) {
                 command.add(flag);
             }
         }

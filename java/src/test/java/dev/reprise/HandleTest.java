@@ -24,7 +24,7 @@ class HandleTest {
     private static final List<LongConsumer> MODEL_CALLS = List.of(
             model -> Native.modelInfo(model, "llama"),
             model -> Native.openSession(model, SessionOptions.defaults()),
-            model -> Native.restoreSession(model, StoryModel.PATH, SessionOptions.defaults()),
+            model -> Native.restoreSession(model, StoryModel.PATH, 0, SessionOptions.defaults()),
             Native::closeModel);
 
     private static final List<LongConsumer> SESSION_CALLS = List.of(
@@ -38,7 +38,7 @@ class HandleTest {
             Native::end,
             Native::statistics,
             session -> Native.forkSession(session, 0),
-            session -> Native.saveSession(session, 0, Path.of("no", "such", "folder")),
+            session -> Native.saveSession(session, 0, Path.of("no", "such", "folder"), new byte[0]),
             session -> {
                 try (Native.Exchange exchange = new Native.Exchange()) {
                     exchange.generate(session, new int[] {1}, GenerationOptions.defaults(), 1, new int[0], new int[0],

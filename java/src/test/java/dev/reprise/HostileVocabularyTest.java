@@ -131,9 +131,11 @@ class HostileVocabularyTest {
     @Test
     void rejectsTablesOfTheWrongLength() {
         for (int size : new int[] {0, 1, 255, 257}) {
-            String message = rejection(TestVocabulary.byteLevel("gpt-2").set("token_type", new int[size]));
-            assertTrue(message.contains("token_type has " + size) && message.contains("256"), message);
-            message = rejection(TestVocabulary.sentencePiece().set("scores", new float[size]));
+            if (size > 0) {  // none are all of the usual type
+                String message = rejection(TestVocabulary.byteLevel("gpt-2").set("token_type", new int[size]));
+                assertTrue(message.contains("token_type has " + size) && message.contains("256"), message);
+            }
+            String message = rejection(TestVocabulary.sentencePiece().set("scores", new float[size]));
             assertTrue(message.contains("scores has " + size), message);
         }
     }

@@ -5,6 +5,8 @@ import java.io.UncheckedIOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.logging.Level;
+import java.util.logging.Logger;
 
 /**
  * A program that damages sound files and uses them: opens each, builds the tokenizer, decodes one token. Prints what
@@ -15,6 +17,9 @@ final class MutatedFiles {
     private static final long MEMORY_BYTES = 1 << 20;
     private static final int CONTEXT_LENGTH = 16;
 
+    /** Says nothing: damaged files give a warning each. Held, since loggers are else forgotten with their level. */
+    private static final Logger LOGGER = Logger.getLogger("dev.reprise");
+
     private final Path directory;
     private final FileJudge judge = new FileJudge();
 
@@ -23,6 +28,7 @@ final class MutatedFiles {
     }
 
     public static void main(String[] arguments) throws IOException {
+        LOGGER.setLevel(Level.OFF);
         new MutatedFiles(Path.of(arguments[0])).run(Integer.parseInt(arguments[1]));
     }
 

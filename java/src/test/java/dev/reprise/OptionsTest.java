@@ -110,4 +110,30 @@ class OptionsTest {
         assertEquals(3, built.maxTokens().getAsInt());
         assertEquals(List.of(), built.stop());
     }
+
+    @Test
+    void aBuilderThatStartsAtOptionsMakesTheirEquals() {
+        ModelOptions model = ModelOptions.builder()
+                .device(Device.CPU)
+                .deviceIndex(1)
+                .deviceMemoryLimit(1000)
+                .threads(3)
+                .mmap(false)
+                .exact(true)
+                .progress((done, total) -> {})
+                .build();
+        assertEquals(model, model.toBuilder().build());
+        assertEquals(model.hashCode(), model.toBuilder().build().hashCode());
+        assertNotEquals(model, model.toBuilder().threads(2).build());
+        assertNotEquals(model, ModelOptions.defaults());
+        assertEquals(ModelOptions.defaults(), ModelOptions.builder().build());
+        SessionOptions session = SessionOptions.builder()
+                .contextLength(99)
+                .kvType(KvType.F16)
+                .graphMode(GraphMode.EAGER)
+                .build();
+        assertEquals(session, session.toBuilder().build());
+        assertNotEquals(session, session.toBuilder().contextLength(98).build());
+        assertEquals(SessionOptions.defaults(), SessionOptions.defaults().toBuilder().build());
+    }
 }

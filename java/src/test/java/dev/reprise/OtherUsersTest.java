@@ -14,6 +14,7 @@ import java.nio.file.attribute.BasicFileAttributes;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.util.ArrayList;
 import java.util.List;
+import org.bytedeco.javacpp.Loader;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.BeforeEach;
@@ -164,6 +165,27 @@ class OtherUsersTest {
             String told = tell(VICTIM, flags);
             assertTrue(told.startsWith("/") && owner(told) == VICTIM, told);
             assertEquals(VICTIM, owner(Path.of(told).getParent().getParent().toString()));
+        }
+    }
+
+    /** A container's user without a name often has the temporary directory for a home. */
+    @Test
+    void javaCppDoesNotUseACacheThatAnotherUserCanWriteTo() throws Exception {
+        shell(ATTACKER, "umask 0; mkdir -p " + temporary + "/.javacpp/cache");
+        List<String> flags = List.of("-Djava.io.tmpdir=" + temporary, "-Duser.home=" + temporary);
+        List<String> java = ChildJvm.builder(flags, classPath, JavaCppCache.class).command();
+        String told = FirstLoad.tell(new ProcessBuilder(as(VICTIM, java.toArray(new String[0])))
+                .directory(work.toFile()).redirectError(ProcessBuilder.Redirect.INHERIT));
+        assertTrue(told.startsWith(temporary + "/.cache/reprise/") && owner(told) == VICTIM, told);
+    }
+
+    /** A program that says where JavaCPP has its cache once the library is loaded. */
+    static final class JavaCppCache {
+        private JavaCppCache() {}
+
+        public static void main(String[] arguments) throws IOException {
+            Backend.describe();
+            System.out.println(Loader.getCacheDir());
         }
     }
 

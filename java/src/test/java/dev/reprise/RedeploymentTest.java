@@ -19,7 +19,12 @@ class RedeploymentTest {
     private String run(int times, String how) throws IOException, InterruptedException {
         Path temporary = Files.createDirectories(folder.resolve("tmp"));
         List<String> flags = List.of(
-                "-Ddev.reprise.cache=" + folder.resolve("cache"), "-Djava.io.tmpdir=" + temporary, "-XX:+UseSerialGC");
+                "-Ddev.reprise.cache=" + folder.resolve("cache"),
+                "-Djava.io.tmpdir=" + temporary,
+                "-XX:+UseSerialGC",
+                // Compiler threads come and go with the load on machines of many cores: here all are there from the
+                // start.
+                "-XX:-UseDynamicNumberOfCompilerThreads");
         ChildJvm.Result result =
                 ChildJvm.run(flags, Redeployments.class, StoryModel.PATH.toString(), "" + times, how);
         assertEquals(0, result.exitCode(), result.out());

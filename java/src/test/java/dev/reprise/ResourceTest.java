@@ -14,6 +14,9 @@ import org.junit.jupiter.api.io.TempDir;
 @Timeout(120)
 class ResourceTest {
     private static final long ALLOWED_GROWTH_KB = 4096;
+    /** The JVM compiles more of its code while conversations go on, by its quicker compiler alone. */
+    private static final long ALLOWED_CONVERSATIONS_KB = 8192;
+    private static final long ALLOWED_HEAP_GROWTH_KB = 1024;
 
     @Test
     void openingAndClosingTwoHundredTimesKeepsResidentMemoryFlat() throws IOException, InterruptedException {
@@ -25,6 +28,22 @@ class ResourceTest {
         long grown = Long.parseLong(result.out().strip());
         System.out.println("resident memory grew by " + grown + " KB");
         assertTrue(grown <= ALLOWED_GROWTH_KB, grown + " KB");
+    }
+
+    /** As many as {@code -Dreprise.conversations=N} says. */
+    @Test
+    @Timeout(600)
+    void conversationsKeepMemoryFlat(@TempDir Path folder) throws IOException, InterruptedException {
+        ChildJvm.Result result = ChildJvm.run(
+                List.of("-Xms64m", "-Xmx64m", "-XX:+AlwaysPreTouch", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"),
+                RepeatedConversations.class, StoryModel.PATH.toString(), folder.toString(),
+                System.getProperty("reprise.conversations", "100"));
+
+        assertEquals(0, result.exitCode());
+        String[] grown = result.out().strip().split(" ");
+        System.out.println("resident memory grew by " + grown[0] + " KB, the Java heap by " + grown[1] + " KB");
+        assertTrue(Long.parseLong(grown[0]) <= ALLOWED_CONVERSATIONS_KB, grown[0] + " KB resident");
+        assertTrue(Long.parseLong(grown[1]) <= ALLOWED_HEAP_GROWTH_KB, grown[1] + " KB of heap");
     }
 
     /** JavaCPP's own allocations fail once the process is four times as large as the heap. */

@@ -205,7 +205,7 @@ class SessionCopyTest {
                 Session shortest = model.restore(file(), SessionOptions.builder().contextLength(20).build())) {
             assertEquals(300, longer.contextLength());
             assertArrayEquals(shortest.logits(), longer.logits());
-            assertEquals(6 * eightBitBytes(50), longer.statistics().kvBytes());
+            assertEquals(eightBitBytes(300), longer.statistics().kvBytes());
         }
         IllegalArgumentException e = assertThrows(
                 IllegalArgumentException.class,

@@ -119,7 +119,17 @@ class SpecialTokenTest {
     /** Where a file gives no types, the keys still tell what is special. */
     @Test
     void withoutTypesTheNamedTokensAreSpecial() {
-        Tokenizer tokenizer = TestVocabulary.sentencePiece("a", " a").set("token_type", null).tokenizer();
+        assertNamedTokensAreSpecial(TestVocabulary.sentencePiece("a", " a").set("token_type", null).tokenizer());
+    }
+
+    /** An empty list of whatever type is how some converters write that there is none. */
+    @Test
+    void anEmptyListOfTypesIsNone() {
+        Tokenizer tokenizer = TestVocabulary.sentencePiece("a", " a").set("token_type", List.of()).tokenizer();
+        assertNamedTokensAreSpecial(tokenizer);
+    }
+
+    private static void assertNamedTokensAreSpecial(Tokenizer tokenizer) {
         assertEquals(TokenType.UNKNOWN, tokenizer.tokenType(0));
         assertEquals(TokenType.CONTROL, tokenizer.tokenType(1));
         assertEquals(TokenType.CONTROL, tokenizer.tokenType(2));

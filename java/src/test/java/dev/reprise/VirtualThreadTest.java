@@ -67,10 +67,11 @@ class VirtualThreadTest {
     void otherVirtualThreadsGoOnWhileOneIsInALongCall() throws IOException, InterruptedException {
         ChildJvm.Result result = ChildJvm.run(
                 List.of("-Djdk.virtualThreadScheduler.parallelism=1", "-Djdk.virtualThreadScheduler.maxPoolSize=1"),
-                VirtualThreads.class, longContext().toString(), StoryModel.PATH.toString());
+                VirtualThreads.class, longContext().toString(), StoryModel.PATH.toString(),
+                directory.resolve("saved").toString());
         assertEquals(0, result.exitCode(), result.out());
         List<String> lines = result.out().lines().toList();
-        assertEquals(6, lines.size(), result.out());
+        assertEquals(13, lines.size(), result.out());
         for (String line : lines) {
             String[] words = line.split(" ");
             int taken = Integer.parseInt(words[1]);

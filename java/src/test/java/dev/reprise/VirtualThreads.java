@@ -1,8 +1,11 @@
 package dev.reprise;
 
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.List;
 import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.concurrent.atomic.AtomicReference;
 
@@ -68,7 +71,40 @@ final class VirtualThreads {
         System.out.printf("%s %d %d%n", name, taken / 1_000_000, LARGEST_GAP.get() / 1_000_000);
     }
 
-    /** @param arguments a model with a context of more than 8000 tokens, and the story model */
+    /** For as long as it takes to tell. Between two calls a virtual thread does not leave its carrier. */
+    private static Runnable again(Runnable call) {
+        return () -> {
+            long end = System.nanoTime() + 300_000_000L;
+            while (System.nanoTime() < end) {
+                call.run();
+            }
+        };
+    }
+
+    private static void measureCopies(Model model, Path saved) throws InterruptedException {
+        List<Session> forks = new ArrayList<>();
+        try (Session session = model.newSession(SessionOptions.builder().contextLength(64).build())) {
+            session.evaluate(new int[] {1, 2, 3});
+            measure("fork", again(() -> forks.add(session.fork())));
+            measure("save", again(() -> session.save(saved)));
+            measure("restore", again(() -> forks.add(model.restore(saved))));
+        } finally {
+            forks.forEach(Session::close);
+        }
+    }
+
+    private static void measureText(Model model) throws InterruptedException {
+        String text = "Once upon a time there was a little girl. ".repeat(100_000);
+        measure("encode", again(() -> model.tokenizer().encode(text)));
+        ChatTemplate template = ChatTemplate.of(
+                "{% for i in range(messages) %}{% for j in range(100) %}{{ j }}{% endfor %}{% endfor %}");
+        measure("render", again(() -> template.render("{\"messages\": 100}")));
+        measure("renderTokens", again(() -> template.encode("{\"messages\": 10}", model.tokenizer(), null)));
+        AtomicInteger length = new AtomicInteger();
+        measure("compile", again(() -> model.compile(Constraint.regex("a{" + length.incrementAndGet() + "}"))));
+    }
+
+    /** @param arguments a model with a context of more than 8000 tokens, the story model, and a file to write */
     public static void main(String[] arguments) throws InterruptedException {
         Path longContext = Path.of(arguments[0]);
         Path stories = Path.of(arguments[1]);
@@ -85,6 +121,7 @@ final class VirtualThreads {
             measure("evaluate", () -> session.evaluate(prompt));
             session.reset();
             measure("generate", () -> session.generate(prompt, GREEDY).close());
+            measureCopies(model, Path.of(arguments[2]));
         }
         try (Model model = Model.load(stories, slow.progress(null).build());
                 Session session = model.newSession()) {
@@ -93,6 +130,7 @@ final class VirtualThreads {
             measure("stream", () -> session.generate("Once upon a time", GREEDY).forEach(token -> {}));
             session.reset();
             measure("completeAsync", () -> session.completeAsync("Once upon a time", GREEDY).join());
+            measureText(model);
         }
     }
 

@@ -113,6 +113,18 @@ public final class AnswerParser {
                 return false;
             }
         }
+        if (reasoning != null && !reasoningDone) {
+            // That it does not think is what a template may write so.
+            int end = Literals.match(buffer, at, reasoning.end());
+            if (end >= 0) {
+                at = end;
+                reasoningDone = true;
+                dropSpace = true;
+                return true;
+            } else if (end == Literals.MORE && !last) {
+                return false;
+            }
+        }
         if (!textPrefix.isEmpty()) {
             int end = Literals.match(buffer, at, textPrefix);
             if (end >= 0) {
@@ -192,8 +204,12 @@ public final class AnswerParser {
         }
         int call = findCall(last);
         if (call >= 0) {
-            // The space in front of it stays, for if it is none.
-            emitText(at + Literals.stripEnd(buffer.substring(at, call)).length());
+            // What stands in front of it stays, for if it is none: space, and what ends a text.
+            String before = buffer.substring(at, call);
+            String marker = separator();
+            boolean separated = syntax.begin().isBlank() && !marker.isEmpty() && before.endsWith(marker);
+            emitText(at + Literals.stripEnd(separated ? before.substring(0, before.length() - marker.length()) : before)
+                    .length());
             beginCall(call, false);
             return true;
         }
@@ -216,9 +232,8 @@ public final class AnswerParser {
     /** Where a call begins; if none does, one less than the negative place up to which that is certain. */
     private int findCall(boolean last) {
         int from = Math.max(at, searchFrom);
-        String begin = syntax.begin().strip();
-        String marker = begin.isEmpty() && syntax.between() != null ? syntax.between().strip() : begin;
-        boolean bare = begin.isEmpty();
+        boolean bare = syntax.begin().isBlank();
+        String marker = bare ? separator() : syntax.begin().strip();
         if (bare && !textBegun && at >= searchFrom) {
             int start = Literals.skipSpace(buffer, at);
             int answer = startsCall(start, last);
@@ -236,6 +251,11 @@ public final class AnswerParser {
             return -Literals.partialEnd(buffer, from, marker) - 1;
         }
         return bare ? found + marker.length() : found;
+    }
+
+    /** What stands between calls, and between a text and a call that nothing else marks; may be empty. */
+    private String separator() {
+        return syntax.between() == null ? "" : syntax.between().strip();
     }
 
     /** Whether what stands here may be a call that nothing marks: at least 0 if so. */

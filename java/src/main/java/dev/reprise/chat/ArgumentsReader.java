@@ -104,7 +104,7 @@ abstract class ArgumentsReader {
             }
             // At its very end a text may still go on with what makes a quote part of a string.
             CharSequence whole = last ? text + "," : text;
-            LiteralReader reader = new LiteralReader(whole, at, syntax.quote());
+            LiteralReader reader = new LiteralReader(whole, at, syntax.quote(), syntax.raw());
             try {
                 Object value = keywords ? reader.keywords() : reader.value();
                 if (!(value instanceof Map)) {

@@ -5,33 +5,34 @@ import dev.reprise.chat.CallSyntax.Piece;
 import dev.reprise.chat.CallSyntax.Style;
 import dev.reprise.json.Json;
 import java.util.ArrayList;
-import java.util.Comparator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
-import java.util.TreeMap;
 
 /** Writes grammars, in the Lark-like notation of llguidance, of answers that call tools as a template writes calls. */
 final class CallGrammar {
     /** More calls in one answer are not allowed where one is forced: a grammar has to end. */
     private static final int MAX_CALLS = 8;
 
+    /** As the tojson of templates has it, so that a call is the same tokens where the next turn renders it. */
+    private static final Map<String, Object> WHITE_SPACE =
+            Map.of("whitespace_flexible", false, "key_separator", ": ", "item_separator", ", ");
+
     private final CallSyntax syntax;
-    /** Control tokens by their text, the longest first. */
-    private final Map<String, Integer> special = new TreeMap<>(
-            Comparator.comparingInt(String::length).reversed().thenComparing(Comparator.naturalOrder()));
-    private final StringBuilder rules = new StringBuilder();
-    private int nRules;
+    private final LarkWriter lark;
+    /** Of the tool in work: what its schema's parts refer to, by "$defs" and "definitions". */
+    private Map<String, Object> definitions = Map.of();
+    private int depth;
 
     CallGrammar(CallSyntax syntax, Map<String, Integer> special) {
         this.syntax = syntax;
-        this.special.putAll(special);
+        lark = new LarkWriter(special);
     }
 
     /** One call or more, and nothing else. */
     String forced(List<Tool> tools, boolean single) {
-        return "start: " + calls(tools, single) + "\n" + rules;
+        return "start: " + calls(tools, single) + "\n" + lark.rules();
     }
 
     /**
@@ -43,16 +44,16 @@ final class CallGrammar {
         String calls = calls(tools, false);
         String begin = syntax.begin().strip();
         if (text != null) {
-            return "start: " + calls + " | " + text + "\n" + rules;
+            return "start: " + calls + " | " + text + "\n" + lark.rules();
         } else if (begin.isEmpty()) {
             // An answer that begins as a call does is one.
-            return "start: " + calls + " | TEXT\nTEXT: /[^{\\[](?s:.*)/\n" + rules;
-        } else if (special.keySet().stream().anyMatch(begin::startsWith)) {
-            return "start: TEXT | TEXT " + calls + "\nTEXT: /(?s:.*)/\n" + rules;
+            return "start: " + calls + " | TEXT\nTEXT: /[^{\\[](?s:.*)/\n" + lark.rules();
+        } else if (lark.tokens().stream().anyMatch(begin::startsWith)) {
+            return "start: TEXT | TEXT " + calls + "\nTEXT: /(?s:.*)/\n" + lark.rules();
         }
-        String pattern = regexQuote(begin);
+        String pattern = LarkWriter.regexQuote(begin);
         return "start: TEXT | UNTIL " + callsBehindBegin(tools) + " | " + calls + "\n"
-                + "TEXT: ~/(?s:.*)" + pattern + "(?s:.*)/\nUNTIL[lazy]: /(?s:.*?)" + pattern + "/\n" + rules;
+                + "TEXT: ~/(?s:.*)" + pattern + "(?s:.*)/\nUNTIL[lazy]: /(?s:.*?)" + pattern + "/\n" + lark.rules();
     }
 
     private String callsBehindBegin(List<Tool> tools) {
@@ -60,7 +61,7 @@ final class CallGrammar {
     }
 
     private String calls(List<Tool> tools, boolean single) {
-        return repeated(tools, single, literal(syntax.begin().strip()));
+        return repeated(tools, single, lark.literal(syntax.begin().strip()));
     }
 
     private String repeated(List<Tool> tools, boolean single, String begin) {
@@ -68,14 +69,14 @@ final class CallGrammar {
         for (Tool tool : tools) {
             one.add(call(tool));
         }
-        String call = rule(String.join(" | ", one));
+        String call = lark.rule(String.join(" | ", one));
         boolean list = syntax.style() == Style.CALL_JSON && syntax.json().list();
-        String between = list ? "\",\"" : syntax.between() == null ? null : literal(separator(syntax.between()));
+        String between = list ? "\",\"" : syntax.between() == null ? null : lark.literal(separator(syntax.between()));
         // A number of the call counts them, and a grammar does not.
         boolean several =
                 !single && between != null && syntax.head().stream().noneMatch(p -> p.kind() == Piece.Kind.INDEX);
         String more = several ? " (" + between + " " + call + "){0," + (MAX_CALLS - 1) + "}" : "";
-        String end = literal(withoutLastToken(syntax.end()));
+        String end = lark.literal(withoutLastToken(syntax.end()));
         return begin + " " + (list ? "\"[\" " : "") + call + more + (list ? " \"]\"" : "") + " " + end;
     }
 
@@ -86,7 +87,7 @@ final class CallGrammar {
     /** What ends a turn behind the calls is the end token's matter. */
     private String withoutLastToken(String end) {
         String stripped = end.stripTrailing();
-        for (String token : special.keySet()) {
+        for (String token : lark.tokens()) {
             boolean ofTheTurn = stripped.equals(token) && syntax.style() != Style.CALL_JSON && syntax.between() == null;
             if (ofTheTurn) {
                 return "";
@@ -96,14 +97,15 @@ final class CallGrammar {
     }
 
     private String call(Tool tool) {
+        definitions = definitions((Map<?, ?>) Json.parse(tool.parameters()));
         if (syntax.style() == Style.CALL_JSON) {
             return json(callSchema(tool));
         }
         StringBuilder call = new StringBuilder();
         for (Piece piece : syntax.head()) {
             call.append(switch (piece.kind()) {
-                case LITERAL -> literal(piece.literal());
-                case NAME -> quote(tool.name());
+                case LITERAL -> lark.literal(piece.literal());
+                case NAME -> LarkWriter.quote(tool.name());
                 case ID -> "/[a-z0-9]{9}/";
                 case INDEX -> "\"0\"";
             }).append(' ');
@@ -117,6 +119,32 @@ final class CallGrammar {
         }).toString();
     }
 
+    private static Map<String, Object> definitions(Map<?, ?> schema) {
+        Map<String, Object> found = new LinkedHashMap<>();
+        for (String key : List.of("$defs", "definitions")) {
+            if (schema.get(key) instanceof Map<?, ?> map) {
+                found.put(key, map);
+            }
+        }
+        return found;
+    }
+
+    /** What a part of a schema refers to, if it does. */
+    private Map<?, ?> resolved(Map<?, ?> schema) {
+        Map<?, ?> found = schema;
+        for (int hops = 0; found.get("$ref") instanceof String reference; hops++) {
+            String[] path = reference.split("/");
+            boolean known = path.length == 3 && path[0].equals("#") && definitions.get(path[1]) instanceof Map;
+            if (!known || hops > 20
+                    || !(((Map<?, ?>) definitions.get(path[1])).get(path[2]) instanceof Map<?, ?> target)) {
+                throw new UnsupportedOperationException("the reference " + reference + " in a tool's parameters "
+                        + "leads nowhere: #/$defs/NAME is supported");
+            }
+            found = target;
+        }
+        return found;
+    }
+
     // ---- JSON ------------------------------------------------------------------------------------------------------
 
     private static String json(String schema) {
@@ -127,9 +155,7 @@ final class CallGrammar {
         @SuppressWarnings("unchecked")
         Map<String, Object> copy = new LinkedHashMap<>((Map<String, Object>) Json.parse(schema));
         copy.putIfAbsent("type", "object");
-        Map<String, Object> options = new LinkedHashMap<>();
-        options.put("whitespace_flexible", false);
-        copy.put("x-guidance", options);
+        copy.put("x-guidance", WHITE_SPACE);
         return Json.write(copy);
     }
 
@@ -139,6 +165,7 @@ final class CallGrammar {
         Object given = Json.parse(tool.parameters());
         ((Map<?, ?>) given).forEach((key, value) -> parameters.put((String) key, value));
         parameters.putIfAbsent("type", "object");
+        parameters.keySet().removeAll(definitions.keySet());
         Map<String, Object> schema;
         if (call.name() == null) {
             schema = object(Map.of(tool.name(), parameters));
@@ -151,7 +178,8 @@ final class CallGrammar {
             }
             schema = closed(root);
         }
-        schema.put("x-guidance", Map.of("whitespace_flexible", false));
+        schema.putAll(definitions);
+        schema.put("x-guidance", WHITE_SPACE);
         return Json.write(schema);
     }
 
@@ -192,68 +220,97 @@ final class CallGrammar {
 
     /** Members in the schema's order: those from one on, the optional ones there or not. */
     private String members(Tool tool, Map<?, ?> schema, String assign, int from, boolean first) {
-        List<Map.Entry<String, Map<?, ?>>> properties = properties(schema);
+        List<Map.Entry<String, Map<?, ?>>> properties = SchemaParts.properties(schema);
         if (from == properties.size()) {
             return "\"\"";
         }
         String name = properties.get(from).getKey();
         String member =
-                (first ? "" : "\",\" ") + quote(name + assign) + " " + value(tool, properties.get(from).getValue());
-        String rest = rule(members(tool, schema, assign, from + 1, false));
-        if (isRequired(schema, name)) {
+                (first ? "" : "\",\" ") + LarkWriter.quote(name + assign) + " "
+                + value(tool, properties.get(from).getValue());
+        String rest = lark.rule(members(tool, schema, assign, from + 1, false));
+        if (SchemaParts.isRequired(schema, name)) {
             return member + " " + rest;
         }
-        return "(" + member + " " + rest + ") | " + rule(members(tool, schema, assign, from + 1, first));
-    }
-
-    private static List<Map.Entry<String, Map<?, ?>>> properties(Map<?, ?> schema) {
-        List<Map.Entry<String, Map<?, ?>>> found = new ArrayList<>();
-        if (schema.get("properties") instanceof Map<?, ?> properties) {
-            properties.forEach((key, value) ->
-                    found.add(Map.entry((String) key, value instanceof Map<?, ?> map ? map : Map.of())));
-        }
-        return found;
-    }
-
-    private static boolean isRequired(Map<?, ?> schema, String name) {
-        return schema.get("required") instanceof List<?> required && required.contains(name);
+        return "(" + member + " " + rest + ") | " + lark.rule(members(tool, schema, assign, from + 1, first));
     }
 
     private String value(Tool tool, Map<?, ?> schema) {
-        if (schema.get("enum") instanceof List<?> allowed) {
+        if (depth > 30) {
+            throw new UnsupportedOperationException("the parameters of the tool " + tool.name() + " hold themselves, "
+                    + "which a call in this template's notation cannot be forced to obey");
+        }
+        depth++;
+        String value = valueOf(tool, resolved(schema));
+        depth--;
+        return value;
+    }
+
+    private String valueOf(Tool tool, Map<?, ?> schema) {
+        List<?> fixed = SchemaParts.fixed(schema);
+        if (fixed != null) {
             List<String> texts = new ArrayList<>();
-            allowed.forEach(one ->
-                    texts.add(one instanceof String text ? string(quote(text)) : quote(Json.write(one))));
-            return rule(String.join(" | ", texts));
+            for (Object one : fixed) {
+                texts.add(one instanceof String text ? string(quoted(text)) : LarkWriter.quote(Json.write(one)));
+            }
+            return lark.rule(String.join(" | ", texts));
+        }
+        List<Map<?, ?>> alternatives = SchemaParts.alternatives(schema);
+        if (alternatives != null) {
+            return lark.rule(String.join(" | ", alternatives.stream().map(one -> value(tool, one)).toList()));
         }
         Object type = schema.get("type");
         if ("string".equals(type)) {
-            return syntax.quote() == null
-                    ? "/\"([^\"\\\\\\n]|\\\\[\"\\\\nrt])*\"/"
-                    : string(special.containsKey(syntax.quote()) ? "/(?s:.*)/" : "/[^" + first(syntax.quote()) + "]*/");
-        } else if ("integer".equals(type)) {
-            return "/-?(0|[1-9][0-9]{0,17})/";
-        } else if ("number".equals(type)) {
-            return "/-?(0|[1-9][0-9]{0,17})(\\.[0-9]{1,17})?/";
+            return text(schema);
+        } else if ("integer".equals(type) || "number".equals(type)) {
+            return lark.rule(json(compactValue(schema)));
         } else if ("boolean".equals(type)) {
-            return rule("\"true\" | \"false\"");
+            return lark.rule("\"true\" | \"false\"");
         } else if ("null".equals(type)) {
             return "\"null\"";
         } else if ("array".equals(type)) {
-            String item =
-                    value(tool, schema.get("items") instanceof Map<?, ?> items ? items : Map.of("type", "string"));
-            return rule("\"[\" (" + item + " (\",\" " + item + ")*)? \"]\"");
+            return lark.rule("\"[\" " + elements(tool, schema) + " \"]\"");
         } else if ("object".equals(type)) {
-            return rule("\"{\" " + rule(members(tool, schema, ":", 0, true)) + " \"}\"");
+            return lark.rule("\"{\" " + lark.rule(members(tool, schema, ":", 0, true)) + " \"}\"");
+        } else if (type == null && syntax.quote() == null) {
+            return lark.rule(json(compactValue(schema)));
         }
         throw new UnsupportedOperationException("the parameters of the tool " + tool.name()
-                + " have a part of the type "
-                + type + ", which a call in this template's notation cannot be forced to obey: " + Json.write(schema));
+                + " have a part of the type " + type
+                + ", which a call in this template's notation cannot be forced to obey: " + Json.write(schema));
+    }
+
+    private String elements(Tool tool, Map<?, ?> schema) {
+        String item = value(tool, SchemaParts.itemsOf(schema));
+        long least = schema.get("minItems") instanceof Number number ? number.longValue() : 0;
+        Object most = schema.get("maxItems") instanceof Number number ? number.longValue() - 1 : null;
+        String some = item + " (\",\" " + item + ")" + TextPattern.repetition(least > 1 ? least - 1 : null, most);
+        return Long.valueOf(-1).equals(most) ? "" : least > 0 ? some : "(" + some + ")?";
+    }
+
+    private String text(Map<?, ?> schema) {
+        boolean demanding = TextPattern.isDemanding(schema);
+        if (syntax.quote() == null && !demanding) {
+            return syntax.raw() ? string("/[^\"\\\\\\n]*/") : "/\"([^\"\\\\\\n]|\\\\[\"\\\\nrt])*\"/";
+        }
+        boolean token = syntax.quote() != null && lark.tokens().contains(syntax.quote());
+        String characters = syntax.quote() == null ? "[^\"\\\\\\n]"
+                : token ? "(?s:.)" : "[^" + LarkWriter.first(syntax.quote()) + "]";
+        return string(lark.terminal(TextPattern.terminal(schema, characters)));
+    }
+
+    /** A text between quotes, which stand beside it. */
+    private String quoted(String text) {
+        if (syntax.quote() != null || syntax.raw()) {
+            return LarkWriter.quote(text);
+        }
+        String json = Json.write(text);
+        return LarkWriter.quote(json.substring(1, json.length() - 1));
     }
 
     /** A string within the template's quotes. */
     private String string(String inner) {
-        String quote = syntax.quote() == null ? quote("\"") : literal(syntax.quote());
+        String quote = syntax.quote() == null ? LarkWriter.quote("\"") : lark.literal(syntax.quote());
         return "(" + quote + " " + inner + " " + quote + ")";
     }
 
@@ -261,95 +318,62 @@ final class CallGrammar {
 
     private String tags(Tool tool, Map<?, ?> schema) {
         CallSyntax.Tags tags = syntax.tags();
-        StringBuilder grammar = new StringBuilder(literal(tags.nameEnd()));
-        for (Map.Entry<String, Map<?, ?>> property : properties(schema)) {
-            String name = property.getKey();
-            boolean text = "string".equals(property.getValue().get("type"));
-            String keyEnd = text || tags.plainKeyEnd() == null ? tags.keyEnd() : tags.plainKeyEnd();
-            String end = tags.valueEnd().replace(CallSyntax.Tags.KEY, name);
-            String value;
-            if (property.getValue().get("enum") instanceof List<?> allowed && text) {
-                List<String> texts = new ArrayList<>();
-                allowed.forEach(one -> texts.add(quote(String.valueOf(one))));
-                value = rule(String.join(" | ", texts));
-            } else if (text) {
-                value = "/[^" + first(end.strip()) + "]*/";
-            } else if (tags.nested()
-                    && Set.of("object", "array").contains(String.valueOf(property.getValue().get("type")))) {
-                throw new UnsupportedOperationException("the parameter " + name + " of the tool " + tool.name()
-                        + " is no scalar, which a call in this template's notation cannot be forced to obey");
-            } else {
-                value = json(compactValue(property.getValue()));
-            }
-            String argument =
-                    literal(tags.open()) + " " + quote(name) + " " + literal(keyEnd) + " " + value + " " + literal(end);
-            grammar.append(isRequired(schema, name) ? " " + argument : " (" + argument + ")?");
+        StringBuilder grammar = new StringBuilder(lark.literal(tags.nameEnd()));
+        return grammar.append(arguments(tool, schema)).toString();
+    }
+
+    /** Members in the schema's order, the optional ones there or not. */
+    private String arguments(Tool tool, Map<?, ?> schema) {
+        StringBuilder grammar = new StringBuilder();
+        for (Map.Entry<String, Map<?, ?>> property : SchemaParts.properties(schema)) {
+            String argument = argument(tool, property.getKey(), property.getValue());
+            grammar.append(SchemaParts.isRequired(schema, property.getKey()) ? " " + argument : " (" + argument + ")?");
         }
         return grammar.toString();
     }
 
-    private static String compactValue(Map<?, ?> schema) {
+    private String argument(Tool tool, String name, Map<?, ?> given) {
+        Map<?, ?> schema = resolved(given);
+        CallSyntax.Tags tags = syntax.tags();
+        boolean text = "string".equals(schema.get("type"));
+        String keyEnd = text || tags.plainKeyEnd() == null ? tags.keyEnd() : tags.plainKeyEnd();
+        String end = tags.valueEnd().replace(CallSyntax.Tags.KEY, name);
+        return lark.literal(tags.open()) + " " + LarkWriter.quote(name) + " " + lark.literal(keyEnd) + " "
+                + tagValue(tool, name, schema, text, end.strip()) + " " + lark.literal(end);
+    }
+
+    private String tagValue(Tool tool, String name, Map<?, ?> schema, boolean text, String end) {
+        CallSyntax.Tags tags = syntax.tags();
+        List<?> fixed = SchemaParts.fixed(schema);
+        if (fixed != null && text) {
+            List<String> texts = fixed.stream().map(String::valueOf).map(LarkWriter::quote).toList();
+            return lark.rule(String.join(" | ", texts));
+        } else if (text) {
+            return lark.terminal(TextPattern.terminal(schema, "[^" + LarkWriter.first(end) + "]"));
+        } else if (!tags.nested()) {
+            return lark.rule(json(compactValue(schema)));
+        } else if ("object".equals(schema.get("type")) && depth < 30) {
+            depth++;
+            String inner = arguments(tool, schema);
+            depth--;
+            return lark.rule("\"\"" + inner);
+        } else if ("array".equals(schema.get("type")) && tags.item() != null) {
+            return lark.rule("(" + argument(tool, tags.item(), SchemaParts.itemsOf(schema)) + ")"
+                    + TextPattern.repetition(schema.get("minItems"), schema.get("maxItems")));
+        } else if (Set.of("integer", "number", "boolean", "null").contains(String.valueOf(schema.get("type")))) {
+            return lark.rule(json(compactValue(schema)));
+        }
+        throw new UnsupportedOperationException("the parameter " + name + " of the tool " + tool.name()
+                + " has no single type, or holds itself, which a call in this template's notation cannot be forced to "
+                + "obey: "
+                + Json.write(schema));
+    }
+
+    private String compactValue(Map<?, ?> schema) {
         Map<String, Object> copy = new LinkedHashMap<>();
         schema.forEach((key, value) -> copy.put((String) key, value));
+        copy.putAll(definitions);
         copy.put("x-guidance", Map.of("whitespace_flexible", false));
         return Json.write(copy);
-    }
-
-    // ---- notation --------------------------------------------------------------------------------------------------
-
-    private String rule(String right) {
-        String name = "r" + nRules++;
-        rules.append(name).append(": ").append(right).append('\n');
-        return name;
-    }
-
-    /** A fixed text: control tokens in it as such. */
-    private String literal(String text) {
-        List<String> parts = new ArrayList<>();
-        StringBuilder plain = new StringBuilder();
-        int at = 0;
-        while (at < text.length()) {
-            String token = tokenAt(text, at);
-            if (token == null) {
-                plain.append(text.charAt(at++));
-                continue;
-            }
-            if (plain.length() > 0) {
-                parts.add(quote(plain.toString()));
-                plain.setLength(0);
-            }
-            parts.add("<[" + special.get(token) + "]>");
-            at += token.length();
-        }
-        if (plain.length() > 0) {
-            parts.add(quote(plain.toString()));
-        }
-        return parts.isEmpty() ? "\"\"" : String.join(" ", parts);
-    }
-
-    private String tokenAt(String text, int at) {
-        for (String token : special.keySet()) {
-            if (text.startsWith(token, at)) {
-                return token;
-            }
-        }
-        return null;
-    }
-
-    private static String quote(String text) {
-        StringBuilder quoted = new StringBuilder();
-        Json.quote(text, quoted);
-        return quoted.toString();
-    }
-
-    /** The first character, as it stands between brackets of a regular expression. */
-    private static String first(String text) {
-        return "\\x{" + Integer.toHexString(text.codePointAt(0)) + "}";
-    }
-
-    private static String regexQuote(String text) {
-        StringBuilder quoted = new StringBuilder();
-        text.codePoints().forEach(c -> quoted.append("\\x{").append(Integer.toHexString(c)).append('}'));
-        return quoted.toString();
     }
 }

@@ -17,9 +17,11 @@ import java.util.List;
  * @param json of {@link Style#CALL_JSON}, else null
  * @param tags of {@link Style#TAGS}, else null
  * @param quote of {@link Style#LITERAL} and {@link Style#KEYWORDS}: a quote of the template's own, or null
+ * @param raw of {@link Style#KEYWORDS}: whether nothing is escaped in a text that is an argument, while it is in one
+ *     within a list or an object
  */
 record CallSyntax(Style style, String begin, List<Piece> head, String between, String end, JsonCall json, Tags tags,
-        String quote) {
+        String quote, boolean raw) {
     /** How name and arguments are written. */
     enum Style {
         /** A JSON object, or a list of them, with name and arguments in it. */

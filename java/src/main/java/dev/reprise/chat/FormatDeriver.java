@@ -53,7 +53,7 @@ final class FormatDeriver {
             CallSyntax syntax;
             try {
                 syntax = new SyntaxDeriver(calls.one, calls.two, calls.twoArguments, calls.number, calls.nested,
-                        calls.list).derive();
+                        calls.list, calls.escape).derive();
             } catch (SyntaxDeriver.UnknownSyntaxException e) {
                 reason = e.getMessage();
                 continue;
@@ -91,6 +91,7 @@ final class FormatDeriver {
         final String number;
         final String nested;
         final String list;
+        final String escape;
         /** What stands in front of them. */
         final String turn;
 
@@ -106,6 +107,7 @@ final class FormatDeriver {
             number = written(shape, first("{\"zqka\": 7}"));
             nested = written(shape, first("{\"zqka\": {\"zqkb\": \"zqvbl\"}}"));
             list = written(shape, first("{\"zqka\": [\"zqvbl\"]}"));
+            escape = written(shape, first(Json.write(Map.of(TemplateProbe.KEY, TemplateProbe.ESCAPE))));
             String whole =
                     probe.behindUser(true, false, TemplateProbe.calling(shape, "", first("{\"zqka\": \"zqval\"}")));
             turn = whole.substring(0, whole.indexOf(one));
@@ -113,7 +115,7 @@ final class FormatDeriver {
 
         /** Nothing is there. */
         Calls() {
-            one = two = twoArguments = none = number = nested = list = turn = null;
+            one = two = twoArguments = none = number = nested = list = escape = turn = null;
         }
 
         private ToolCall first(String arguments) {
@@ -267,7 +269,7 @@ final class FormatDeriver {
     /** What text begins with where other answers do not: a channel, a recipient. */
     private String textPrefix(AnswerFormat.Shape shape, Calls calls) {
         String turn = commonTurn();
-        String prefix = before.length() > turn.length() ? before.substring(turn.length()).strip() : "";
+        String prefix = before.length() > turn.length() ? before.substring(turn.length()).stripLeading() : "";
         AnswerFormat.ReasoningSyntax syntax = prefix.isEmpty() ? null : reasoning(shape, calls);
         return syntax != null && prefix.contains(syntax.end()) ? "" : prefix;
     }

@@ -10,7 +10,7 @@ import java.util.List;
 final class GenericCalls {
     static final CallSyntax SYNTAX = new CallSyntax(
             CallSyntax.Style.CALL_JSON, "", List.of(), "\n", "",
-            new CallSyntax.JsonCall(false, List.of("name"), List.of("arguments"), null), null, null);
+            new CallSyntax.JsonCall(false, List.of("name"), List.of("arguments"), null), null, null, false);
 
     private GenericCalls() {}
 

@@ -34,13 +34,16 @@ final class LiteralReader {
     private final CharSequence text;
     /** A quote besides ' and ", or null; nothing is escaped within it. */
     private final String quote;
+    /** Whether keywords' own texts are written as they are, without escapes. */
+    private final boolean raw;
     private int at;
     private int depth;
 
-    LiteralReader(CharSequence text, int from, String quote) {
+    LiteralReader(CharSequence text, int from, String quote, boolean raw) {
         this.text = text;
         this.at = from;
         this.quote = quote;
+        this.raw = raw;
     }
 
     /** Behind what was read. */
@@ -180,7 +183,7 @@ final class LiteralReader {
             if (c == mark && endsHere()) {
                 return out.toString();
             }
-            out.append(c == '\\' ? escaped() : c);
+            out.append(c == '\\' && !(raw && depth == 0) ? escaped() : c);
         }
     }
 

@@ -27,15 +27,18 @@ final class SyntaxDeriver {
     private final String number;
     private final String nested;
     private final String list;
+    private final String escape;
 
     /** All but the first may be null: what the template refused to write. */
-    SyntaxDeriver(String one, String two, String twoArguments, String number, String nested, String list) {
+    SyntaxDeriver(String one, String two, String twoArguments, String number, String nested, String list,
+            String escape) {
         this.one = one;
         this.two = two;
         this.twoArguments = twoArguments;
         this.number = number;
         this.nested = nested;
         this.list = list;
+        this.escape = escape;
     }
 
     CallSyntax derive() throws UnknownSyntaxException {
@@ -110,7 +113,7 @@ final class SyntaxDeriver {
             between = second == null ? null : two.substring(first.end, second.start);
         }
         return new CallSyntax(Style.CALL_JSON, one.substring(0, json.start).stripLeading(), List.of(), between,
-                one.substring(json.end), call, null, null);
+                one.substring(json.end), call, null, null, false);
     }
 
     private static List<String> path(Map<?, ?> map, Predicate<Object> wanted) {
@@ -146,7 +149,8 @@ final class SyntaxDeriver {
             }
         }
         return new CallSyntax(style, begin(pieces), pieces.subList(1, pieces.size()), between,
-                longerEnd(style, one.substring(end), quote), null, null, quote);
+                longerEnd(style, one.substring(end), quote), null, null, quote,
+                style == Style.KEYWORDS && escape != null && escape.contains(TemplateProbe.ESCAPE));
     }
 
     /**
@@ -172,7 +176,7 @@ final class SyntaxDeriver {
             return scanner.ended() ? scanner.position() : -1;
         }
         try {
-            LiteralReader reader = new LiteralReader(text, start, quote);
+            LiteralReader reader = new LiteralReader(text, start, quote, false);
             if (style == Style.LITERAL) {
                 reader.value();
             } else {
@@ -310,7 +314,7 @@ final class SyntaxDeriver {
         Tags tags = new Tags(nameEnd, open, keyEnd, plainKeyEnd(keyEnd), valueEnd,
                 named && isNested(open, keyEnd), named ? item(open, keyEnd) : null);
         return new CallSyntax(Style.TAGS, begin(pieces), pieces.subList(1, pieces.size()), between,
-                rest.substring(valueEnd.length()), null, tags, null);
+                rest.substring(valueEnd.length()), null, tags, null, false);
     }
 
     private static String withKey(String text) {

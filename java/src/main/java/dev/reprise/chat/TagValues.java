@@ -84,7 +84,7 @@ final class TagValues {
             return stripped;
         } catch (IllegalArgumentException e) {
             try {
-                LiteralReader reader = new LiteralReader(stripped + ",", 0, null);
+                LiteralReader reader = new LiteralReader(stripped + ",", 0, null, false);
                 Object value = reader.value();
                 return reader.position() == stripped.length() ? Json.write(value) : quoted(raw);
             } catch (LiteralReader.IncompleteException | LiteralReader.MalformedException none) {

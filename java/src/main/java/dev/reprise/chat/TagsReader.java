@@ -37,7 +37,7 @@ final class TagsReader extends ArgumentsReader {
                 case NAME_END -> nameEnd();
                 case OPEN_OR_END -> openOrEnd(last);
                 case KEY -> key();
-                case VALUE -> value();
+                case VALUE -> value(last);
             };
             if (result != null) {
                 return result;
@@ -62,8 +62,8 @@ final class TagsReader extends ArgumentsReader {
     /** What ends the arguments is left for what follows. */
     private CallReader.Result openOrEnd(boolean last) {
         int open = Literals.match(text, at, tags.open());
-        int ended = ends(syntax.end());
-        int between = syntax.between() == null ? Literals.NO : ends(syntax.between());
+        int ended = ends(syntax.end(), at);
+        int between = syntax.between() == null ? Literals.NO : ends(syntax.between(), at);
         if (ended >= 0 || between >= 0 || last && (ended == Literals.MORE || between == Literals.MORE)) {
             json.append(json.length() == 0 ? "{}" : "}");
             return CallReader.Result.DONE;
@@ -78,12 +78,22 @@ final class TagsReader extends ArgumentsReader {
     }
 
     /** Of what follows the arguments the first word is enough. */
-    private int ends(String literal) {
+    private int ends(String literal, int from) {
         String stripped = literal.strip();
         if (stripped.isEmpty()) {
-            return Literals.skipSpace(text, at) == text.length() ? Literals.MORE : Literals.NO;
+            return Literals.skipSpace(text, from) == text.length() ? Literals.MORE : Literals.NO;
         }
-        return Literals.match(text, at, stripped.split("\\s", 2)[0]);
+        return Literals.match(text, from, stripped.split("\\s", 2)[0]);
+    }
+
+    /** As {@link Literals#match}: whether another argument, another call or the end of the calls stands here. */
+    private int follows(int from) {
+        int open = Literals.match(text, from, tags.open());
+        int end = ends(syntax.end(), from);
+        int between = syntax.between() == null ? Literals.NO : ends(syntax.between(), from);
+        boolean more = open == Literals.MORE || end == Literals.MORE || between == Literals.MORE;
+        int found = Math.max(open, Math.max(end, between));
+        return found >= 0 ? found : more ? Literals.MORE : Literals.NO;
     }
 
     private CallReader.Result key() {
@@ -115,10 +125,18 @@ final class TagsReader extends ArgumentsReader {
         return null;
     }
 
-    private CallReader.Result value() {
+    private CallReader.Result value(boolean last) {
         String end = tags.valueEnd().replace(CallSyntax.Tags.KEY, key);
         String marker = end.strip();
         int found = values.endOf(text, valueStart, key, marker);
+        // A text may well have in it what ends it: only where something that can follow does is it the end.
+        while (found >= 0 && !tags.nested()) {
+            int follows = follows(found + marker.length());
+            if (follows >= 0 || follows == Literals.MORE && last) {
+                break;
+            }
+            found = follows == Literals.MORE ? -1 : values.endOf(text, found + 1, key, marker);
+        }
         if (found < 0) {
             return CallReader.Result.MORE;
         }

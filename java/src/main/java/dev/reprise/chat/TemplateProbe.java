@@ -20,6 +20,8 @@ final class TemplateProbe {
     static final String KEY2 = "zqkb";
     static final String VALUE = "zqval";
     static final String VALUE2 = "zqvbl";
+    /** A text with a backslash, which JSON and Python would escape. */
+    static final String ESCAPE = "zq\\nval";
     static final String ID = "zqid00001";
     static final String ID2 = "zqid00002";
 

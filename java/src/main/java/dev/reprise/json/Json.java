@@ -1,17 +1,22 @@
 package dev.reprise.json;
 
+import java.math.BigDecimal;
+import java.math.BigInteger;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 
 /**
- * Reads JSON (RFC 8259) into {@link Map}, {@link List}, {@link String}, {@link Long}, {@link Double}, {@link Boolean}
- * and null, and writes them. Numbers that are no 64-bit integers become {@link Double}.
+ * Reads JSON (RFC 8259) into {@link Map}, {@link List}, {@link String}, numbers, {@link Boolean} and null, and writes
+ * them. Integers are {@link Long}, beyond its range {@link BigInteger}; other numbers are {@link Double}, beyond its
+ * range {@link BigDecimal}. Numbers of more than 1,000 characters are refused.
  */
 public final class Json {
     /** Deeper values are refused rather than overflowing the stack. */
     private static final int MAX_DEPTH = 500;
+    /** The time to read a number grows with the square of its length. */
+    private static final int MAX_NUMBER = 1000;
 
     private final String text;
     private int at;
@@ -83,7 +88,8 @@ public final class Json {
     }
 
     private static boolean isFinite(Object value) {
-        return value instanceof Number number && Double.isFinite(number.doubleValue());
+        return value instanceof BigInteger || value instanceof BigDecimal
+                || value instanceof Number number && Double.isFinite(number.doubleValue());
     }
 
     /** Appends a string in quotes. */
@@ -244,8 +250,24 @@ public final class Json {
             integer = false;
         }
         String number = text.substring(start, at);
-        // 18 digits always fit into 64 bits; longer ones become floating point.
-        return integer && number.length() <= 18 ? (Number) Long.valueOf(number) : Double.valueOf(number);
+        if (number.length() > MAX_NUMBER) {
+            at = start;
+            throw expected("a number of at most " + MAX_NUMBER + " characters");
+        } else if (integer) {
+            BigInteger value = new BigInteger(number);
+            return value.bitLength() < Long.SIZE ? (Number) value.longValue() : value;
+        }
+        Double value = Double.valueOf(number);
+        return value.isInfinite() ? (Number) exact(number, start) : value;
+    }
+
+    private BigDecimal exact(String number, int start) {
+        try {
+            return new BigDecimal(number);
+        } catch (NumberFormatException e) {
+            at = start;
+            throw expected("a number whose exponent has at most nine digits");
+        }
     }
 
     private void digits() {

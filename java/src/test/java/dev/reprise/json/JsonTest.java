@@ -5,6 +5,8 @@ import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.math.BigDecimal;
+import java.math.BigInteger;
 import java.util.List;
 import java.util.Map;
 import org.junit.jupiter.api.Test;
@@ -22,7 +24,13 @@ class JsonTest {
         assertEquals("x", a.get(5));
         assertEquals(Map.of(), object.get("b"));
         assertEquals(List.of(), object.get("c"));
-        assertEquals(1e30, Json.parse("1000000000000000000000000000000"));
+        assertEquals(Long.MAX_VALUE, Json.parse("9223372036854775807"));
+        assertEquals(Long.MIN_VALUE, Json.parse("-9223372036854775808"));
+        assertEquals(new BigInteger("9223372036854775808"), Json.parse("9223372036854775808"));
+        assertEquals(new BigDecimal("-1e999"), Json.parse("-1e999"));
+        assertEquals("[-1E+999,9223372036854775808]", Json.write(Json.parse("[-1e999,9223372036854775808]")));
+        assertThrows(IllegalArgumentException.class, () -> Json.parse("1e9999999999"));
+        assertThrows(IllegalArgumentException.class, () -> Json.parse("1".repeat(1001)));
     }
 
     @Test

@@ -1,6 +1,7 @@
 package dev.reprise.cli;
 
 import dev.reprise.ChatOptions;
+import dev.reprise.ContextPolicy;
 import dev.reprise.ReasoningMode;
 import dev.reprise.ToolChoice;
 import java.nio.file.Path;
@@ -58,6 +59,12 @@ final class ChatSettings {
             description = "The most tokens of reasoning; then the answer begins.")
     private Integer budget;
 
+    @Option(
+            names = "--drop-oldest",
+            description = "Where the conversation does not fit into the context, leave out its oldest turns, but not "
+                    + "the system message (default: an error).")
+    private boolean dropOldest;
+
     @Mixin
     private TemplateOptions templateOptions;
 
@@ -77,7 +84,8 @@ final class ChatSettings {
                 .toolChoice(choice())
                 .strictTools(strict)
                 .reasoning(reasoning == Reasoning.OFF ? ReasoningMode.OFF : ReasoningMode.DEFAULT)
-                .reasoningEffort(effort);
+                .reasoningEffort(effort)
+                .contextPolicy(dropOldest ? ContextPolicy.DROP_OLDEST : ContextPolicy.FAIL);
         if (budget != null) {
             builder.reasoningBudget(budget);
         }

@@ -14,6 +14,7 @@ import dev.reprise.Role;
 import dev.reprise.SessionStatistics;
 import dev.reprise.Tool;
 import dev.reprise.ToolCall;
+import dev.reprise.ToolChoice;
 import java.io.UncheckedIOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -24,12 +25,12 @@ import java.util.Locale;
 final class Conversation implements AutoCloseable {
     private static final String HELP = """
             What begins with / is a command, all else a message. A line that ends with \\ goes on in the next one.
-              /system TEXT     another system message; without TEXT, none
+              /system [TEXT]   the system message; with TEXT, another one; 'off', none
               /reset           begins anew
               /save FILE       saves the conversation
               /load FILE       goes on with a saved one
               /stats           tokens, times and memory
-              /tools [FILE]    the tools; from a file, other ones
+              /tools [FILE]    the tools; from a file, other ones; 'off', none
               /schema [FILE]   the JSON schema that answers obey; from a file, another one; 'off', none
               /quit            leaves, as Ctrl-D does
             Ctrl-C stops an answer.
@@ -110,8 +111,9 @@ final class Conversation implements AutoCloseable {
 
     private void send(Message message) {
         List<Message> next = List.of(message);
+        ChatOptions turn = options;
         while (!next.isEmpty()) {
-            try (ChatStream stream = chat.send(next, options)) {
+            try (ChatStream stream = chat.send(next, turn)) {
                 AnswerPrinter printer =
                         new AnswerPrinter(terminal::print, showsReasoning ? terminal::print : null, styled);
                 last = printer.print(stream);
@@ -126,6 +128,10 @@ final class Conversation implements AutoCloseable {
                 }
             }
             next = results(last.toolCalls());
+            if (turn.toolChoice().forcesCall()) {
+                // It has called what it had to; were it forced again, it could never tell what came of it.
+                turn = turn.toBuilder().toolChoice(ToolChoice.auto()).build();
+            }
         }
     }
 
@@ -150,14 +156,12 @@ final class Conversation implements AutoCloseable {
         String argument = words.length > 1 ? words[1] : "";
         switch (words[0]) {
             case "/help" -> terminal.print(HELP);
-            case "/system" -> {
-                system = argument.isEmpty() ? null : argument;
-                chat.system(system);
-            }
+            case "/system" -> system(argument);
             case "/reset" -> {
                 chat.reset();
                 chat.system(system);
                 last = null;
+                say("Begun anew.");
             }
             case "/save" -> {
                 chat.save(file(words[0], argument));
@@ -180,7 +184,20 @@ final class Conversation implements AutoCloseable {
         if (argument.isEmpty()) {
             throw new IllegalArgumentException(command + " needs the name of a file");
         }
-        return Path.of(argument);
+        return path(argument);
+    }
+
+    /** Of the user's home folder where it begins with ~, as shells have it. */
+    private static Path path(String name) {
+        return name.startsWith("~/") ? Path.of(System.getProperty("user.home"), name.substring(2)) : Path.of(name);
+    }
+
+    private void system(String text) {
+        if (!text.isEmpty()) {
+            system = text.equals("off") ? null : text;
+            chat.system(system);
+        }
+        terminal.print((system == null ? "no system message" : system) + "\n");
     }
 
     private void load(Path file) {
@@ -198,7 +215,7 @@ final class Conversation implements AutoCloseable {
 
     private void tools(String file) {
         if (!file.isEmpty()) {
-            List<Tool> tools = ToolsFile.parse(terminal.readFile(Path.of(file)), file);
+            List<Tool> tools = file.equals("off") ? List.of() : ToolsFile.parse(terminal.readFile(path(file)), file);
             options = options.toBuilder().tools(tools).build();
         }
         if (options.tools().isEmpty()) {
@@ -214,7 +231,7 @@ final class Conversation implements AutoCloseable {
             constrain(null);
             schema = null;
         } else if (!file.isEmpty()) {
-            String text = terminal.readFile(Path.of(file));
+            String text = terminal.readFile(path(file));
             constrain(Constraint.jsonSchema(text));
             schema = text.strip();
         }

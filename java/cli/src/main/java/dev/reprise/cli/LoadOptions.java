@@ -42,7 +42,7 @@ final class LoadOptions {
             names = "--kv-type",
             paramLabel = "f16|f32|q8_0",
             description = "Number format of the KV cache; q8_0 takes 53 %% of f16's memory (default: f16).")
-    private KvType kvType = KvType.F16;
+    private KvType kvType;
 
     ModelOptions.Builder model() {
         return ModelOptions.builder()
@@ -53,6 +53,7 @@ final class LoadOptions {
     }
 
     SessionOptions session() {
-        return SessionOptions.builder().contextLength(contextLength).kvType(kvType).build();
+        SessionOptions.Builder options = SessionOptions.builder().contextLength(contextLength);
+        return (kvType == null ? options : options.kvType(kvType)).build();
     }
 }

@@ -6,6 +6,8 @@ import dev.reprise.TemplateException;
 import java.io.InputStream;
 import java.io.OutputStream;
 import java.io.PrintWriter;
+import java.time.LocalDate;
+import java.time.format.DateTimeParseException;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Model.CommandSpec;
@@ -13,6 +15,7 @@ import picocli.CommandLine.Option;
 import picocli.CommandLine.ParameterException;
 import picocli.CommandLine.ParseResult;
 import picocli.CommandLine.Spec;
+import picocli.CommandLine.TypeConversionException;
 
 /** The command line. */
 @Command(
@@ -97,6 +100,7 @@ public final class Main implements Runnable {
         // the options.
         commandLine.setExpandAtFiles(false);
         commandLine.setAllowOptionsAsOptionParameters(true);
+        commandLine.registerConverter(LocalDate.class, Main::day);
         commandLine.setExecutionExceptionHandler(Main::report);
         try {
             return commandLine.execute(args);
@@ -110,6 +114,14 @@ public final class Main implements Runnable {
     public void run() {
         throw new ParameterException(spec.commandLine(),
                 "a command is missing: run, chat, render, info, tokenize or detokenize");
+    }
+
+    private static LocalDate day(String text) {
+        try {
+            return LocalDate.parse(text);
+        } catch (DateTimeParseException e) {
+            throw new TypeConversionException("'" + text + "' is no day of the form YYYY-MM-DD");
+        }
     }
 
     private static int report(Exception failure, CommandLine commandLine, ParseResult parsed) {

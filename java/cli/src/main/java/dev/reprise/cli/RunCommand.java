@@ -4,6 +4,7 @@ import dev.reprise.Generation;
 import dev.reprise.GenerationOptions;
 import dev.reprise.Model;
 import dev.reprise.ModelInfo;
+import dev.reprise.Prompt;
 import dev.reprise.Session;
 import dev.reprise.Token;
 import dev.reprise.TokenStream;
@@ -42,6 +43,12 @@ final class RunCommand implements Callable<Integer> {
     private String prompt;
 
     @Option(
+            names = "--suffix",
+            paramLabel = "TEXT",
+            description = "Fill in what stands between the prompt and this text, by a model that has tokens for it.")
+    private String suffix;
+
+    @Option(
             names = "--special",
             description = "Parse special tokens such as <|im_start|> in the prompt.")
     private boolean special;
@@ -66,11 +73,11 @@ final class RunCommand implements Callable<Integer> {
     public Integer call() {
         GenerationOptions options = options();
         String text = prompt();
-        boolean wholeStory = file == null && prompt == null && !textOptions.ids();
+        boolean wholeStory = file == null && prompt == null && suffix == null && !textOptions.ids();
         try (Model model = load();
                 Session session = model.newSession(loadOptions.session())) {
             Interruption interruption = Interruption.cancels(session::cancel);
-            try (TokenStream stream = session.generate(text, options)) {
+            try (TokenStream stream = start(session, text, options)) {
                 if (wholeStory) {
                     terminal.print(text);
                 }
@@ -79,6 +86,15 @@ final class RunCommand implements Callable<Integer> {
                 interruption.forget();
             }
         }
+    }
+
+    private TokenStream start(Session session, String text, GenerationOptions options) {
+        if (suffix == null) {
+            return session.generate(text, options);
+        } else if (special) {
+            throw new IllegalArgumentException("--special does not go with --suffix: both texts are plain");
+        }
+        return session.generate(Prompt.fillInTheMiddle(text, suffix), options);
     }
 
     private GenerationOptions options() {

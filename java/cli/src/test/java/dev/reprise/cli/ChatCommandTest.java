@@ -169,10 +169,37 @@ class ChatCommandTest {
     }
 
     @Test
+    void theOldestTurnsAreLeftOutWhereThatIsAskedFor() {
+        String script = "Say something about the sea.\n".repeat(4) + "/stats\n";
+        String[] arguments = {"chat", TestData.chatModel(), "--temp", "0", "-n", "8", "--context", "110"};
+        Program overflows = Program.runWithInput(script, arguments).fails(ExitCode.CONTEXT_OVERFLOW);
+        assertTrue(overflows.err().contains("110"), overflows.err());
+        List<String> more = new ArrayList<>(List.of(arguments));
+        more.add("--drop-oldest");
+        Program drops = Program.runWithInput(script, more.toArray(String[]::new)).succeeds();
+        assertTrue(drops.out().contains("8 messages; "), drops.out());
+    }
+
+    /** Were each answer of a turn a call, the turn would never end. The story model never calls by itself. */
+    @Test
+    void aCallThatIsForcedIsForcedOnceATurn() throws IOException {
+        String template = file("t.jinja", "{{ bos_token }}{% for m in messages %}{{ m.role }}: {{ m.content }}"
+                + "{{ eos_token }}{% endfor %}assistant: ");
+        String tools = file("tools.json", "[{\"name\":\"now\",\"parameters\":{\"type\":\"object\","
+                + "\"properties\":{},\"additionalProperties\":false}}]");
+        String script = "What time is it?\nnoon\n/stats\n";
+        Program program = Program.runWithInput(script, "chat", Program.STORIES, "--template",
+                template, "--tools", tools, "--tool-choice", "now", "--temp", "0", "-n", "30").succeeds();
+        List<String> lines = program.out().lines().toList();
+        assertEquals("now", ((Map<?, ?>) Json.parse(lines.get(0))).get("name"));
+        assertTrue(program.out().contains("4 messages; "), program.out());
+    }
+
+    @Test
     void commandsThatFailEndAScript() throws IOException {
         for (String[] wrong : new String[][] {
             {"/load " + file("no.chat", "nonsense"), "no saved chat"}, {"/fly", "/fly"}, {"/save", "/save needs"},
-            {"/schema " + file("s", "{\"type\":7}") + "\nHello", "type must be"}
+            {"/schema " + file("s", "{\"type\":7}") + "\nHello", "type, in #"}
         }) {
             Program program = Program.runWithInput(wrong[0] + "\n", "chat", TestData.chatModel());
             assertTrue(program.exitCode() != ExitCode.OK && program.err().contains(wrong[1]), program.err());
@@ -185,13 +212,15 @@ class ChatCommandTest {
         String script =
                 String.join("\n", "/tools", "/tools " + file("tools.json", TOOLS), "/schema " + file("s.json", SCHEMA),
                 "/tools " + file("none.json", "[]"), "/system Be terse.", "A colour and a number?", "/schema off",
-                        "/help");
+                        "/tools off", "/system", "/system off", "/help");
         Program program = Program.runWithInput(script, "chat", TestData.chatModel(), "--temp", "0").succeeds();
         List<String> lines = program.out().lines().toList();
         assertEquals(List.of("no tools", "weather: Tells the weather", "now"), lines.subList(0, 3));
         assertEquals(SCHEMA, lines.get(3));
         assertEquals("no tools", lines.get(4));
-        assertTrue(Json.parse(lines.get(5)) instanceof Map, lines.get(5));
-        assertEquals("no schema", lines.get(6));
+        assertEquals("Be terse.", lines.get(5));
+        assertTrue(Json.parse(lines.get(6)) instanceof Map, lines.get(6));
+        assertEquals("no schema", lines.get(7));
+        assertEquals(List.of("no tools", "Be terse.", "no system message"), lines.subList(8, 11));
     }
 }

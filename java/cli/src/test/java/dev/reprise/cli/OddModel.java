@@ -15,6 +15,7 @@ final class OddModel {
     /** The codes of GGUF's value types. */
     static final int INT32 = 5;
 
+    static final int BOOL = 7;
     static final int STRING = 8;
     static final int ARRAY = 9;
     /** Magic, version, tensor count, metadata count. */

@@ -1,6 +1,7 @@
 package dev.reprise.cli;
 
 import static dev.reprise.cli.OddModel.ARRAY;
+import static dev.reprise.cli.OddModel.BOOL;
 import static dev.reprise.cli.OddModel.INT32;
 import static dev.reprise.cli.OddModel.STRING;
 import static dev.reprise.cli.OddModel.array;
@@ -13,6 +14,10 @@ import java.io.ByteArrayOutputStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.Arrays;
+import java.util.logging.Level;
+import java.util.logging.Logger;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -21,8 +26,21 @@ class OddModelTest {
     private static final byte[] TWO_TEXTS =
             concat(array(STRING, 2), string(new byte[] {'a'}), string(new byte[] {'b'}));
 
+    private static final Logger LOGGER = Logger.getLogger("dev.reprise");
+
     @TempDir
     Path directory;
+
+    /** Warnings of the library would look like faults of the test. */
+    @BeforeAll
+    static void silence() {
+        LOGGER.setLevel(Level.OFF);
+    }
+
+    @AfterAll
+    static void speak() {
+        LOGGER.setLevel(null);
+    }
 
     private static byte[] concat(byte[]... parts) {
         ByteArrayOutputStream all = new ByteArrayOutputStream();
@@ -58,7 +76,16 @@ class OddModelTest {
                     file, "Chat template: metadata key tokenizer.chat_template is ",
                     "Tokenizer:     gpt2 (gpt-2), 4,096 tokens");
             assertRunsAsEver(file);
+            String error = Program.runWithInput("{}", "render", file, "--input", "-").fails(ExitCode.TEMPLATE).err();
+            assertTrue(error.contains("(tokenizer.chat_template) is no text"), error);
         }
+    }
+
+    @Test
+    void aTruthValueThatIsNeitherZeroNorOne() {
+        String file = new OddModel().with("general.flag", BOOL, little(2, 1)).write(directory);
+        assertInfo(file, "Tokenizer:     gpt2 (gpt-2), 4,096 tokens");
+        assertRunsAsEver(file);
     }
 
     @Test

@@ -32,6 +32,15 @@ class RunCommandTest {
     }
 
     @Test
+    void aMiddleIsFilledInWhereTheModelHasTokensForIt() {
+        Program without = Program.run("run", "-p", PROMPT, "--suffix", "The end.", "-n", "4");
+        assertEquals(ExitCode.UNSUPPORTED, without.exitCode());
+        assertTrue(without.err().contains("tokenizer.ggml.fim_pre_token_id"), without.err());
+        Program both = Program.run("run", "-p", PROMPT, "--suffix", "b", "--special", "-n", "4");
+        assertEquals(ExitCode.USAGE, both.exitCode());
+    }
+
+    @Test
     void statisticsComeOnStandardError() {
         Program program = Program.run("run", "-p", PROMPT, "-n", "12", "--temp", "0").succeeds();
         assertTrue(

@@ -56,11 +56,12 @@ final class JavaCpp {
         return System.getProperty(PROPERTIES + name) != null;
     }
 
-    /** Another use of JavaCPP has made it. */
+    /** Another use of JavaCPP by this user has made it, where no other user can put what JavaCPP then loads. */
     private static boolean hasCacheAtHome() {
         try {
             Path home = Path.of(System.getProperty("user.home", ""));
-            return home.isAbsolute() && Files.isWritable(home.resolve(".javacpp").resolve("cache"));
+            Path cache = home.resolve(".javacpp").resolve("cache");
+            return home.isAbsolute() && Files.isWritable(cache) && PrivateFolder.isOutOfReachOfOthers(cache);
         } catch (InvalidPathException e) {
             return false;
         }

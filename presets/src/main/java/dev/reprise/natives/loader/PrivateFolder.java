@@ -69,6 +69,17 @@ final class PrivateFolder {
         return inner;
     }
 
+    /** Whether nobody but this user and root can put anything into a folder that is there, or exchange it. */
+    static boolean isOutOfReachOfOthers(Path folder) {
+        try {
+            Path real = folder.toRealPath();
+            requireNoWayInForOthers(real);
+            return (Look.at(real).mode & WRITABLE_BY_OTHERS) == 0;
+        } catch (IOException e) {
+            return false;
+        }
+    }
+
     /** Without symbolic links, which are fine above what is created here: the folders they lead to are looked at. */
     private static Path existingOrNew(Path folder) throws IOException {
         Path existing = folder.toAbsolutePath();

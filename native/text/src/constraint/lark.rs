@@ -1,0 +1,75 @@
+//! Lark grammars before llguidance gets them: the JSON schemas in them are held to what those alone are.
+
+use serde_json::{Deserializer, Value};
+
+use super::schema;
+use crate::ffi::Outcome;
+
+const SCHEMA: &str = "%json";
+
+/// The grammar with its schemas prepared. Lines stay where they are. What is malformed stays as it is, for llguidance
+/// to say where.
+pub fn prepare(source: &str) -> Outcome<String> {
+    let mut out = String::with_capacity(source.len());
+    let mut rest = source;
+    while let Some(at) = next_schema(rest) {
+        let (before, json) = rest.split_at(at + SCHEMA.len());
+        out.push_str(before);
+        let mut values = Deserializer::from_str(json).into_iter::<Value>();
+        let Some(Ok(given)) = values.next() else {
+            rest = json;
+            continue;
+        };
+        let end = values.byte_offset();
+        let line = out.matches('\n').count() + 1;
+        let prepared = schema::prepare_nested(given).map_err(|failure| failure.at(line))?.to_string();
+        // Between its first brace and the rest a schema may have line ends.
+        out.push_str(" {");
+        out.extend(std::iter::repeat_n('\n', json[..end].matches('\n').count()));
+        out.push_str(&prepared[1..]);
+        rest = &json[end..];
+    }
+    out.push_str(rest);
+    Ok(out)
+}
+
+/// The next `%json` outside of texts, regular expressions and comments.
+fn next_schema(text: &str) -> Option<usize> {
+    let bytes = text.as_bytes();
+    let mut position = 0;
+    while position < bytes.len() {
+        match bytes[position] {
+            b'/' if bytes.get(position + 1) == Some(&b'/') => {
+                position += text[position..].find('\n').unwrap_or(text.len() - position);
+            }
+            quote @ (b'"' | b'/') => {
+                position += 1;
+                while position < bytes.len() && bytes[position] != quote && bytes[position] != b'\n' {
+                    position += if bytes[position] == b'\\' { 2 } else { 1 };
+                }
+                position += 1;
+            }
+            b'%' if bytes[position..].starts_with(SCHEMA.as_bytes()) => return Some(position),
+            _ => position += 1,
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::prepare;
+    use crate::ffi::Status;
+
+    #[test]
+    fn schemas_are_prepared_where_they_are() {
+        let source = "start: \"%json {\" x // %json {\nx: %json {\n\"type\": \"null\"\n} y\ny: /%json {/ %json";
+        let prepared = prepare(source).unwrap();
+        assert_eq!(source.lines().count(), prepared.lines().count());
+        assert!(prepared.starts_with("start: \"%json {\" x // %json {\nx: %json {\n\n\"type\":\"null\""), "{prepared}");
+        assert!(prepared.ends_with("} y\ny: /%json {/ %json"), "{prepared}");
+        let failure = prepare("start: x\nx: %json {\"not\": {}}").unwrap_err();
+        assert_eq!((Status::Unsupported, 2), (failure.status, failure.line));
+        assert!(failure.message.contains("not, in #"));
+    }
+}
