@@ -55,6 +55,7 @@ public final class ModelOptions {
         builder.device = device;
         builder.deviceIndex = deviceIndex;
         builder.deviceMemoryLimit = deviceMemoryLimit;
+        builder.kvMemory = kvMemory;
         builder.threads = threads;
         builder.mmap = mmap;
         builder.exact = exact;
@@ -104,6 +105,7 @@ public final class ModelOptions {
                 && device == that.device
                 && deviceIndex == that.deviceIndex
                 && deviceMemoryLimit == that.deviceMemoryLimit
+                && kvMemory == that.kvMemory
                 && threads == that.threads
                 && mmap == that.mmap
                 && exact == that.exact
@@ -112,7 +114,7 @@ public final class ModelOptions {
 
     @Override
     public int hashCode() {
-        return Objects.hash(device, deviceIndex, deviceMemoryLimit, threads, mmap, exact, progress);
+        return Objects.hash(device, deviceIndex, deviceMemoryLimit, kvMemory, threads, mmap, exact, progress);
     }
 
     @Override

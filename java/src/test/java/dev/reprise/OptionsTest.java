@@ -117,6 +117,7 @@ class OptionsTest {
                 .device(Device.CPU)
                 .deviceIndex(1)
                 .deviceMemoryLimit(1000)
+                .kvMemory(2000)
                 .threads(3)
                 .mmap(false)
                 .exact(true)
@@ -125,6 +126,7 @@ class OptionsTest {
         assertEquals(model, model.toBuilder().build());
         assertEquals(model.hashCode(), model.toBuilder().build().hashCode());
         assertNotEquals(model, model.toBuilder().threads(2).build());
+        assertNotEquals(model, model.toBuilder().kvMemory(2001).build());
         assertNotEquals(model, ModelOptions.defaults());
         assertEquals(ModelOptions.defaults(), ModelOptions.builder().build());
         SessionOptions session = SessionOptions.builder()
