@@ -215,6 +215,13 @@ typedef struct reprise_session_options {
     int32_t graph_mode;     /* reprise_graph_mode */
     int32_t prefill_chunk;  /* tokens evaluated at once; 0: the backend's choice; of a restored session, what it had */
     int32_t unfused;        /* 1: decode on CUDA with the kernels that the fused ones are tested against; slower */
+    int32_t prefix_sharing; /* 1, the default: a prompt that begins as one that another session of the model has
+                             * evaluated, or this one before a rewind, takes over its keys and values, in whole blocks
+                             * of 128 tokens. Results are the same to the last bit, only sooner, which others may
+                             * notice. 0: the session neither finds nor is found. Without effect on CUDA */
+    int32_t priority; /* -10 to 10, 0 the default: where a step of the model has no room for what all sessions want
+                       * evaluated, the higher goes first; who was passed over by four steps counts as one higher, so
+                       * that nobody waits for ever. Without effect on CUDA */
 } reprise_session_options;
 
 /** What is added to the logit of a token. */
@@ -290,8 +297,10 @@ typedef struct reprise_token {
 
 /** Counts since the session was opened. Times in nanoseconds, measured on the host. */
 typedef struct reprise_statistics {
-    uint64_t prefill_tokens;
-    uint64_t prefill_ns;
+    uint64_t prefill_tokens; /* evaluated */
+    uint64_t prefix_tokens;  /* of prompts that were not evaluated, since another session of the model had, or this one
+                              * before a rewind (prefix_sharing) */
+    uint64_t prefill_ns;     /* of prompts, waiting for another session that evaluates the same beginning included */
     uint64_t generated_tokens;    /* delivered by reprise_session_next() */
     uint64_t decode_ns;           /* from the first of them to the last, waiting included */
     uint64_t tokens_from_prefill; /* sampled from prefill logits */
@@ -311,6 +320,8 @@ typedef struct reprise_statistics {
                                    * is of one session */
     uint64_t model_rows;          /* tokens evaluated by those steps */
     uint64_t model_kv;            /* bytes of keys and values that those sessions hold now; 0 on CUDA */
+    uint64_t model_kv_kept;       /* bytes that none of them holds, kept for prompts with the same beginning until
+                                   * their memory is needed, at most a quarter of kv_memory; 0 on CUDA */
 } reprise_statistics;
 
 REPRISE_API void reprise_session_options_default(reprise_session_options* options);

@@ -27,7 +27,7 @@ class SessionCompany : public ::testing::Test {
 };
 
 /// What a user of a session does, following from a seed alone, and what came of it: ids and the bits of logits.
-std::vector<Ids> life(const LoadedModel& model, uint64_t seed, bool with_delays) {
+std::vector<Ids> life(const LoadedModel& model, uint64_t seed, bool with_delays, bool sharing = false) {
     std::mt19937_64 random(seed), delays(seed + 1000);
     const auto below = [&](uint64_t n) { return random() % n; };
     const auto pause = [&] {
@@ -39,7 +39,9 @@ std::vector<Ids> life(const LoadedModel& model, uint64_t seed, bool with_delays)
         std::memcpy(bits.data(), logits.data(), logits.size() * sizeof(float));
         results.push_back(std::move(bits));
     };
-    auto session = std::make_unique<OpenSession>(model.open(session_options(400, 1 + static_cast<int32_t>(below(60)))));
+    reprise_session_options options = session_options(400, 1 + static_cast<int32_t>(below(60)));
+    options.prefix_sharing = sharing;
+    auto session = std::make_unique<OpenSession>(model.open(options));
     for (int round = 0; round < 4; ++round) {
         pause();
         if (session->position() > 250) session->rewind(static_cast<int32_t>(below(140)));
@@ -78,7 +80,7 @@ TEST_F(SessionCompany, GivesEachWhatItGetsAlone) {
     for (const bool with_delays : {false, true}) {
         std::vector<std::thread> threads;
         for (uint64_t i = 0; i < N; ++i)
-            threads.emplace_back([&, i] { together[i] = life(model, i + 1, with_delays); });
+            threads.emplace_back([&, i] { together[i] = life(model, i + 1, with_delays, i % 2 == 0); });
         for (std::thread& thread : threads) thread.join();
         for (uint64_t i = 0; i < N; ++i) ASSERT_EQ(alone[i], together[i]) << "seed " << i + 1;
     }

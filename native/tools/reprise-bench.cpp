@@ -99,6 +99,7 @@ Arguments parse(int argc, char** argv) {
     Arguments a;
     reprise_model_options_default(&a.model_options);
     reprise_session_options_default(&a.session_options);
+    a.session_options.prefix_sharing = 0;  // what repetitions evaluate is the same
     enum { GRAPH = 1000, DEVICE, KV, THREADS, BENCH_EQUIVALENT, SEQUENCES, PROMPT_TOKENS, CONSTRAINED, HELP };
     const option options[] = {{"graph", 1, nullptr, GRAPH},
                               {"device", 1, nullptr, DEVICE},

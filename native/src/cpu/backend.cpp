@@ -35,6 +35,9 @@ const Kernels& kernels_for(const LoadOptions& options) { return options.exact ? 
 
 size_t threads_for(const LoadOptions& options) { return options.threads != 0 ? options.threads : available_threads(); }
 
+// Of the memory for keys and values, which is taken from the system, this part may stay without a holder.
+constexpr uint64_t KEPT_PART = 4;
+
 uint64_t kv_memory_for(const LoadOptions& options) {
     return options.kv_memory != 0 ? options.kv_memory : available_memory() / 4 * 3;
 }
@@ -47,7 +50,7 @@ CpuModel::CpuModel(std::shared_ptr<const GgufFile> file, std::unique_ptr<Plan> p
       kernels_(kernels_for(options)),
       exact_(options.exact),
       pool_(threads_for(options)),
-      kv_budget_(kv_memory_for(options)),
+      kv_budget_(kv_memory_for(options), KEPT_PART),
       executor_(*plan_, kernels_, pool_, MAX_ROWS),
       scheduler_(MAX_ROWS, [this](const auto& shares, const auto& given_up) { return compute(shares, given_up); }) {
     read_ahead(*plan_, options);
@@ -126,6 +129,7 @@ void CpuModel::statistics(reprise_statistics& statistics) const {
     statistics.model_steps = scheduler_.n_steps();
     statistics.model_rows = scheduler_.n_rows();
     statistics.model_kv = kv_budget_.used();
+    statistics.model_kv_kept = kv_budget_.kept();
 }
 
 }  // namespace cpu

@@ -25,9 +25,15 @@ CpuEngine::CpuEngine(std::shared_ptr<CpuModel> model, const EngineOptions& optio
       chunk_(options.prefill_chunk != 0 ? options.prefill_chunk : CpuModel::MAX_ROWS),
       member_(model_->scheduler()),
       cache_(model_->kv_cache(model_->exact() ? TensorType::F32 : options.kv_type)),
-      kv_(cache_),
+      kv_(cache_, options.prefix_sharing),
       logits_(n_vocab_ * sizeof(float), "the logits"),
       sampler_(n_vocab_) {}
+
+uint32_t CpuEngine::adopt(std::span<const int32_t> history, uint32_t n, const std::atomic<bool>& cancel) {
+    // Not at work meanwhile: whom it waits for may wait for memory.
+    kv_.truncate(n);
+    return std::max(n, kv_.adopt(history, cancel));
+}
 
 void CpuEngine::prefill(std::span<const int32_t> ids, uint32_t position, const std::atomic<bool>& cancel) {
     kv_.make_writable(position, position + static_cast<uint32_t>(ids.size()));
@@ -50,9 +56,10 @@ reprise_token CpuEngine::next(const std::atomic<bool>& cancel) {
         ++statistics_.tokens_from_prefill;
     } else {
         const uint64_t start = nanoseconds();
-        kv_.make_writable(position_ - 1, position_);
+        make_writable(position_ - 1, position_, cancel);
         model_->evaluate(member_, {{&pending_, 1}, position_ - 1, kv_.view(), logits_.floats(), nullptr, true}, 1,
                          cancel);
+        kv_.append(position_ - 1, {&pending_, 1}, KvTrail::Origin::DRAWN);
         statistics_.submit_ns += nanoseconds() - start;
         ++statistics_.eager_steps;
     }
@@ -89,6 +96,7 @@ void CpuEngine::read_kv(const KvPiece& piece, uint8_t* rows) {
 
 void CpuEngine::write_kv(const KvPiece& piece, const uint8_t* rows) {
     kv_.make_writable(piece.position, piece.position + piece.n);
+    kv_.restore(std::max(kv_.size(), piece.position + piece.n));
     for_each_row(piece, [&](uint8_t* row, size_t bytes) {
         std::memcpy(row, rows, bytes);
         rows += bytes;
@@ -107,12 +115,15 @@ void CpuEngine::score(std::span<const int32_t> ids, uint32_t position, reprise_s
                       const std::atomic<bool>& cancel) {
     kv_.make_writable(position, position + static_cast<uint32_t>(ids.size()));
     float* const last = logits == nullptr ? logits_.floats() : nullptr;
-    if (mode == REPRISE_SCORE_BATCH)
-        return model_->evaluate(member_, {ids, position, kv_.view(), last, logits}, chunk_, cancel);
+    if (mode == REPRISE_SCORE_BATCH) {
+        model_->evaluate(member_, {ids, position, kv_.view(), last, logits}, chunk_, cancel);
+        return kv_.append(position, ids, KvTrail::Origin::HANDED_IN);
+    }
     for (size_t i = 0; i < ids.size(); ++i) {
         float* const row = logits == nullptr ? nullptr : logits + i * n_vocab_;
         model_->evaluate(member_, {ids.subspan(i, 1), position + static_cast<uint32_t>(i), kv_.view(), last, row}, 1,
                          cancel);
+        kv_.append(position + static_cast<uint32_t>(i), ids.subspan(i, 1), KvTrail::Origin::DRAWN);
     }
 }
 

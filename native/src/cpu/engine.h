@@ -10,6 +10,7 @@ class CpuEngine : public Engine {
   public:
     CpuEngine(std::shared_ptr<CpuModel> model, const EngineOptions& options);
 
+    uint32_t adopt(std::span<const int32_t> history, uint32_t n, const std::atomic<bool>& cancel) override;
     void prefill(std::span<const int32_t> ids, uint32_t position, const std::atomic<bool>& cancel) override;
     void truncate(uint32_t n) override { kv_.truncate(n); }
     void read_logits(float* logits) override;

@@ -52,13 +52,21 @@ void KvSequence::make_writable(uint32_t begin, uint32_t end) {
 }
 
 void KvSequence::truncate(uint32_t n) {
+    trail_.truncate(n);
     table_.truncate(n);
     follow_table();
 }
 
 void KvSequence::share(const KvSequence& other, uint32_t n) {
     table_.share(other.table_, n);
+    trail_.share(other.trail_, n);
     follow_table();
+}
+
+uint32_t KvSequence::adopt(std::span<const int32_t> history, const std::atomic<bool>& cancel) {
+    const uint32_t n = trail_.adopt(history, cancel);
+    follow_table();
+    return n;
 }
 
 void KvSequence::follow_table() {

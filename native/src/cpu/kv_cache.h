@@ -7,6 +7,7 @@
 
 #include "cpu/buffer.h"
 #include "exec/kv_pool.h"
+#include "exec/kv_trail.h"
 #include "model/plan.h"
 
 namespace reprise::cpu {
@@ -57,18 +58,31 @@ struct KvView {
 /// The keys and values of one sequence. One thread at a time.
 class KvSequence {
   public:
-    explicit KvSequence(std::shared_ptr<KvCache> cache) : cache_(std::move(cache)), table_(cache_->pool()) {}
+    // A row's bits do not depend on the rows computed with it, so that prompts and decode steps give the same.
+    explicit KvSequence(std::shared_ptr<KvCache> cache, bool sharing = false)
+        : cache_(std::move(cache)),
+          table_(cache_->pool()),
+          trail_(table_, sharing ? KvTrail::Sharing::SAME_TOKENS : KvTrail::Sharing::NOTHING) {}
     KvView view() const { return {&cache_->layout(), blocks_.data()}; }
     /// As KvTable's.
     void make_writable(uint32_t begin, uint32_t end);
     void truncate(uint32_t n);
     void share(const KvSequence& other, uint32_t n);
+    /// As KvTrail's.
+    uint32_t adopt(std::span<const int32_t> history, const std::atomic<bool>& cancel);
+    uint32_t size() const { return trail_.size(); }
+    void restore(uint32_t n) { trail_.restore(n); }
+    void withdraw() { trail_.withdraw(); }
+    void append(uint32_t position, std::span<const int32_t> ids, KvTrail::Origin origin) {
+        trail_.append(position, ids, origin);
+    }
 
   private:
     void follow_table();
 
     std::shared_ptr<KvCache> cache_;
     KvTable table_;
+    KvTrail trail_;
     std::vector<uint8_t*> blocks_;
 };
 

@@ -19,6 +19,8 @@ struct EngineOptions {
     reprise_graph_mode graph_mode;
     uint32_t prefill_chunk;  // 0: the backend's choice
     bool unfused;            // CUDA: decode with the reference kernels
+    int32_t priority;        // in steps that have no room for all
+    bool prefix_sharing;     // equal beginnings of sequences are evaluated and kept once
 };
 
 /// Which tokens the session's history holds: the engine reads it when a sampler with penalties is armed.
@@ -44,6 +46,14 @@ class Engine {
   public:
     virtual ~Engine() = default;
 
+    /// Before prefill() of what history has behind the first n tokens, which the KV cache holds: where the engine
+    /// shares the memory of equal beginnings it takes over what others have evaluated of them, waiting for those who
+    /// are at it, and returns how many tokens the KV cache holds then, fewer than history has. Throws REPRISE_CANCELLED
+    /// where cancel became true.
+    virtual uint32_t adopt(std::span<const int32_t> history, uint32_t n, const std::atomic<bool>& cancel) {
+        (void)history, (void)cancel;
+        return n;
+    }
     /// Evaluates ids at positions position .. position + n - 1, writing the KV cache there; the logits of the last one
     /// stay readable. Polls cancel between chunks and throws REPRISE_CANCELLED; KV behind position is then undefined.
     virtual void prefill(std::span<const int32_t> ids, uint32_t position, const std::atomic<bool>& cancel) = 0;

@@ -89,14 +89,16 @@ void Session::bring_logits_up_to_date() {
     if (history_.empty() || logits_after_ == history_.size()) return;
     // Logits are only left by an evaluation: if all tokens are evaluated but the logits are gone, repeat the last one.
     const size_t from = std::min(n_evaluated_, history_.size() - 1);
-    const std::span<const int32_t> ids = std::span<const int32_t>(history_).subspan(from);
     n_evaluated_ = from;
     logits_after_ = 0;
     {
         Stopwatch stopwatch(prefill_ns_);
-        engine_->prefill(ids, static_cast<uint32_t>(from), cancel_);
+        n_evaluated_ = engine_->adopt(history_, static_cast<uint32_t>(from), cancel_);
+        prefix_tokens_ += n_evaluated_ - from;
+        engine_->prefill(std::span<const int32_t>(history_).subspan(n_evaluated_), static_cast<uint32_t>(n_evaluated_),
+                         cancel_);
     }
-    prefill_tokens_ += ids.size();
+    prefill_tokens_ += history_.size() - n_evaluated_;
     n_evaluated_ = logits_after_ = history_.size();
 }
 
@@ -275,6 +277,7 @@ reprise_statistics Session::statistics() const {
     reprise_statistics s{};
     engine_->statistics(s);
     s.prefill_tokens = prefill_tokens_;
+    s.prefix_tokens = prefix_tokens_;
     s.prefill_ns = prefill_ns_;
     s.generated_tokens = generated_tokens_;
     s.decode_ns = decode_ns_;

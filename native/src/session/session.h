@@ -102,7 +102,7 @@ class Session {
     std::vector<reprise_token> top_;
     bool complete_ = true;
 
-    uint64_t prefill_tokens_ = 0, prefill_ns_ = 0, generated_tokens_ = 0, decode_ns_ = 0;
+    uint64_t prefill_tokens_ = 0, prefix_tokens_ = 0, prefill_ns_ = 0, generated_tokens_ = 0, decode_ns_ = 0;
 };
 
 }  // namespace reprise

@@ -133,9 +133,13 @@ class OptionsTest {
                 .contextLength(99)
                 .kvType(KvType.F16)
                 .graphMode(GraphMode.EAGER)
+                .prefixSharing(false)
+                .priority(3)
                 .build();
         assertEquals(session, session.toBuilder().build());
         assertNotEquals(session, session.toBuilder().contextLength(98).build());
+        assertNotEquals(session, session.toBuilder().prefixSharing(true).build());
+        assertNotEquals(session, session.toBuilder().priority(-3).build());
         assertEquals(SessionOptions.defaults(), SessionOptions.defaults().toBuilder().build());
     }
 }

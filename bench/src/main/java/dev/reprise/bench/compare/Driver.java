@@ -34,7 +34,10 @@ final class Driver {
     public static void main(String[] args) throws IOException {
         PrintStream out = new PrintStream(System.out, true, StandardCharsets.UTF_8);
         ModelOptions modelOptions = ModelOptions.builder().threads(Integer.parseInt(args[2])).build();
-        SessionOptions sessionOptions = SessionOptions.builder().contextLength(Integer.parseInt(args[1])).build();
+        SessionOptions sessionOptions = SessionOptions.builder()
+                .contextLength(Integer.parseInt(args[1]))
+                .prefixSharing(false)  // rounds evaluate the same prompts, as the peers do
+                .build();
         BufferedReader in = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
         try (Model model = Model.load(Path.of(args[0]), modelOptions);
                 Session session = model.newSession(sessionOptions)) {
