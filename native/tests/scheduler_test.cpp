@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <barrier>
 #include <thread>
 
 #include "support/expect_error.h"
@@ -18,6 +19,7 @@ using test::expect_error;
 struct Fixture {
     struct Step {
         size_t n_rows = 0, n_shares = 0;
+        std::vector<const Scheduler::Job*> jobs;
     };
     explicit Fixture(size_t max_rows, std::chrono::microseconds step_time = 1ms,
                      std::chrono::microseconds row_time = 0us)
@@ -25,7 +27,10 @@ struct Fixture {
                     [this, step_time, row_time](std::span<const Scheduler::Share> shares, const auto& given_up) {
                         Step step;
                         EXPECT_FALSE(busy.exchange(true)) << "two steps at once";
-                        for (const Scheduler::Share& share : shares) step.n_rows += share.n;
+                        for (const Scheduler::Share& share : shares) {
+                            step.n_rows += share.n;
+                            step.jobs.push_back(share.job);
+                        }
                         step.n_shares = shares.size();
                         const auto time = step_time + row_time * step.n_rows;
                         for (auto waited = 0us; waited < time && !given_up(); waited += 100us)
@@ -141,6 +146,61 @@ TEST(Scheduler, PromptsThatWaitShareTheRoom) {
     EXPECT_EQ(600u, f.scheduler.n_rows());
     EXPECT_LE(f.scheduler.n_steps(), 12u);
     EXPECT_EQ(3u, std::ranges::max_element(f.steps, {}, &Fixture::Step::n_shares)->n_shares);
+}
+
+/// How many steps there were until each of some prompts, given by priority and rows, was done, if all come at once.
+std::vector<size_t> steps_until_done(size_t max_rows, const std::vector<std::pair<int32_t, size_t>>& prompts) {
+    Fixture f(max_rows, 0us);
+    std::barrier end(static_cast<std::ptrdiff_t>(prompts.size()));
+    std::atomic<size_t> n_here{0};
+    f.on_step = [&](const Fixture::Step&) {
+        while (n_here < prompts.size()) std::this_thread::yield();
+        if (f.steps.empty()) std::this_thread::sleep_for(50ms);  // until all of them wait
+    };
+    Scheduler::Member first(f.scheduler);
+    std::thread thread([&] {
+        Scheduler::Job job(first, 1, 1, false, f.cancel);
+        f.scheduler.run(job);
+    });
+    while (!f.busy) std::this_thread::yield();
+    std::vector<const Scheduler::Job*> jobs(prompts.size());
+    std::vector<std::thread> threads;
+    for (size_t i = 0; i < prompts.size(); ++i) {
+        threads.emplace_back([&, i] {
+            Scheduler::Member member(f.scheduler, prompts[i].first);
+            Scheduler::Job job(member, prompts[i].second, max_rows, false, f.cancel);
+            jobs[i] = &job;
+            ++n_here;
+            f.scheduler.run(job);
+            end.arrive_and_wait();  // so that no two jobs lie at the same address
+        });
+    }
+    thread.join();
+    for (std::thread& t : threads) t.join();
+    std::vector<size_t> done;
+    for (const Scheduler::Job* job : jobs) {
+        size_t last = 0;
+        for (size_t i = 1; i < f.steps.size(); ++i) {
+            if (std::ranges::count(f.steps[i].jobs, job) > 0) last = i;
+        }
+        done.push_back(last);
+    }
+    return done;
+}
+
+TEST(Scheduler, AHigherPriorityGoesFirst) {
+    const std::vector<size_t> done = steps_until_done(16, {{0, 16 * 2}, {5, 16 * 3}, {0, 16 * 2}});
+    EXPECT_EQ(3u, done[1]);
+    EXPECT_EQ(7u, std::max(done[0], done[2]));
+    EXPECT_GE(std::min(done[0], done[2]), 6u);  // which share what is left
+}
+
+TEST(Scheduler, NobodyIsPassedOverForEver) {
+    // Half of one step in thirteen is the lower priority's, however long the other goes on.
+    const std::vector<size_t> done = steps_until_done(16, {{3, 16 * 200}, {0, 16 * 4}});
+    EXPECT_LE(done[1], 8u * 13);
+    EXPECT_GE(done[1], 8u * 12);
+    EXPECT_GE(done[0], 200u);
 }
 
 TEST(Scheduler, ACancelledJobLeavesTheOthers) {

@@ -15,6 +15,8 @@ using std::chrono::nanoseconds;
 constexpr nanoseconds LEAST_PATIENCE = std::chrono::microseconds(500), MOST_PATIENCE = std::chrono::milliseconds(10);
 // Rows of prompts may make a step that decodes this many times as long.
 constexpr double MOST_DELAY = 3;
+// A job that so many steps have passed over counts as one of the next higher priority, so that none waits for ever.
+constexpr uint64_t STEPS_PER_PRIORITY = 4;
 constexpr size_t LEAST_PROMPT_ROWS = 4, USUAL_PROMPT_ROWS = 32;
 
 void follow(double& mean, double value) { mean = mean == 0 ? value : mean + (value - mean) / 8; }
@@ -51,6 +53,7 @@ void Scheduler::run(Job& job) {
     Lock lock(mutex_);
     expected_.reserve(expected_.size() + jobs_.size() + 1);
     jobs_.push_back(&job);
+    job.since_ = n_formed_;
     if (job.decodes_ && job.member_.served_ != Clock::time_point{})
         job.member_.returns_quickly_ = Clock::now() - job.member_.served_ <= patience();
     expect(job.member_, false);
@@ -99,27 +102,40 @@ size_t Scheduler::prompt_rows_beside(size_t n_decoding) const {
     return std::min(room, std::max(n, LEAST_PROMPT_ROWS));
 }
 
+void Scheduler::rank() {
+    for (Job* job : jobs_) {
+        const auto passed_over = static_cast<int64_t>((n_formed_ - job->since_) / STEPS_PER_PRIORITY);
+        job->rank_ = job->member_.priority_ + passed_over;
+    }
+    std::ranges::stable_sort(jobs_, [](const Job* a, const Job* b) {
+        return a->rank_ != b->rank_ ? a->rank_ > b->rank_ : a->since_ < b->since_;
+    });
+}
+
 void Scheduler::select() {
     shares_.clear();
-    size_t n_prompts = 0;
+    rank();
     for (Job* job : jobs_) {
-        if (!job->decodes_) {
-            ++n_prompts;
-        } else if (shares_.size() < max_rows_) {
-            shares_.push_back({job, 0, 1});
-        }
+        if (job->decodes_ && shares_.size() < max_rows_) shares_.push_back({job, 0, 1});
     }
     size_t room = prompt_rows_beside(shares_.size());
-    for (size_t i = 0, n_jobs = jobs_.size(); i < n_jobs && room > 0 && n_prompts > 0; ++i) {
-        Job* const job = jobs_.front();
-        std::ranges::rotate(jobs_, jobs_.begin() + 1);  // the next step begins with whom this one did not reach
+    const auto is_equal = [](const Job& job, const Job& other) { return !job.decodes_ && job.rank_ == other.rank_; };
+    size_t n_equal = 0;  // prompts of this rank that are still to come
+    for (size_t i = 0; i < jobs_.size() && room > 0; ++i) {
+        Job* const job = jobs_[i];
         if (job->decodes_) continue;
-        const size_t fair = (room + n_prompts - 1) / n_prompts;
-        --n_prompts;
+        if (n_equal == 0) {
+            n_equal = static_cast<size_t>(std::count_if(jobs_.begin() + static_cast<std::ptrdiff_t>(i), jobs_.end(),
+                                                        [&](const Job* other) { return is_equal(*other, *job); }));
+        }
+        const size_t fair = (room + n_equal - 1) / n_equal;
+        --n_equal;
         const size_t n = std::min({job->n_rows_ - job->n_done_, job->chunk_, fair});
         shares_.push_back({job, job->n_done_, n});
         room -= n;
     }
+    ++n_formed_;
+    for (const Share& share : shares_) share.job->since_ = n_formed_;
 }
 
 void Scheduler::account(nanoseconds elapsed) {

@@ -22,7 +22,8 @@ class Scheduler {
     /// A sequence, as the scheduler knows it. It is not in a job when it ends.
     class Member {
       public:
-        explicit Member(Scheduler& scheduler) : scheduler_(scheduler) {}
+        /// Of a higher priority it goes first where a step has no room for all.
+        explicit Member(Scheduler& scheduler, int32_t priority = 0) : scheduler_(scheduler), priority_(priority) {}
         ~Member() { scheduler_.leave(*this); }
         Member(const Member&) = delete;
         Member& operator=(const Member&) = delete;
@@ -30,6 +31,7 @@ class Scheduler {
       private:
         friend Scheduler;
         Scheduler& scheduler_;
+        const int32_t priority_;
         bool expected_ = false;        // its next row is, soon
         bool returns_quickly_ = true;  // as it did the last time
         Clock::time_point served_;     // when its last row was computed
@@ -49,6 +51,8 @@ class Scheduler {
         const bool decodes_;
         const std::atomic<bool>& cancel_;
         size_t n_done_ = 0;
+        uint64_t since_ = 0;  // the step that had rows of it last, or before which it came
+        int64_t rank_ = 0;    // for the present step
         bool finished_ = false, leads_ = false, cancelled_ = false;
         std::exception_ptr error_;
         std::condition_variable changed_;
@@ -85,6 +89,8 @@ class Scheduler {
     /// Waits, for a bounded time, for sequences that decode and are about to come back.
     void gather(Lock& lock);
     std::chrono::nanoseconds patience() const;
+    /// What is of a higher rank first, then what has waited for longest.
+    void rank();
     void select();
     size_t prompt_rows_beside(size_t n_decoding) const;
     void step(Lock& lock);
@@ -95,9 +101,10 @@ class Scheduler {
     std::mutex mutex_;
     std::condition_variable gathered_;
     // Both have room before a job comes in, so that nothing fails while steps are formed.
-    std::vector<Job*> jobs_;         // that are not finished, in the order in which they are served
+    std::vector<Job*> jobs_;         // that are not finished
     std::vector<Member*> expected_;  // members with expected_
     bool led_ = false;               // somebody computes steps
+    uint64_t n_formed_ = 0;          // steps
     std::vector<Share> shares_;      // of the present step
     std::atomic<uint64_t> n_steps_{0}, n_rows_{0};
     // Running means, nanoseconds; 0: not measured yet.

@@ -42,6 +42,9 @@ class OptionsTest {
         }
         assertThrows(IllegalArgumentException.class, () -> GenerationOptions.builder().stop("a", ""));
         assertThrows(IllegalArgumentException.class, () -> SessionOptions.builder().contextLength(-1));
+        for (int n : new int[] {-11, 11}) {
+            assertThrows(IllegalArgumentException.class, () -> SessionOptions.builder().priority(n));
+        }
         assertThrows(IllegalArgumentException.class, () -> ModelOptions.builder().threads(-1));
         assertThrows(IllegalArgumentException.class, () -> ModelOptions.builder().deviceMemoryLimit(-1));
         assertThrows(IllegalArgumentException.class, () -> ModelOptions.builder().kvMemory(-1));
