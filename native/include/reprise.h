@@ -151,7 +151,9 @@ typedef struct reprise_model_options {
     int32_t exact;                /* 1: reference arithmetic, weights, activations and KV in float32; slow */
     uint64_t device_memory_limit; /* bytes of device memory that may be used; 0: what is free */
     uint64_t kv_memory; /* on the CPU: bytes for the keys and values of all sessions of the model together, which take
-                         * them as they grow; 0: three quarters of the memory that is available when it is loaded */
+                         * them as they grow; 0: three quarters of the memory that is available when it is loaded.
+                         * Where it is used up the newest of the sessions at work is told (REPRISE_OUT_OF_MEMORY), with
+                         * its history as before; older ones wait for it, as long as it works */
     reprise_progress_fn progress; /* may be null */
     void* progress_user;
 } reprise_model_options;

@@ -147,6 +147,42 @@ TEST_F(SessionCompany, MemoryThatIsUsedUpIsSaidToWhoWantsMore) {
     EXPECT_EQ(Ids(expected.begin(), expected.begin() + 20), again.generate(prompt, 20).ids);
 }
 
+TEST_F(SessionCompany, AnOlderSessionGetsItsTextWhateverNewerOnesWant) {
+    const LoadedModel model = load(4 * KV_BLOCK_BYTES), roomy = load();
+    const Ids prompt = some_ids(100);
+    const Ids expected = roomy.open(session_options(512)).generate(prompt, 400).ids;
+    const OpenSession oldest = model.open(session_options(512));
+    std::atomic<bool> done{false};
+    std::atomic<int> n_texts{0}, n_told{0};
+    std::vector<std::thread> threads;
+    for (uint64_t t = 0; t < 3; ++t) {
+        threads.emplace_back([&, t] {
+            while (!done) {
+                const OpenSession newer = model.open(session_options(400));
+                const Ids ids = some_ids(120 + 20 * t, t);
+                reprise_status status =
+                    reprise_session_generate(newer.handle(), ids.data(), ids.size(), nullptr, 100, nullptr, 0);
+                int32_t finish = REPRISE_FINISH_NONE;
+                while (status == REPRISE_OK && finish == REPRISE_FINISH_NONE) {
+                    reprise_token tokens[8];
+                    size_t n = 0;
+                    status = reprise_session_next(newer.handle(), tokens, 8, &n, &finish);
+                }
+                if (status != REPRISE_OK) expect_status(REPRISE_OUT_OF_MEMORY, status, {"keys and values"});
+                ++(status == REPRISE_OK ? n_texts : n_told);
+                std::this_thread::sleep_for(std::chrono::milliseconds(1));
+            }
+        });
+    }
+    EXPECT_EQ(expected, oldest.generate(prompt, 400).ids);
+    oldest.rewind(0);  // and the others get theirs
+    while (n_texts == 0) std::this_thread::yield();
+    done = true;
+    for (std::thread& thread : threads) thread.join();
+    EXPECT_GT(n_told, 0);
+    EXPECT_EQ(0u, oldest.statistics().model_kv);
+}
+
 TEST_F(SessionCompany, ACancelledPromptHoldsNoMemory) {
     const LoadedModel model = load();
     const OpenSession session = model.open(session_options(500, 1));

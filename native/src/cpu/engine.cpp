@@ -37,8 +37,24 @@ uint32_t CpuEngine::adopt(std::span<const int32_t> history, uint32_t n, const st
 }
 
 void CpuEngine::prefill(std::span<const int32_t> ids, uint32_t position, const std::atomic<bool>& cancel) {
-    kv_.make_writable(position, position + static_cast<uint32_t>(ids.size()));
-    model_->evaluate(member_, {ids, position, kv_.view(), logits_.floats(), nullptr}, chunk_, cancel);
+    const KvOrder::Call call(holder_);
+    try {
+        make_writable(position, position + static_cast<uint32_t>(ids.size()), cancel);
+        // In pieces, so that those who wait for the beginning do not wait for what comes behind it.
+        for (size_t done = 0; done < ids.size();) {
+            const auto at = position + static_cast<uint32_t>(done);
+            const size_t n = std::min<size_t>(ids.size() - done, CpuModel::MAX_ROWS - at % CpuModel::MAX_ROWS);
+            const std::span<const int32_t> piece = ids.subspan(done, n);
+            done += n;
+            float* const last = done == ids.size() ? logits_.floats() : nullptr;
+            model_->evaluate(member_, {piece, at, kv_.view(), last, nullptr}, chunk_, cancel);
+            kv_.append(at, piece, KvTrail::Origin::HANDED_IN);
+        }
+    } catch (...) {
+        kv_.withdraw();
+        throw;
+    }
+    kv_.withdraw();
 }
 
 void CpuEngine::read_logits(float* logits) { std::copy_n(logits_.floats(), n_vocab_, logits); }
@@ -53,6 +69,7 @@ void CpuEngine::begin(const GenerationStart& start) {
 }
 
 reprise_token CpuEngine::next(const std::atomic<bool>& cancel) {
+    const KvOrder::Call call(holder_);
     if (pending_ < 0) {
         ++statistics_.tokens_from_prefill;
     } else {
@@ -114,7 +131,8 @@ void CpuEngine::copy_from(Engine& engine, uint32_t n, bool logits) {
 
 void CpuEngine::score(std::span<const int32_t> ids, uint32_t position, reprise_score_mode mode, float* logits,
                       const std::atomic<bool>& cancel) {
-    kv_.make_writable(position, position + static_cast<uint32_t>(ids.size()));
+    const KvOrder::Call call(holder_);
+    make_writable(position, position + static_cast<uint32_t>(ids.size()), cancel);
     float* const last = logits == nullptr ? logits_.floats() : nullptr;
     if (mode == REPRISE_SCORE_BATCH) {
         model_->evaluate(member_, {ids, position, kv_.view(), last, logits}, chunk_, cancel);

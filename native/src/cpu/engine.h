@@ -32,6 +32,10 @@ class CpuEngine : public Engine {
                                  const EngineOptions& options);
 
   private:
+    void make_writable(uint32_t begin, uint32_t end, const std::atomic<bool>& cancel) {
+        if (!kv_.needs_memory(begin, end)) return kv_.make_writable(begin, end);
+        model_->kv_order().take(holder_, cancel, [&] { kv_.make_writable(begin, end); });
+    }
     template <class Body>
     void for_each_row(const KvPiece& piece, Body body);
     std::span<const float> logits() const { return {logits_.floats(), n_vocab_}; }
@@ -40,6 +44,7 @@ class CpuEngine : public Engine {
     const size_t n_vocab_;
     const uint32_t context_length_, chunk_;
     Scheduler::Member member_;
+    KvOrder::Member holder_;
     const std::shared_ptr<KvCache> cache_;
     KvSequence kv_;
     Buffer logits_;

@@ -64,6 +64,11 @@ class KvSequence {
           table_(cache_->pool()),
           trail_(table_, sharing ? KvTrail::Sharing::SAME_TOKENS : KvTrail::Sharing::NOTHING) {}
     KvView view() const { return {&cache_->layout(), blocks_.data()}; }
+    /// Whether make_writable() takes a block, from the positions that it holds on.
+    bool needs_memory(uint32_t begin, uint32_t end) const {
+        if (begin == end) return false;
+        return kv_blocks(end) > blocks_.size() || cache_->pool().is_shared(table_.blocks()[begin / KV_BLOCK]);
+    }
     /// As KvTable's.
     void make_writable(uint32_t begin, uint32_t end);
     void truncate(uint32_t n);

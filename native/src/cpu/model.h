@@ -6,6 +6,7 @@
 #include <mutex>
 
 #include "cpu/executor.h"
+#include "exec/kv_order.h"
 #include "session/engine.h"
 #include "session/scheduler.h"
 
@@ -37,6 +38,7 @@ class CpuModel : public DeviceModel {
 
     /// The blocks of sequences of a type.
     std::shared_ptr<KvCache> kv_cache(TensorType type);
+    KvOrder& kv_order() { return kv_order_; }
     Scheduler& scheduler() { return scheduler_; }
     /// Evaluates in steps that are shared with who comes at the same time, at most chunk tokens in each. Throws
     /// REPRISE_CANCELLED where cancel became true: what it leaves behind the position is undefined.
@@ -57,6 +59,7 @@ class CpuModel : public DeviceModel {
     const bool exact_;
     ThreadPool pool_;
     KvBudget kv_budget_;
+    KvOrder kv_order_;
     std::mutex kv_mutex_;
     std::map<TensorType, std::shared_ptr<KvCache>> kv_caches_;
     Executor executor_;
