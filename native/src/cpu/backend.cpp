@@ -124,6 +124,37 @@ bool CpuModel::compute(std::span<const Scheduler::Share> shares, const std::func
     return executor_.run({rows_, sequences_, logits_}, given_up);
 }
 
+class CpuModel::Tracer : public StepTracer {
+  public:
+    Tracer(std::shared_ptr<CpuModel> model, TensorType kv_type)
+        : model_(std::move(model)), kv_(model_->kv_cache(kv_type)) {}
+
+    void step(std::span<const int32_t> ids, uint32_t position, const Trace& trace) override {
+        const size_t n_vocab = model_->plan().hparams.n_vocab;
+        kv_.make_writable(position, position + static_cast<uint32_t>(ids.size()));
+        std::vector<float> logits(ids.size() * n_vocab);
+        std::vector<Row> rows;
+        std::vector<RowLogits> row_logits;
+        for (const int32_t id : ids) {
+            const auto i = static_cast<uint32_t>(rows.size());
+            rows.push_back({id, position + i, 0});
+            row_logits.push_back({i, &logits[i * n_vocab]});
+        }
+        const KvView view = kv_.view();
+        model_->executor_.run({rows, {&view, 1}, row_logits}, [] { return false; }, &trace);
+        trace(Launch(Kernel::LOGITS, model_->plan().hparams.n_layers - 1),
+              {"logits", Extent::LOGIT_ROW, n_vocab * sizeof(float), true}, logits);
+    }
+
+  private:
+    const std::shared_ptr<CpuModel> model_;
+    KvSequence kv_;
+};
+
+std::unique_ptr<StepTracer> CpuModel::trace_steps(TensorType kv_type) {
+    return std::make_unique<Tracer>(std::static_pointer_cast<CpuModel>(shared_from_this()), kv_type);
+}
+
 void CpuModel::statistics(reprise_statistics& statistics) const {
     statistics.memory_workspace += executor_.workspace_bytes();
     statistics.model_steps = scheduler_.n_steps();

@@ -31,6 +31,7 @@ class CpuModel : public DeviceModel {
     uint64_t fingerprint() override;
     std::unique_ptr<Engine> open(const EngineOptions& options) override;
     void describe(reprise_model_info& info) const override;
+    std::unique_ptr<StepTracer> trace_steps(TensorType kv_type) override;
     reprise_token sample(std::span<const float> logits, const int32_t* counts, const HostInput& host,
                          const reprise_sampling& sampling, uint32_t position, std::span<reprise_token> top) override;
 
@@ -51,6 +52,7 @@ class CpuModel : public DeviceModel {
 
   private:
     struct Job;
+    class Tracer;
     bool compute(std::span<const Scheduler::Share> shares, const std::function<bool()>& given_up);
 
     const std::shared_ptr<const GgufFile> file_;

@@ -7,6 +7,8 @@
 #include <memory>
 #include <span>
 
+#include "core/error.h"
+#include "exec/program.h"
 #include "model/plan.h"
 #include "reprise.h"
 #include "session/host_part.h"
@@ -99,6 +101,15 @@ class Engine {
     virtual void statistics(reprise_statistics& statistics) const = 0;
 };
 
+/// A sequence whose steps show their values: tools/compare_steps.h. Nobody else computes with the model meanwhile.
+class StepTracer {
+  public:
+    virtual ~StepTracer() = default;
+    /// Computes ids from position on, behind what the steps before computed, in one step, with the logits behind every
+    /// row as the value "logits" of the last launch.
+    virtual void step(std::span<const int32_t> ids, uint32_t position, const Trace& trace) = 0;
+};
+
 /// A model's weights on a device. Immutable; engines keep it alive.
 class DeviceModel : public std::enable_shared_from_this<DeviceModel> {
   public:
@@ -110,6 +121,11 @@ class DeviceModel : public std::enable_shared_from_this<DeviceModel> {
     virtual uint64_t fingerprint() = 0;
     virtual std::unique_ptr<Engine> open(const EngineOptions& options) = 0;
     virtual void describe(reprise_model_info& info) const = 0;
+    /// Throws REPRISE_UNSUPPORTED where the backend does not show the values of its steps.
+    virtual std::unique_ptr<StepTracer> trace_steps(TensorType kv_type) {
+        (void)kv_type;
+        fail(REPRISE_UNSUPPORTED, "this device does not show the values of its steps: choose the CPU");
+    }
     /// Draws a token from given logits on this device, as next() does, and fills top with its alternatives. counts may
     /// be null.
     virtual reprise_token sample(std::span<const float> logits, const int32_t* counts, const HostInput& host,
