@@ -311,6 +311,8 @@ typedef struct reprise_statistics {
                                    * is of one session */
     uint64_t model_rows;          /* tokens evaluated by those steps */
     uint64_t model_kv;            /* bytes of keys and values that those sessions hold now; 0 on CUDA */
+    uint64_t fallback_launches;   /* of a decode step: those that a slower kernel than the step's usual one computes,
+                                   * for want of one that takes their weights; the log names them; 0 on the CPU */
 } reprise_statistics;
 
 REPRISE_API void reprise_session_options_default(reprise_session_options* options);
