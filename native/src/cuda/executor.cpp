@@ -1,5 +1,9 @@
 #include "cuda/executor.h"
 
+#include <algorithm>
+#include <bit>
+#include <cstring>
+
 #include "core/error.h"
 #include "cuda/check.h"
 #include "cuda/device.h"
@@ -61,10 +65,41 @@ Executor::Bound Executor::bind(CudaProgram program) const {
     return {std::move(program), std::move(values)};
 }
 
-void Executor::run(const Bound& bound, const CudaStep& step, cudaStream_t stream) const {
+void Executor::run(const Bound& bound, const CudaStep& step, cudaStream_t stream, const Trace* trace) const {
     if (step.n > bound.program.rows || (step.rows != nullptr && step.sequences.size() < step.n))
         fail(REPRISE_INTERNAL, "a step of %u rows by a program of %u", step.n, bound.program.rows);
-    for (const CudaLaunch& launch : bound.program.launches) this->launch({bound, launch, step, stream});
+    for (const CudaLaunch& launch : bound.program.launches) {
+        const Task task = {bound, launch, step, stream};
+        this->launch(task);
+        if (trace != nullptr) show(task, *trace);
+    }
+}
+
+void Executor::show(const Task& task, const Trace& trace) {
+    for (const TracedValue& traced : task.bound.program.traced) {
+        if (std::ranges::find(task.launch.writes, traced.of) == task.launch.writes.end()) continue;
+        const size_t width = traced.value.width(), pitch = task.value(traced.of).row_bytes;
+        const size_t n_bytes = width * (traced.is_bf16 ? sizeof(uint16_t) : sizeof(float));
+        const uint32_t n = task.step.n;
+        std::vector<uint8_t> bytes(n * n_bytes);
+        check(cudaMemcpy2DAsync(bytes.data(), n_bytes, task.bytes(traced.of) + traced.offset, pitch, n_bytes, n,
+                                cudaMemcpyDeviceToHost, task.stream),
+              "copying a step's values");
+        check(cudaStreamSynchronize(task.stream), "copying a step's values");
+        std::vector<float> rows(n * width);
+        for (size_t i = 0; i < rows.size(); ++i) {
+            uint32_t bits = 0;
+            if (traced.is_bf16) {
+                uint16_t upper;
+                std::memcpy(&upper, &bytes[i * sizeof upper], sizeof upper);
+                bits = uint32_t{upper} << 16;
+            } else {
+                std::memcpy(&bits, &bytes[i * sizeof bits], sizeof bits);
+            }
+            rows[i] = std::bit_cast<float>(bits);
+        }
+        trace(task.launch, traced.value, rows);
+    }
 }
 
 void Executor::launch(const Task& task) const {
@@ -149,6 +184,7 @@ void Executor::embed(const Task& task) const {
 
 void Executor::attention(const Task& task, uint32_t row) const {
     const CudaLaunch& launch = task.launch;
+    if (task.sequence(row).state == nullptr) return;  // the row has no sequence
     const AttentionArgs args = attention_args(task, row);
     AttentionScratch scratch = {};
     const bool is_prefill = launch.by == CudaKernel::ATTENTION_PREFILL || launch.by == CudaKernel::ATTENTION_BY_ROW;

@@ -14,7 +14,7 @@ namespace reprise::cuda {
 /// What a step computes.
 struct CudaStep {
     uint32_t n;                               // rows
-    std::span<const SequenceView> sequences;  // the one that all rows are of; or one for each row
+    std::span<const SequenceView> sequences;  // the one that all rows are of; or one for each row, null ones too
     const StepRows* rows = nullptr;           // in device memory: of a program of many sequences, the same
     uint32_t first = 0;                       // row of the residual stream whose logits lower_head()'s program computes
 };
@@ -32,11 +32,13 @@ class Executor {
              uint32_t capacity);
 
     Bound bind(CudaProgram program) const;
-    void run(const Bound& bound, const CudaStep& step, cudaStream_t stream) const;
+    /// trace, if not null, sees what every launch has written; the stream is waited for after each.
+    void run(const Bound& bound, const CudaStep& step, cudaStream_t stream, const Trace* trace = nullptr) const;
 
   private:
     struct Task;  // a launch of a step
     void launch(const Task& task) const;
+    static void show(const Task& task, const Trace& trace);
     void embed(const Task& task) const;
     void attention(const Task& task, uint32_t row) const;
     /// Of rows first to first + n - 1; as kernels of one row, where n is 1, or of a chunk.

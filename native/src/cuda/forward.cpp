@@ -37,6 +37,10 @@ void Forward::decode(uint32_t sampling_kind, cudaStream_t stream) const {
     sample(sampler_, sampling_kind, 1, stream);
 }
 
+void Forward::decode_traced(const Trace& trace, cudaStream_t stream) const {
+    executor_.run(step_, {1, {&sequence_, 1}}, stream, &trace);
+}
+
 uint32_t Forward::decode_launches(uint32_t sampling_kind) const {
     return step_.program.n_kernels() + sampler_launches(sampling_kind);
 }

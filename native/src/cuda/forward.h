@@ -16,6 +16,8 @@ class Forward {
 
     /// Evaluates state->token at state->position, leaves the logits, draws the next token and hands it on.
     void decode(uint32_t sampling_kind, cudaStream_t stream) const;
+    /// The same without drawing; trace sees the step's values.
+    void decode_traced(const Trace& trace, cudaStream_t stream) const;
     /// Kernels of decode(), counted from the program alone.
     uint32_t decode_launches(uint32_t sampling_kind) const;
     const CudaProgram& decode_program() const { return step_.program; }

@@ -54,6 +54,7 @@ class Lowering {
 
     CudaProgram run() {
         x_ = floats("x", h_.n_embd);
+        show(x_, "x", h_.n_embd);
         if (kind_ == Kind::HEAD) {
             lower(std::get<OutputHeadStep>(plan_.steps.back()));
         } else {
@@ -85,6 +86,14 @@ class Lowering {
         }
         program_.values.push_back({name, extent, row_bytes, is_float});
         return static_cast<ValueId>(program_.values.size() - 1);
+    }
+    /// What a trace shows under a name: width values of a row from a column on.
+    void show(ValueId of, const char* name, uint64_t width, uint64_t column = 0, bool is_bf16 = false) {
+        const auto is_shown = [&](const TracedValue& shown) { return shown.value.name == name; };
+        if (std::ranges::any_of(program_.traced, is_shown)) return;
+        const Extent extent = program_.values[of].extent;
+        program_.traced.push_back(
+            {of, column * (is_bf16 ? 2 : sizeof(float)), is_bf16, {name, extent, width * sizeof(float), true}});
     }
     ValueId floats(const char* name, uint64_t width, Extent extent = Extent::ROW) {
         return value(name, extent, width * sizeof(float), true);
@@ -288,6 +297,9 @@ class Lowering {
     void lower(const QkvStep& step) {
         layer_ = step.layer;
         qkv_ = floats("qkv", qkv_width());
+        show(qkv_, "q", h_.q_dim());
+        show(qkv_, "k", h_.kv_dim(), h_.q_dim());
+        show(qkv_, "v", h_.kv_dim(), h_.q_dim() + h_.kv_dim());
         const Products products = {Kernel::PRODUCTS,
                                    x_,
                                    step.norm,
@@ -312,6 +324,7 @@ class Lowering {
         result.scale = step.scale;
         result.reads = {qkv_};
         attention_ = floats("attention", h_.q_dim());
+        show(attention_, "attention", h_.q_dim());
         attended_ = {};
         if (fused_) {
             result.q_norm = rope_.q_norm;
@@ -387,6 +400,8 @@ class Lowering {
         if (!has_kernel || !is_read) {
             gated_ = Gated::PRODUCTS;
             gated_value_ = floats("gate up", 2 * uint64_t{h_.n_ff});
+            show(gated_value_, "gate without activation", h_.n_ff);
+            show(gated_value_, "up", h_.n_ff, h_.n_ff);
             CudaLaunch& result = unfused({Kernel::PRODUCTS,
                                           x_,
                                           step.norm,
@@ -399,6 +414,7 @@ class Lowering {
         gated_ = writes_bf16(gate) ? Gated::BF16 : Gated::F32;
         gated_value_ = gated_ == Gated::F32 ? floats("gated f32", h_.n_ff)
                                             : value("gated bf16", Extent::ROW, aligned(h_.n_ff * sizeof(uint16_t)));
+        show(gated_value_, "gate", h_.n_ff, 0, gated_ == Gated::BF16);
         CudaLaunch result = launch(Kernel::GATED_PRODUCTS, CudaKernel::FUSED_GATED);
         result.writes = {gated_value_};
         if (many_ && gated_ == Gated::BF16 && target_.many_can_gate(gate, up)) {
@@ -420,6 +436,7 @@ class Lowering {
     void lower(const OutputHeadStep& step) {
         if (kind_ == Kind::PREFILL) return;  // lower_head(), of the rows whose logits are wanted
         const ValueId logits = floats("logits", h_.n_vocab, Extent::LOGIT_ROW);
+        show(logits, "logits", h_.n_vocab);
         const Products products = {Kernel::LOGITS, x_, step.norm, logits, {{step.weight, nullptr, 0}}, {0}};
         if (fused_) {
             fused(products);

@@ -60,8 +60,17 @@ struct CudaLaunch : Launch {
     std::string fallback;  // why a slower kernel than the step's usual one computes it; empty: none does
 };
 
+/// What a trace shows of a value: rows of floats, or of bfloat16 that it makes floats of.
+struct TracedValue {
+    ValueId of;
+    uint64_t offset;  // in a row, bytes
+    bool is_bf16;
+    StepValue value;  // its name is that of the CPU's program where both have it
+};
+
 struct CudaProgram : ProgramOf<CudaLaunch> {
     uint32_t rows = 1;  // that a step has, or of a prompt's chunk may have
+    std::vector<TracedValue> traced;
 
     /// Kernels of a step.
     uint32_t n_kernels() const;
