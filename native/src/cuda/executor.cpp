@@ -7,6 +7,7 @@
 #include "core/error.h"
 #include "cuda/check.h"
 #include "cuda/device.h"
+#include "cuda/embed_rows.h"
 #include "cuda/fused_project.h"
 #include "cuda/rows/many.h"
 
@@ -78,6 +79,8 @@ void Executor::run(const Bound& bound, const CudaStep& step, cudaStream_t stream
 void Executor::show(const Task& task, const Trace& trace) {
     for (const TracedValue& traced : task.bound.program.traced) {
         if (std::ranges::find(task.launch.writes, traced.of) == task.launch.writes.end()) continue;
+        // It turns q in place; turned keys go to the cache alone.
+        if (task.launch.by == CudaKernel::ROPE_KV && traced.value.name != "q") continue;
         const size_t width = traced.value.width(), pitch = task.value(traced.of).row_bytes;
         const size_t n_bytes = width * (traced.is_bf16 ? sizeof(uint16_t) : sizeof(float));
         const uint32_t n = task.step.n;

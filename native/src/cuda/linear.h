@@ -16,8 +16,6 @@
 
 namespace reprise::cuda {
 
-struct StepRows;  // step_rows.h
-
 /// A weight matrix on the device in the layout the kernels read (quant_layout.cuh): y[rows] = W x[cols].
 struct DeviceMatrix {
     TensorType type = TensorType::F32;  // F32 for every matrix of an exact model
@@ -73,9 +71,6 @@ void swiglu(const float* gate, const float* up, size_t stride, uint32_t n, uint3
             cudaStream_t stream);
 /// x[i] = row tokens[i] of table, in float32. tokens: [n] in device memory, each less than table.rows. x: [n, cols].
 void embed_rows(const DeviceMatrix& table, const int32_t* tokens, uint32_t n, float* x, cudaStream_t stream);
-/// The same of the tokens that the sequences of a step's n rows evaluate next. Rows without a sequence stay as they
-/// are.
-void embed_step_rows(const DeviceMatrix& table, const StepRows* rows, uint32_t n, float* x, cudaStream_t stream);
 
 // ---- products ----
 

@@ -1,12 +1,12 @@
 // Inputs of products: norm, activation and conversion, written straight into the forms that the products read.
 #include <algorithm>
 
+#include "cuda/embed_rows.h"
 #include "cuda/launch.cuh"
 #include "cuda/linear.h"
 #include "cuda/linear_internal.h"
 #include "cuda/quant_input.cuh"
 #include "cuda/quant_layout.cuh"
-#include "cuda/step_rows.h"
 
 namespace reprise::cuda {
 
