@@ -324,6 +324,8 @@ typedef struct reprise_statistics {
     uint64_t model_kv;            /* bytes of keys and values that those sessions hold now; 0 on CUDA */
     uint64_t model_kv_kept;       /* bytes that none of them holds, kept for prompts with the same beginning until
                                    * their memory is needed, at most a quarter of kv_memory; 0 on CUDA */
+    uint64_t fallback_launches;   /* of a decode step: those that a slower kernel than the step's usual one computes,
+                                   * for want of one that takes their weights; the log names them; 0 on the CPU */
 } reprise_statistics;
 
 REPRISE_API void reprise_session_options_default(reprise_session_options* options);

@@ -43,10 +43,10 @@ std::vector<const Weight*> Launch::weights() const {
     return result;
 }
 
-uint64_t Program::weight_bytes(uint64_t n_rows) const {
+uint64_t weight_bytes(std::span<const Launch* const> launches, uint64_t n_rows) {
     std::set<const Weight*> whole, by_row;
-    for (const Launch& launch : launches) {
-        for (const Weight* w : launch.weights()) (w == launch.table ? by_row : whole).insert(w);
+    for (const Launch* launch : launches) {
+        for (const Weight* w : launch->weights()) (w == launch->table ? by_row : whole).insert(w);
     }
     uint64_t bytes = 0;
     for (const Weight* w : whole) bytes += w->n_bytes();
@@ -62,18 +62,22 @@ uint64_t Room::of(Extent extent) const {
             return logit_rows;
         case Extent::THREAD:
             return threads;
+        case Extent::STEP:
+            return 1;
     }
     return 0;
 }
 
-std::map<std::string, uint64_t> buffer_bytes(std::span<const Program* const> programs, const Room& room) {
-    std::map<std::string, uint64_t> buffers;
-    for (const Program* program : programs) {
-        for (const StepValue& value : program->values) {
-            uint64_t& bytes = buffers[value.name];
-            bytes = std::max(bytes, room.bytes(value));
-        }
+void add_buffers(BufferBytes& buffers, std::span<const StepValue> values, const Room& room) {
+    for (const StepValue& value : values) {
+        uint64_t& bytes = buffers[value.name];
+        bytes = std::max(bytes, room.bytes(value));
     }
+}
+
+BufferBytes buffer_bytes(std::span<const Program* const> programs, const Room& room) {
+    BufferBytes buffers;
+    for (const Program* program : programs) add_buffers(buffers, program->values, room);
     return buffers;
 }
 

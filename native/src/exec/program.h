@@ -21,6 +21,7 @@ enum class Extent {
     ROW,        // every row of the step
     LOGIT_ROW,  // every row of the step whose logits are asked for
     THREAD,     // every thread that computes the step
+    STEP,       // the step
 };
 
 /// What launches hand to one another.
@@ -72,13 +73,23 @@ struct Launch {
     std::vector<const Weight*> weights() const;
 };
 
-struct Program {
-    std::vector<StepValue> values;
-    std::vector<Launch> launches;
+/// Bytes of weights that a step of n rows reads: everything once, of the embedding table a row for each.
+uint64_t weight_bytes(std::span<const Launch* const> launches, uint64_t n_rows);
 
-    /// Bytes of weights that a step of n rows reads: everything once, of the embedding table a row for each.
-    uint64_t weight_bytes(uint64_t n_rows) const;
+/// Of a backend's launches, which may say more than Launch does.
+template <class BackendLaunch>
+struct ProgramOf {
+    std::vector<StepValue> values;
+    std::vector<BackendLaunch> launches;
+
+    /// Of a step of n rows.
+    uint64_t weight_bytes(uint64_t n_rows) const {
+        std::vector<const Launch*> all;
+        for (const BackendLaunch& launch : launches) all.push_back(&launch);
+        return reprise::weight_bytes(all, n_rows);
+    }
 };
+using Program = ProgramOf<Launch>;
 
 /// How many rows of each extent there is room for.
 struct Room {
@@ -87,8 +98,11 @@ struct Room {
     uint64_t bytes(const StepValue& value) const { return of(value.extent) * value.row_bytes; }
 };
 
-/// Bytes of the buffers that programs of one plan need, by the names of the values: values of one name share a buffer.
-std::map<std::string, uint64_t> buffer_bytes(std::span<const Program* const> programs, const Room& room);
+/// Bytes of buffers by the names of the values: values of one name share a buffer, those of other programs too.
+using BufferBytes = std::map<std::string, uint64_t>;
+void add_buffers(BufferBytes& buffers, std::span<const StepValue> values, const Room& room);
+/// Of programs of one plan.
+BufferBytes buffer_bytes(std::span<const Program* const> programs, const Room& room);
 
 /// Sees the rows of a float value after the launch that wrote it.
 using Trace = std::function<void(const Launch& launch, const StepValue& value, std::span<const float> rows)>;
