@@ -485,7 +485,7 @@ final class Native {
                     Duration.ofNanos(s.decode_ns()), s.tokens_from_prefill(), s.eager_steps(), s.graph_replays(),
                     s.discarded_steps(), s.captures(), s.reinstantiations(), s.capture_failures(), s.graph_nodes(),
                     s.kernels_per_token(), Duration.ofNanos(s.submit_ns()), s.memory_kv(), s.memory_workspace(),
-                    s.model_steps(), s.model_rows(), s.model_kv(), s.model_kv_kept()));
+                    s.model_steps(), s.model_rows(), s.model_kv(), s.model_kv_kept(), s.fallback_launches()));
         }
     }
 

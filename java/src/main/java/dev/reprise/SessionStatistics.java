@@ -32,7 +32,8 @@ public final class SessionStatistics {
             long modelSteps,
             long modelRows,
             long modelKvBytes,
-            long modelKvKeptBytes) {}
+            long modelKvKeptBytes,
+            long fallbackLaunches) {}
 
     /** Tokens of prompts that were evaluated. */
     public long prefillTokens() {
@@ -106,11 +107,19 @@ public final class SessionStatistics {
     }
 
     /**
-     * Kernels of that graph, or of an eager step: five a layer and some; more than twice as many where no fused
-     * kernel takes the types of a model; 0 on the CPU.
+     * Kernels of that graph, or of an eager step: five a layer and some, and one to three more for each launch that
+     * falls back; 0 on the CPU.
      */
     public long kernelsPerToken() {
         return values.kernelsPerToken();
+    }
+
+    /**
+     * Of a decode step: those that a slower kernel than usual computes, for want of one that takes their weights; the
+     * log names them. 0 on the CPU.
+     */
+    public long fallbackLaunches() {
+        return values.fallbackLaunches();
     }
 
     /** Host time spent on launching decode steps. */
