@@ -58,7 +58,11 @@ class CancellationTest {
     }
 
     private static Session longSession() {
-        return tiny.newSession(SessionOptions.builder().contextLength(LONG_PROMPT.length + 64).build());
+        // What is evaluated again is to take as long again.
+        return tiny.newSession(SessionOptions.builder()
+                .contextLength(LONG_PROMPT.length + 64)
+                .prefixSharing(false)
+                .build());
     }
 
     /** What a call in another thread threw; null if nothing. */
