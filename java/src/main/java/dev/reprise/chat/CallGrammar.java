@@ -31,6 +31,23 @@ final class CallGrammar {
         return "start: " + calls(tools, single) + "\n" + lark.rules();
     }
 
+    /** Text without a call. */
+    String none() {
+        String begin = syntax.begin().strip();
+        String text = begin.isEmpty() ? "/([^{\\[](?s:.*))?/"
+                : beginsWithToken(begin) ? "/(?s:.*)/" : textWithout(LarkWriter.regexQuote(begin));
+        return "start: TEXT\nTEXT: " + text + "\n";
+    }
+
+    /** Control tokens come where a grammar names them, and never as text. */
+    private boolean beginsWithToken(String begin) {
+        return lark.tokens().stream().anyMatch(begin::startsWith);
+    }
+
+    private static String textWithout(String pattern) {
+        return "~/(?s:.*)" + pattern + "(?s:.*)/";
+    }
+
     /**
      * Text, or calls whose arguments obey their schemas behind it.
      *
@@ -44,12 +61,12 @@ final class CallGrammar {
         } else if (begin.isEmpty()) {
             // An answer that begins as a call does is one.
             return "start: " + calls + " | TEXT\nTEXT: /[^{\\[](?s:.*)/\n" + lark.rules();
-        } else if (lark.tokens().stream().anyMatch(begin::startsWith)) {
+        } else if (beginsWithToken(begin)) {
             return "start: TEXT | TEXT " + calls + "\nTEXT: /(?s:.*)/\n" + lark.rules();
         }
         String pattern = LarkWriter.regexQuote(begin);
         return "start: TEXT | UNTIL " + callsBehindBegin(tools) + " | " + calls + "\n"
-                + "TEXT: ~/(?s:.*)" + pattern + "(?s:.*)/\nUNTIL[lazy]: /(?s:.*?)" + pattern + "/\n" + lark.rules();
+                + "TEXT: " + textWithout(pattern) + "\nUNTIL[lazy]: /(?s:.*?)" + pattern + "/\n" + lark.rules();
     }
 
     private String callsBehindBegin(List<Tool> tools) {
