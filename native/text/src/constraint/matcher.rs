@@ -199,11 +199,15 @@ impl Matcher {
         Ok(true)
     }
 
-    /// Takes a few tokens that are drawn by a number, which goes on.
+    /// Takes a few tokens that are drawn by a number, which goes on. Behind the first one it is no error that the
+    /// vocabulary has no token for what must follow: others may have been drawn.
     fn try_some(&mut self, number: &mut u32) -> Outcome<()> {
         let mut mask = vec![0u32; self.vocabulary.n_vocab().div_ceil(32)];
-        for _ in 0..TRIAL_TOKENS {
-            self.mask(&mut mask)?;
+        for step in 0..TRIAL_TOKENS {
+            match self.mask(&mut mask) {
+                Err(failure) if step > 0 && failure.status == Status::InvalidArgument => break,
+                outcome => outcome?,
+            }
             let count: u32 = mask.iter().map(|word| word.count_ones()).sum();
             if self.ended() || count == 0 {
                 break;
