@@ -167,6 +167,8 @@ TEST(TextConstraint, WhatIsNotSupportedOrMalformedIsRefusedByName) {
         const char* part;
         int32_t line = 0;
     };
+    std::string nested = "{}";
+    for (int depth = 0; depth < 128; ++depth) nested = "{\"items\":" + nested + "}";
     const Vocabulary vocabulary;
     for (const Case& refused : std::initializer_list<Case>{
              {SCHEMA, R"({"not": {}})", REPRISE_UNSUPPORTED, "not"},
@@ -207,6 +209,7 @@ TEST(TextConstraint, WhatIsNotSupportedOrMalformedIsRefusedByName) {
              {SCHEMA, R"({"exclusiveMinimum": true})", REPRISE_INVALID_ARGUMENT, "not a number"},
              {SCHEMA, "[]", REPRISE_INVALID_ARGUMENT, "neither an object nor a boolean"},
              {SCHEMA, "{\n\"a\"", REPRISE_INVALID_ARGUMENT, "not JSON", 2},
+             {SCHEMA, nested.c_str(), REPRISE_UNSUPPORTED, "128 deep", 1},
              {REGEX, "a(", REPRISE_INVALID_ARGUMENT, "unclosed group"},
              {REGEX, "(?<!a)b", REPRISE_UNSUPPORTED, "look-around"},
              {LARK, "start: x", REPRISE_INVALID_ARGUMENT, "unknown name", 1},
