@@ -68,8 +68,8 @@ impl Compiled {
         let mut parser = parser.map_err(|error| refused(kind, &error.to_string()))?;
         parser.start_without_prompt();
         let start = Matcher { vocabulary, parser, allowed: None, failed: None, busy: false };
-        // What allows nothing, or is too complex near its beginning, is found out here. What the lexer learns stays: the
-        // first masks of a generation take the less time.
+        // What allows nothing, or is too complex near its beginning, is found out here. What the lexer learns stays:
+        // the first masks of a generation take the less time.
         let mut number = 1;
         for _ in 0..TRIALS {
             start.clone().try_some(&mut number)?;

@@ -57,8 +57,8 @@ const OF_THE_ROOT: [&str; 2] = ["$id", "id"];
 /// Keys of one object that a schema names: what llguidance does of them grows with their square, a third of a second
 /// for so many.
 const MOST_NAMES: usize = 1000;
-/// Keys that may come first in one place, those of all alternatives: a step's time grows with their square, to 12 ms for
-/// so many.
+/// Keys that may come first in one place, those of all alternatives: a step's time grows with their square, to 12 ms
+/// for so many.
 const MOST_FIRST_KEYS: usize = 1000;
 /// Patterns and formats that one string must match: whether any does takes time that doubles with each.
 const MOST_PATTERNS: usize = 8;

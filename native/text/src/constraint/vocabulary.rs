@@ -82,8 +82,8 @@ impl Vocabulary {
     }
 }
 
-/// What a constraint may cost. A mask takes less than 50 ms: a quarter of a microsecond for a unit of the lexer's fuel, and
-/// of the parser's items, which are looked for among all others of their row, 12 ms for a row of 4000.
+/// What a constraint may cost. A mask takes less than 50 ms: a quarter of a microsecond for a unit of the lexer's fuel,
+/// and of the parser's items, which are looked for among all others of their row, 12 ms for a row of 4000.
 fn limits() -> ParserLimits {
     ParserLimits {
         max_items_in_row: 4500, // four for each of subset::MOST_FIRST_KEYS, and some

@@ -42,8 +42,8 @@ pub fn translate(state: &State, text: &str, table: &Value) -> Result<String, Err
     Ok(out)
 }
 
-/// A table for `translate()`: of a dictionary of characters and codes, or of texts whose characters correspond, and one of
-/// those that go.
+/// A table for `translate()`: of a dictionary of characters and codes, or of texts whose characters correspond, and one
+/// of those that go.
 pub fn table(state: &State, arguments: &mut Arguments) -> Result<Value, Error> {
     let from = arguments.required()?;
     let Some(to) = arguments.optional()? else {

@@ -23,8 +23,8 @@ public final class ToolChoice {
     }
 
     /**
-     * It answers with text and calls none. It reads of the tools all the same, so that a conversation in which the choice
-     * changes is not evaluated anew.
+     * It answers with text and calls none. It reads of the tools all the same, so that a conversation in which the
+     * choice changes is not evaluated anew.
      */
     public static ToolChoice none() {
         return NONE;
