@@ -531,12 +531,12 @@ REPRISE_API reprise_status reprise_vocabulary_close(reprise_handle vocabulary);
  * minItems, maxItems; minLength, maxLength, pattern (Rust's regex syntax, without look-around), format (date, time,
  * date-time, duration, email, hostname, ipv4, ipv6, uuid, uri); minimum, maximum, exclusiveMinimum, exclusiveMaximum,
  * multipleOf. Numbers of a schema are integers up to 2^53 - 1 or have at most 15 digits; one object names at most 1000
- * keys. Annotations ($comment, $schema, contentEncoding, contentMediaType, contentSchema, default, deprecated,
- * description, examples, readOnly, title, writeOnly and what begins with x-) are ignored; every other keyword, an
- * unknown one too, is REPRISE_UNSUPPORTED and named with its place. Properties come in the order of the schema. Of
- * formats, and of ., \s, \W and \D in patterns, that part is allowed on which validators agree (no leap second, no
- * punycode). Strings and keys are written without \u escapes, so that a control character without an escape of its own
- * cannot occur.
+ * keys, and of all alternatives together at most 1000 may come first. Annotations ($comment, $schema, contentEncoding,
+ * contentMediaType, contentSchema, default, deprecated, description, examples, readOnly, title, writeOnly and what
+ * begins with x-) are ignored; every other keyword, an unknown one too, is REPRISE_UNSUPPORTED and named with its
+ * place. Properties come in the order of the schema. Of formats, and of ., \s, \W and \D in patterns, that part is
+ * allowed on which validators agree (no leap second, no punycode). Strings and keys are written without \u escapes, so
+ * that a control character without an escape of its own cannot occur.
  *
  * Lark: rules `name: item item | item`, lower case for rules and upper case for terminals, the rule start first of all;
  * "text", /regex/, ( ), ?, *, +, {m,n}, comments after //, %ignore /regex/, %regex { }. A terminal, a text or a regex
@@ -565,8 +565,10 @@ typedef struct reprise_constraint_options {
 
 REPRISE_API void reprise_constraint_options_default(reprise_constraint_options* options);
 /**
- * Compiles a constraint and checks it: nothing that is not supported, malformed or too large is found out later.
- * options may be null. May be used by any number of generations at once.
+ * Compiles a constraint, checks it and tries it with a few tokens: nothing that is not supported, malformed or too
+ * large is found out later, but what is too complex further on (patterns that are held to one another for long). A mask
+ * takes less than 50 ms; compiling may take a third of a second for sources of 100 KB. options may be null. May be used
+ * by any number of generations at once.
  */
 REPRISE_API reprise_status reprise_constraint_open(reprise_handle vocabulary, int32_t kind, const uint8_t* source,
                                                    size_t n, const reprise_constraint_options* options,

@@ -153,7 +153,7 @@ void Session::generate(std::span<const int32_t> ids, const reprise_sampling& sam
     try {
         if (HostPart::is_needed(sampling, constraint.get()))
             host_part_ = std::make_unique<HostPart>(sampling, std::move(constraint), history_, end_ids_, n_vocab());
-        complete_ = host_part_ == nullptr || host_part_->complete();
+        complete_ = true;
         if (host_part_ != nullptr && n_left_ > 0) host_part_->input();  // which may say that nothing can be drawn
         if (n_left_ > 0) engine_->begin({history_, sampling_, n_left_, end_ids_, host_part_.get()});
     } catch (...) {
@@ -195,7 +195,6 @@ size_t Session::next(std::span<reprise_token> tokens, reprise_finish& finish) {
             }
             const int32_t id = tokens[n++].id;
             if (sampling_.n_top_logprobs > 0) append_top();
-            if (host_part_ != nullptr) complete_ = host_part_->complete();
             history_.push_back(id);
             ++generated_tokens_;
             --n_left_;
@@ -253,6 +252,7 @@ void Session::end_generation() {
         n_evaluated_ = 0;   // should the engine fail, nothing that it holds is of use
         n_evaluated_ = std::min<size_t>(engine_->end(), history_.size());
     }
+    complete_ = complete();
     host_part_.reset();  // the engine has let go of it
 }
 

@@ -582,10 +582,15 @@ public final class Session implements AutoCloseable {
 
     /** Forgets a stream that has ended in the native library. */
     void detach(TokenStream stream, FinishReason reason) {
-        stream.finished(reason);
+        stream.finished(reason, isComplete(stream));
         synchronized (gate) {
             current = null;
         }
+    }
+
+    /** Whether the text of a stream, the one that was started last, is all that its constraint demands. */
+    private boolean isComplete(TokenStream stream) {
+        return stream.options().constraint().isEmpty() || !closed && Native.complete(handle);
     }
 
     // ---- cancelling and closing ------------------------------------------------------------------------------------
