@@ -322,8 +322,8 @@ typedef struct reprise_statistics {
                                    * is of one session */
     uint64_t model_rows;          /* tokens evaluated by those steps */
     uint64_t model_kv;            /* bytes of keys and values that those sessions hold now; 0 on CUDA */
-    uint64_t model_kv_kept;       /* bytes that none of them holds, kept for prompts with the same beginning until
-                                   * their memory is needed, at most a quarter of kv_memory; 0 on CUDA */
+    uint64_t model_kv_kept;       /* bytes that none of them holds, kept for prompts that begin alike: at most a quarter
+                                   * of kv_memory, of its default what one session takes; 0 on CUDA */
     uint64_t fallback_launches;   /* of a decode step: those that a slower kernel than the step's usual one computes,
                                    * for want of one that takes their weights; the log names them; 0 on the CPU */
 } reprise_statistics;

@@ -32,7 +32,7 @@ Ids ids(size_t n, int32_t first = 0) {
 
 struct Pool {
     explicit Pool(uint64_t budget_blocks = 100, uint64_t kept_part = 1)
-        : budget(budget_blocks * BYTES, kept_part),
+        : budget(budget_blocks * BYTES, budget_blocks * BYTES / kept_part),
           pool(1000, BYTES, budget, [this](uint32_t block) { forgotten.push_back(block); }) {}
     KvBudget budget;
     Blocks forgotten;

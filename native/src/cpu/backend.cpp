@@ -35,11 +35,15 @@ const Kernels& kernels_for(const LoadOptions& options) { return options.exact ? 
 
 size_t threads_for(const LoadOptions& options) { return options.threads != 0 ? options.threads : available_threads(); }
 
-// Of the memory for keys and values, which is taken from the system, this part may stay without a holder.
-constexpr uint64_t KEPT_PART = 4;
-
 uint64_t kv_memory_for(const LoadOptions& options) {
     return options.kv_memory != 0 ? options.kv_memory : available_memory() / 4 * 3;
+}
+
+/// How much of it may stay without a holder. It is taken from the system, so that where nobody gave it to the model for
+/// that a session's worth must do, lest a program grow for as long as it sees new texts.
+uint64_t kept_memory_for(const LoadOptions& options, const HyperParams& h) {
+    if (options.kv_memory != 0) return options.kv_memory / 4;
+    return KvLayout(h, TensorType::F16).block_bytes * kv_blocks(h.default_session_context());
 }
 
 }  // namespace
@@ -50,7 +54,7 @@ CpuModel::CpuModel(std::shared_ptr<const GgufFile> file, std::unique_ptr<Plan> p
       kernels_(kernels_for(options)),
       exact_(options.exact),
       pool_(threads_for(options)),
-      kv_budget_(kv_memory_for(options), KEPT_PART),
+      kv_budget_(kv_memory_for(options), kept_memory_for(options, plan_->hparams)),
       executor_(*plan_, kernels_, pool_, MAX_ROWS),
       scheduler_(MAX_ROWS, [this](const auto& shares, const auto& given_up) { return compute(shares, given_up); }) {
     read_ahead(*plan_, options);

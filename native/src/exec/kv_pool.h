@@ -23,8 +23,8 @@ class KvPool;
 /// Bytes for the keys and values of all sequences of a model, whatever their types. Any thread.
 class KvBudget {
   public:
-    /// One part in so many may be of blocks that nobody holds.
-    explicit KvBudget(uint64_t limit, uint64_t kept_part = 1) : limit_(limit), kept_limit_(limit / kept_part) {}
+    /// Blocks that nobody holds are kept up to kept_limit bytes of them.
+    explicit KvBudget(uint64_t limit, uint64_t kept_limit = UINT64_MAX) : limit_(limit), kept_limit_(kept_limit) {}
     bool take(uint64_t n_bytes);
     void give_back(uint64_t n_bytes) { taken_.fetch_sub(n_bytes); }
     uint64_t limit() const { return limit_; }
