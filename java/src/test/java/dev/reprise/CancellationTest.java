@@ -177,7 +177,8 @@ class CancellationTest {
     @Test
     void theResultOfAnEndedGenerationCanBeReadWhileTheSessionIsInUse() throws InterruptedException {
         try (Session session = longSession()) {
-            TokenStream ended = session.generate(new int[] {1, 2, 3}, GenerationOptions.builder().maxTokens(2).build());
+            GenerationOptions two = GenerationOptions.builder().sampling(Sampling.greedy()).maxTokens(2).build();
+            TokenStream ended = session.generate(new int[] {1, 2, 3}, two);
             ended.forEach(token -> {});
             CountDownLatch inside = new CountDownLatch(1);
             CountDownLatch read = new CountDownLatch(1);
@@ -193,10 +194,13 @@ class CancellationTest {
                     session.leave();
                 }
             });
-            inside.await();
-            assertThrows(IllegalStateException.class, other::take);
-            assertEquals(2, ended.result().tokens().size());
-            read.countDown();
+            try {
+                inside.await();
+                assertThrows(IllegalStateException.class, other::take);
+                assertEquals(2, ended.result().tokens().size());
+            } finally {
+                read.countDown();  // closing the session waits for who is inside
+            }
             assertNull(user.join());
         }
     }
