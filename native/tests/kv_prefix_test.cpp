@@ -285,6 +285,28 @@ TEST(KvPrefix, OneOfThoseWhoWaitTakesOverFromAFirstThatGivesUp) {
     EXPECT_EQ(0u, f.pool.n_held());
 }
 
+TEST(KvPrefix, WhatIsPublishedWhileItIsClaimedIsNotHeldForEver) {
+    constexpr size_t N_BLOCKS = 32;
+    for (int32_t round = 0; round < 2000; ++round) {
+        Pool f;
+        const Ids history = ids((N_BLOCKS + 1) * 128, round);
+        {
+            Sequence a(f), b(f);
+            a.table.make_writable(0, N_BLOCKS * 128, [](uint32_t, uint32_t) {});
+            std::atomic<bool> begin{false};
+            std::thread publisher([&] {
+                while (!begin) {
+                }
+                a.trail.append(0, std::span(history).first(N_BLOCKS * 128), Origin::HANDED_IN);
+            });
+            begin = true;
+            b.adopt(history);
+            publisher.join();
+        }
+        ASSERT_EQ(0u, f.pool.n_held()) << "round " << round;
+    }
+}
+
 TEST(KvPrefix, WhoWaitsCanBeCancelled) {
     Pool f;
     Sequence first(f), second(f);

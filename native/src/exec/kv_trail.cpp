@@ -44,13 +44,14 @@ uint32_t KvTrail::adopt(std::span<const int32_t> history, const std::atomic<bool
             known_.push_back(found.id);
             ++i;
         } else if (found.state == KvPool::Found::CLAIMED) {
-            // Nobody can have what comes behind.
-            KvIndex::Id last = found.id;
-            claimed_.push_back(last);
-            while (describe(++i, history, content)) {
-                last = pool.find(last, content).id;
-                claimed_.push_back(last);
+            // Nobody has what comes behind, unless somebody who claimed nothing publishes this block just now.
+            KvPool::Found next = found;
+            while (next.state == KvPool::Found::CLAIMED) {
+                claimed_.push_back(next.id);
+                if (!describe(++i, history, content)) break;
+                next = pool.find(next.id, content);
             }
+            if (next.state == KvPool::Found::HELD) pool.release(next.block);
             break;
         } else {
             break;
