@@ -105,6 +105,10 @@ TEST_F(Eval, ComparesTheValuesOfStepsWithTheExactOnes) {
                    {"token id 512 at index 1"});
     expect_refused(model + " --random 3 --compare-steps --exact", {"--exact", "--compare-steps"});
     expect_refused(model + " --random 3 --compare-steps --tolerance none", {"--tolerance none"});
+    ModelSpec narrow = tiny_spec();
+    narrow.head_dim = 48;
+    const std::string odd = write_tiny_model(dir_, narrow, uniform_types(TensorType::F32), 1, "narrow.gguf");
+    expect_refused(odd + " --random 3 --compare-steps --device cpu --kv q8_0", {"kv_type is Q8_0", "head_dim is 48"});
 }
 
 TEST_F(Eval, PrintsThePerplexityOfWholeWindows) {

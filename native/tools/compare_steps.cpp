@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "api/model_object.h"
+#include "api/options.h"
 #include "api/registry.h"
 #include "core/error.h"
 #include "tool.h"
@@ -145,20 +146,20 @@ class Comparison {
 
 }  // namespace
 
-bool compare_steps(reprise_handle model, reprise_handle exact, int32_t kv_type, std::span<const int32_t> ids,
-                   const StepComparison& how) {
+bool compare_steps(reprise_handle model, reprise_handle exact, const reprise_session_options& options,
+                   std::span<const int32_t> ids, const StepComparison& how) {
     try {
-        const auto n_vocab = static_cast<int32_t>(device_of(model)->plan().hparams.n_vocab);
+        const auto device = device_of(model), reference = device_of(exact);
+        const HyperParams& hparams = device->plan().hparams;
+        const auto n_vocab = static_cast<int32_t>(hparams.n_vocab);
         for (size_t i = 0; i < ids.size(); ++i) {
             if (ids[i] < 0 || ids[i] >= n_vocab)
                 die("token id %d at index %zu is outside the vocabulary of %d tokens", ids[i], i, n_vocab);
         }
-        if (const size_t most = device_of(model)->plan().hparams.max_session_context(); ids.size() > most)
+        if (const size_t most = hparams.max_session_context(); ids.size() > most)
             die("%zu tokens are more than the model's context of %zu", ids.size(), most);
-        constexpr TensorType TYPES[] = {TensorType::F16, TensorType::F32, TensorType::Q8_0};
-        const auto device = device_of(model), reference = device_of(exact);
-        const auto type = kv_type == REPRISE_KV_DEFAULT ? TensorType::F16 : TYPES[kv_type];
-        const auto tracer = device->trace_steps(type), expected = reference->trace_steps(TensorType::F32);
+        const auto tracer = device->trace_steps(engine_options(&options, hparams).kv_type),
+                   expected = reference->trace_steps(TensorType::F32);
         Comparison comparison(ids, how.tolerance);
         for (size_t position = 0; position < ids.size(); position += how.n_rows)
             comparison.step(*tracer, *expected, position, std::min(how.n_rows, ids.size() - position));

@@ -15,7 +15,7 @@ struct StepComparison {
 
 /// Feeds ids from position 0 to both models, prints how far the float values of model's steps are from those of the
 /// same name in exact's, and names the first that is off. True if none is.
-bool compare_steps(reprise_handle model, reprise_handle exact, int32_t kv_type, std::span<const int32_t> ids,
-                   const StepComparison& how);
+bool compare_steps(reprise_handle model, reprise_handle exact, const reprise_session_options& options,
+                   std::span<const int32_t> ids, const StepComparison& how);
 
 }  // namespace tool

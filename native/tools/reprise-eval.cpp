@@ -313,7 +313,7 @@ bool compare_steps(const Arguments& arguments, const Evaluation& evaluation, con
     exact.model_options.exact = 1;
     const Evaluation reference(exact);
     constexpr size_t ROWS = 16;  // whose values both fit into memory
-    return tool::compare_steps(evaluation.model(), reference.model(), arguments.session_options.kv_type, ids,
+    return tool::compare_steps(evaluation.model(), reference.model(), arguments.session_options, ids,
                                {arguments.tolerance, arguments.mode == REPRISE_SCORE_BATCH ? ROWS : 1});
 }
 
