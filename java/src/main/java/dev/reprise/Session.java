@@ -582,9 +582,14 @@ public final class Session implements AutoCloseable {
 
     /** Forgets a stream that has ended in the native library. */
     void detach(TokenStream stream, FinishReason reason) {
-        stream.finished(reason, isComplete(stream));
-        synchronized (gate) {
-            current = null;
+        boolean complete = false;
+        try {
+            complete = isComplete(stream);
+        } finally {  // a session that another thread closes meanwhile cannot say it
+            stream.finished(reason, complete);
+            synchronized (gate) {
+                current = null;
+            }
         }
     }
 
