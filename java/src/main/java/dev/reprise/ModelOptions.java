@@ -157,8 +157,9 @@ public final class ModelOptions {
 
         /**
          * Memory on the CPU for the keys and values of all sessions of the model together, in bytes, which they take
-         * as they grow; 0: three quarters of what is available when the model is loaded. Where it is used up, whoever
-         * wants more gets an {@link OutOfHostMemoryException}.
+         * as they grow; 0: three quarters of what is available when the model is loaded. Where it is used up, the
+         * newest of the sessions at work gets an {@link OutOfHostMemoryException} when it wants more, with its history
+         * as before; older ones wait for it, as long as it works.
          */
         public Builder kvMemory(long bytes) {
             this.kvMemory = notNegative(bytes, "kvMemory");
