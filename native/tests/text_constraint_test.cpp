@@ -107,6 +107,23 @@ TEST(TextConstraint, SpecialTokensComeWhereAGrammarNamesThemAndNeverByTheirText)
     EXPECT_TRUE(text.accepts("<|tool|>"));
 }
 
+TEST(TextConstraint, SetsThatExcludeTokensEndNoTextThatIsNotComplete) {
+    const Vocabulary vocabulary;
+    for (const auto& [kind, source] :
+         {std::pair{LARK, "start: <[^97]> \"x\""}, std::pair{GBNF, "root ::= !<[97]> \"x\""}}) {
+        SCOPED_TRACE(source);
+        const OpenConstraint constraint(vocabulary, kind, source);
+        ASSERT_EQ(REPRISE_OK, constraint.status()) << last_error();
+        const auto mask = constraint.walk({}).mask;
+        EXPECT_TRUE(in_mask(mask, 'b') && !in_mask(mask, 'a') && !in_mask(mask, vocabulary.end()));
+        EXPECT_EQ(0u, constraint.walk({vocabulary.end()}).n_allowed);
+        EXPECT_EQ(REPRISE_CONSTRAINT_ENDED, constraint.walk({vocabulary.end() + 1, 'x'}).state);
+        EXPECT_FALSE(make_constraint(constraint.handle())->complete());
+    }
+    const OpenConstraint none(vocabulary, LARK, ("start: <[" + std::to_string(vocabulary.end()) + "]> \"x\"").c_str());
+    expect_status(REPRISE_INVALID_ARGUMENT, none.status(), {"allows no text"});
+}
+
 TEST(TextConstraint, MasksAreWhatIsAllowedToComeNext) {
     const Vocabulary vocabulary({"12", "true", "{\"a\":", "}}"});
     const OpenConstraint constraint(vocabulary, SCHEMA,
@@ -216,6 +233,8 @@ TEST(TextConstraint, WhatIsNotSupportedOrMalformedIsRefusedByName) {
              {LARK, "start: \"x\"\ny: \"", REPRISE_INVALID_ARGUMENT, "lexer error", 2},
              {LARK, "start: <|none|>", REPRISE_INVALID_ARGUMENT, "<|none|>", 1},
              {LARK, "start: x\nx: %json {\"not\": {}}", REPRISE_UNSUPPORTED, "the keyword not, in #", 2},
+             {LARK, "start: %json {}\n%ignore / /", REPRISE_UNSUPPORTED, "%ignore in a grammar with %json", 2},
+             {LARK, "%ignore / /\nstart: a+\na: \"b\" | %lark {\nstart: \"x\"\n}", REPRISE_UNSUPPORTED, "%lark", 1},
              {LARK, "start: %json {\"x-guidance\": {\"lenient\": true}}", REPRISE_UNSUPPORTED, "x-guidance", 1},
              {GBNF, "root ::= x", REPRISE_INVALID_ARGUMENT, "'x' is not defined"},
              {GBNF, "root ::= \"a\"\n  b", REPRISE_INVALID_ARGUMENT, "'::='", 2},

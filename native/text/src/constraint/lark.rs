@@ -1,4 +1,5 @@
-//! Lark grammars before llguidance gets them: the JSON schemas in them are held to what those alone are.
+//! Lark grammars before llguidance gets them: the JSON schemas in them are held to what those alone are, and what it
+//! takes but cannot match is refused.
 
 use serde_json::{Deserializer, Value};
 
@@ -6,13 +7,24 @@ use super::schema;
 use crate::ffi::Outcome;
 
 const SCHEMA: &str = "%json";
+const NESTED: &str = "%lark";
+const IGNORE: &str = "%ignore";
 
 /// The grammar with its schemas prepared. Lines stay where they are. What is malformed stays as it is, for llguidance
 /// to say where.
 pub fn prepare(source: &str) -> Outcome<String> {
+    // Text that is ignored leaves every nested grammar, also where one must follow: the parser panics there.
+    if let (Some(ignore), Some(nests)) = (find(source, &[IGNORE]), find(source, &[SCHEMA, NESTED])) {
+        let words = &source[nests..][..SCHEMA.len()];
+        let message = format!(
+            "Lark grammar: not supported: {IGNORE} in a grammar with {words}; put the white space that may come into \
+             the rules"
+        );
+        return Err(schema::unsupported(message).at(source[..ignore].matches('\n').count() + 1));
+    }
     let mut out = String::with_capacity(source.len());
     let mut rest = source;
-    while let Some(at) = next_schema(rest) {
+    while let Some(at) = find(rest, &[SCHEMA]) {
         let (before, json) = rest.split_at(at + SCHEMA.len());
         out.push_str(before);
         let mut values = Deserializer::from_str(json).into_iter::<Value>();
@@ -33,8 +45,8 @@ pub fn prepare(source: &str) -> Outcome<String> {
     Ok(out)
 }
 
-/// The next `%json` outside of texts, regular expressions and comments.
-fn next_schema(text: &str) -> Option<usize> {
+/// Where the first of these directives is, outside of texts, regular expressions and comments.
+fn find(text: &str, directives: &[&str]) -> Option<usize> {
     let bytes = text.as_bytes();
     let mut position = 0;
     while position < bytes.len() {
@@ -49,7 +61,9 @@ fn next_schema(text: &str) -> Option<usize> {
                 }
                 position += 1;
             }
-            b'%' if bytes[position..].starts_with(SCHEMA.as_bytes()) => return Some(position),
+            b'%' if directives.iter().any(|word| bytes[position..].starts_with(word.as_bytes())) => {
+                return Some(position);
+            }
             _ => position += 1,
         }
     }

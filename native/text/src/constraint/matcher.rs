@@ -17,6 +17,7 @@ const MOST_SOURCE_BYTES: usize = 1 << 20;
 /// Of texts that a constraint is tried with before it counts as compiled.
 const TRIALS: usize = 3;
 const TRIAL_TOKENS: usize = 6;
+const NO_TEXT: &str = "the constraint allows no text from here on, with this vocabulary";
 
 /// The values of `reprise_constraint_kind`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,7 +151,7 @@ impl Matcher {
             self.vocabulary.factory().tok_env().tok_trie().eos_token_set()
         } else {
             match self.parser.compute_mask() {
-                Ok(allowed) => allowed,
+                Ok(allowed) => self.without_early_end(allowed)?,
                 Err(error) => return Err(self.fail(&error)),
             }
         };
@@ -165,6 +166,20 @@ impl Matcher {
             }
         }
         Ok(())
+    }
+
+    /// A set of tokens that excludes some (`<[^1]>`, `!<a>`) may contain end tokens, which would end a text that is not
+    /// complete.
+    fn without_early_end(&mut self, mut allowed: SimpleVob) -> Outcome<SimpleVob> {
+        let ends = self.vocabulary.factory().tok_env().tok_trie().eos_tokens();
+        if ends.iter().any(|&end| allowed.is_allowed(end)) && !self.parser.is_accepting() {
+            ends.iter().for_each(|&end| allowed.disallow_token(end));
+            if allowed.is_zero() {
+                self.failed = Some(NO_TEXT.to_owned());
+                return Err(Failure::new(Status::InvalidArgument, NO_TEXT));
+            }
+        }
+        Ok(allowed)
     }
 
     /// Takes a token if it is allowed; says whether it was. The state stays as it was if not.
@@ -188,6 +203,9 @@ impl Matcher {
     }
 
     fn take(&mut self, id: u32) -> anyhow::Result<bool> {
+        if self.is_end(id) && !self.parser.is_accepting() {
+            return Ok(false);
+        }
         // To ask the parser costs as much as the step itself.
         let known = self.allowed.as_ref().map(|allowed| allowed.is_allowed(id));
         if !known.map_or_else(|| self.parser.validate_token(id), Ok)? {
@@ -261,10 +279,7 @@ impl Matcher {
                 let message = format!("the constraint is too complex: {}", schema::plain(&error.to_string()));
                 (Status::Unsupported, message)
             }
-            StopReason::NoExtensionBias => {
-                let message = "the constraint allows no text from here on, with this vocabulary";
-                (Status::InvalidArgument, message.to_owned())
-            }
+            StopReason::NoExtensionBias => (Status::InvalidArgument, NO_TEXT.to_owned()),
             _ => {
                 let message = format!("the constraint cannot go on: {}", schema::plain(&error.to_string()));
                 (Status::Unsupported, message)
