@@ -5,11 +5,16 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.List;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 
-/** Damaged files are used or refused, never more. In a process of its own, which a crash would end. */
+/**
+ * Damaged files are used or refused, never more. In a process of its own, which a crash would end. What it tries is
+ * native code, the same under every JVM: one of them is enough.
+ */
+@Tag("one-jvm")
 class MutatedFileTest {
     @TempDir
     Path directory;
