@@ -87,10 +87,12 @@ struct Bench {
             n_keys.insert(n_keys.end(), group, static_cast<uint32_t>(before + t + 1));
             pairs += static_cast<double>(group * (before + t + 1));
         }
-        const uint8_t* bytes = reinterpret_cast<const uint8_t*>(kv.data());
+        std::vector<const uint8_t*> blocks;
+        for (size_t at = 0; at < kv.size(); at += KV_BLOCK * head_dim)
+            blocks.push_back(reinterpret_cast<const uint8_t*>(&kv[at]));
         const double seconds = best_seconds(pool, [&](size_t thread) {
             if (thread != 0) return;
-            kernels.attention({q.data(), head_dim, bytes, bytes, 2 * head_dim, TensorType::F16, n_keys.data(),
+            kernels.attention({q.data(), head_dim, blocks.data(), 0, 0, 2 * head_dim, TensorType::F16, n_keys.data(),
                                n_keys.size(), head_dim, 0.125f, out.data(), head_dim});
         });
         std::printf(

@@ -150,6 +150,10 @@ typedef struct reprise_model_options {
     int32_t threads;              /* CPU threads; 0: as many as the process may use (affinity, cgroup limits) */
     int32_t exact;                /* 1: reference arithmetic, weights, activations and KV in float32; slow */
     uint64_t device_memory_limit; /* bytes of device memory that may be used; 0: what is free */
+    uint64_t kv_memory; /* on the CPU: bytes for the keys and values of all sessions of the model together, which take
+                         * them as they grow; 0: three quarters of the memory that is available when it is loaded.
+                         * Where it is used up the newest of the sessions at work is told (REPRISE_OUT_OF_MEMORY), with
+                         * its history as before; older ones wait for it, as long as it works */
     reprise_progress_fn progress; /* may be null */
     void* progress_user;
 } reprise_model_options;
@@ -213,6 +217,13 @@ typedef struct reprise_session_options {
     int32_t graph_mode;     /* reprise_graph_mode */
     int32_t prefill_chunk;  /* tokens evaluated at once; 0: the backend's choice; of a restored session, what it had */
     int32_t unfused;        /* 1: decode on CUDA with the kernels that the fused ones are tested against; slower */
+    int32_t prefix_sharing; /* 1, the default: a prompt that begins as one that another session of the model has
+                             * evaluated, or this one before a rewind, takes over its keys and values, in whole blocks
+                             * of 128 tokens. Results are the same to the last bit, only sooner, which others may
+                             * notice. 0: the session neither finds nor is found. Without effect on CUDA */
+    int32_t priority; /* -10 to 10, 0 the default: where a step of the model has no room for what all sessions want
+                       * evaluated, the higher goes first; who was passed over by four steps counts as one higher, so
+                       * that nobody waits for ever. Without effect on CUDA */
 } reprise_session_options;
 
 /** What is added to the logit of a token. */
@@ -288,8 +299,10 @@ typedef struct reprise_token {
 
 /** Counts since the session was opened. Times in nanoseconds, measured on the host. */
 typedef struct reprise_statistics {
-    uint64_t prefill_tokens;
-    uint64_t prefill_ns;
+    uint64_t prefill_tokens; /* evaluated */
+    uint64_t prefix_tokens;  /* of prompts that were not evaluated, since another session of the model had, or this one
+                              * before a rewind (prefix_sharing) */
+    uint64_t prefill_ns;     /* of prompts, waiting for another session that evaluates the same beginning included */
     uint64_t generated_tokens;    /* delivered by reprise_session_next() */
     uint64_t decode_ns;           /* from the first of them to the last, waiting included */
     uint64_t tokens_from_prefill; /* sampled from prefill logits */
@@ -303,8 +316,16 @@ typedef struct reprise_statistics {
     uint64_t graph_nodes;         /* nodes of the graph last replayed */
     uint64_t kernels_per_token;   /* kernel nodes of that graph, or launches of an eager step; 0 on the CPU */
     uint64_t submit_ns;           /* host time spent launching decode steps */
-    uint64_t memory_kv;           /* bytes */
-    uint64_t memory_workspace;    /* bytes */
+    uint64_t memory_kv;           /* bytes, of the whole context; on the CPU taken as it fills, 128 tokens at a time */
+    uint64_t memory_workspace;    /* bytes; on the CPU most of them are shared by the model's sessions */
+    uint64_t model_steps;         /* steps computed for all sessions of the model together; 0 on CUDA, where every step
+                                   * is of one session */
+    uint64_t model_rows;          /* tokens evaluated by those steps */
+    uint64_t model_kv;            /* bytes of keys and values that those sessions hold now; 0 on CUDA */
+    uint64_t model_kv_kept;       /* bytes that none of them holds, kept for prompts that begin alike: at most a quarter
+                                   * of kv_memory, of its default what one session takes; 0 on CUDA */
+    uint64_t fallback_launches;   /* of a decode step: those that a slower kernel than the step's usual one computes,
+                                   * for want of one that takes their weights; the log names them; 0 on the CPU */
 } reprise_statistics;
 
 REPRISE_API void reprise_session_options_default(reprise_session_options* options);
@@ -510,12 +531,12 @@ REPRISE_API reprise_status reprise_vocabulary_close(reprise_handle vocabulary);
  * minItems, maxItems; minLength, maxLength, pattern (Rust's regex syntax, without look-around), format (date, time,
  * date-time, duration, email, hostname, ipv4, ipv6, uuid, uri); minimum, maximum, exclusiveMinimum, exclusiveMaximum,
  * multipleOf. Numbers of a schema are integers up to 2^53 - 1 or have at most 15 digits; one object names at most 1000
- * keys. Annotations ($comment, $schema, contentEncoding, contentMediaType, contentSchema, default, deprecated,
- * description, examples, readOnly, title, writeOnly and what begins with x-) are ignored; every other keyword, an
- * unknown one too, is REPRISE_UNSUPPORTED and named with its place. Properties come in the order of the schema. Of
- * formats, and of ., \s, \W and \D in patterns, that part is allowed on which validators agree (no leap second, no
- * punycode). Strings and keys are written without \u escapes, so that a control character without an escape of its own
- * cannot occur.
+ * keys, and of all alternatives together at most 1000 may come first. Annotations ($comment, $schema, contentEncoding,
+ * contentMediaType, contentSchema, default, deprecated, description, examples, readOnly, title, writeOnly and what
+ * begins with x-) are ignored; every other keyword, an unknown one too, is REPRISE_UNSUPPORTED and named with its
+ * place. Properties come in the order of the schema. Of formats, and of ., \s, \W and \D in patterns, that part is
+ * allowed on which validators agree (no leap second, no punycode). Strings and keys are written without \u escapes, so
+ * that a control character without an escape of its own cannot occur.
  *
  * Lark: rules `name: item item | item`, lower case for rules and upper case for terminals, the rule start first of all;
  * "text", /regex/, ( ), ?, *, +, {m,n}, comments after //, %ignore /regex/, %regex { }. A terminal, a text or a regex
@@ -544,8 +565,10 @@ typedef struct reprise_constraint_options {
 
 REPRISE_API void reprise_constraint_options_default(reprise_constraint_options* options);
 /**
- * Compiles a constraint and checks it: nothing that is not supported, malformed or too large is found out later.
- * options may be null. May be used by any number of generations at once.
+ * Compiles a constraint, checks it and tries it with a few tokens: nothing that is not supported, malformed or too
+ * large is found out later, but what is too complex further on (patterns that are held to one another for long). A mask
+ * takes less than 50 ms; compiling may take a third of a second for sources of 100 KB. options may be null. May be used
+ * by any number of generations at once.
  */
 REPRISE_API reprise_status reprise_constraint_open(reprise_handle vocabulary, int32_t kind, const uint8_t* source,
                                                    size_t n, const reprise_constraint_options* options,

@@ -13,8 +13,9 @@ const std::vector<TensorType> kKvTypes = {TensorType::F16, TensorType::F32, Tens
 struct Fixture {
     size_t head_dim;
     TensorType kv_type;
-    size_t kv_stride;  // bytes: rows lie among those of other heads
-    std::vector<uint8_t> k, v;
+    size_t kv_stride;                            // bytes: rows lie among those of other heads
+    std::vector<uint8_t> kv;                     // whole blocks, the last first: keys, then values
+    mutable std::vector<const uint8_t*> blocks;  // of args()
     std::vector<float> q;
     std::vector<uint32_t> n_keys;
 
@@ -22,15 +23,22 @@ struct Fixture {
         : head_dim(head_dim),
           kv_type(kv_type),
           kv_stride(3 * row_bytes(kv_type, head_dim)),
-          k(n_keys.back() * kv_stride),
-          v(n_keys.back() * kv_stride),
+          kv(2 * kv_blocks(n_keys.back()) * KV_BLOCK * kv_stride),
           q(random.normals(n_keys.size() * (head_dim + 5))),
           n_keys(std::move(n_keys)) {
         for (float& x : q) x *= spread;
         for (size_t p = 0; p < this->n_keys.back(); ++p) {
-            exact_kernels().store_kv(kv_type, random.normals(head_dim).data(), head_dim, &k[p * kv_stride]);
-            exact_kernels().store_kv(kv_type, random.normals(head_dim).data(), head_dim, &v[p * kv_stride]);
+            for (const bool value : {false, true})
+                exact_kernels().store_kv(kv_type, random.normals(head_dim).data(), head_dim, &kv[at(value, p)]);
         }
+    }
+
+    size_t block_bytes() const { return 2 * KV_BLOCK * kv_stride; }
+    /// Where the row of a position begins.
+    size_t at(bool value, size_t position) const {
+        const size_t n_blocks = kv_blocks(n_keys.back());
+        return (n_blocks - 1 - position / KV_BLOCK) * block_bytes() + (value ? KV_BLOCK * kv_stride : 0) +
+               position % KV_BLOCK * kv_stride;
     }
 
     /// The same values in float32.
@@ -38,21 +46,24 @@ struct Fixture {
         Fixture result = *this;
         result.kv_type = TensorType::F32;
         result.kv_stride = 2 * row_bytes(TensorType::F32, head_dim);
-        for (const auto part : {&Fixture::k, &Fixture::v}) {
-            (result.*part).assign(n_keys.back() * result.kv_stride, 0);
+        result.kv.assign(kv_blocks(n_keys.back()) * result.block_bytes(), 0);
+        for (const bool value : {false, true}) {
             for (size_t p = 0; p < n_keys.back(); ++p) {
-                auto* row = reinterpret_cast<float*>(&(result.*part)[p * result.kv_stride]);
-                dequantize(kv_type, &(this->*part)[p * kv_stride], row, head_dim);
+                auto* row = reinterpret_cast<float*>(&result.kv[result.at(value, p)]);
+                dequantize(kv_type, &kv[at(value, p)], row, head_dim);
             }
         }
         return result;
     }
 
     AttentionArgs args(size_t first, size_t n_rows, float* out) const {
+        blocks.clear();
+        for (size_t p = 0; p < n_keys.back(); p += KV_BLOCK) blocks.push_back(&kv[at(false, p)]);
         return {q.data() + first * (head_dim + 5),
                 head_dim + 5,
-                k.data(),
-                v.data(),
+                blocks.data(),
+                0,
+                KV_BLOCK * kv_stride,
                 kv_stride,
                 kv_type,
                 n_keys.data() + first,
@@ -77,7 +88,7 @@ struct Fixture {
             std::vector<double> weights(n_keys[i]);
             double largest = -INFINITY, total = 0;
             for (size_t p = 0; p < n_keys[i]; ++p) {
-                dequantize(kv_type, &k[p * kv_stride], row.data(), head_dim);
+                dequantize(kv_type, &kv[at(false, p)], row.data(), head_dim);
                 for (size_t d = 0; d < head_dim; ++d) weights[p] += double(q[i * (head_dim + 5) + d]) * row[d];
                 weights[p] /= std::sqrt(static_cast<double>(head_dim));
                 largest = std::max(largest, weights[p]);
@@ -85,7 +96,7 @@ struct Fixture {
             for (double& w : weights) total += w = std::exp(w - largest);
             for (size_t d = 0; d < head_dim; ++d) out[i * out_stride() + d] = 0;
             for (size_t p = 0; p < n_keys[i]; ++p) {
-                dequantize(kv_type, &v[p * kv_stride], row.data(), head_dim);
+                dequantize(kv_type, &kv[at(true, p)], row.data(), head_dim);
                 for (size_t d = 0; d < head_dim; ++d) out[i * out_stride() + d] += weights[p] / total * row[d];
             }
         }
@@ -183,8 +194,10 @@ TEST(CpuAttention, KeysPastTheLastAreNotRead) {
             Fixture fixture(64, kv_type, prefill_keys(2, 3, 40), 1, random);
             const std::vector<float> expected = fixture.run(*kernels);
             // A cache holds whatever an earlier, longer history left there: here NaN.
-            fixture.k.resize(fixture.k.size() + 64 * fixture.kv_stride, 0xff);
-            fixture.v.resize(fixture.v.size() + 64 * fixture.kv_stride, 0xff);
+            for (const bool value : {false, true}) {
+                const auto row = fixture.kv.begin() + static_cast<ptrdiff_t>(fixture.at(value, fixture.n_keys.back()));
+                std::fill_n(row, (KV_BLOCK - fixture.n_keys.back()) * fixture.kv_stride, 0xff);
+            }
             ASSERT_EQ(fixture.run(*kernels), expected) << kernels->name;
         }
     }

@@ -120,6 +120,13 @@ TEST(CpuMatmul, ColumnsDoNotDependOnTheirCompany) {
                 }
             }
             ASSERT_EQ(together, alone) << kernels->name << " " << traits(type).name;
+            for (const size_t n : {2, 3, 4, 5, 6, 7, 8, 9}) {
+                std::vector<float> few(n * shape.n_rows);
+                kernels->matmul(type, weights.data(), shape.k, 0, shape.n_rows, x.bytes.data(), x.stride, n, few.data(),
+                                shape.n_rows);
+                ASSERT_TRUE(std::equal(few.begin(), few.end(), alone.begin()))
+                    << kernels->name << " " << traits(type).name << " " << n << " columns";
+            }
         }
     }
 }

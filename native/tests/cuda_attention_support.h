@@ -1,6 +1,7 @@
 // A KV cache on both sides and the CPU's attention over it, for the tests of attention on the device.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <vector>
 
@@ -86,12 +87,23 @@ struct Cache {
         for (uint32_t i = 0; i < n; ++i) n_keys[i] = first_len + i;
         for (uint32_t head = 0; head < heads.n_heads; ++head) {
             const size_t of_head = head / (heads.n_heads / heads.n_kv_heads) * size_t{capacity} * row;
+            // The reference reads blocks, keys and values of KV_BLOCK positions each.
+            const size_t part = KV_BLOCK * row;
+            std::vector<uint8_t> kv(kv_blocks(capacity) * 2 * part);
+            std::vector<const uint8_t*> blocks;
+            for (size_t begin = 0; begin < size_t{capacity} * row; begin += part) {
+                uint8_t* const block = &kv[2 * begin];
+                const size_t n_bytes = std::min(part, size_t{capacity} * row - begin);
+                std::copy_n(&keys[of_head + begin], n_bytes, block);
+                std::copy_n(&values[of_head + begin], n_bytes, block + part);
+                blocks.push_back(block);
+            }
             cpu::AttentionArgs args = {};
             args.q = q.data() + head * heads.head_dim;
             args.out = out.data() + head * heads.head_dim;
             args.q_stride = args.out_stride = width;
-            args.k = keys.data() + of_head;
-            args.v = values.data() + of_head;
+            args.blocks = blocks.data();
+            args.v_offset = part;
             args.kv_stride = row;
             args.kv_type = type;
             args.n_keys = n_keys.data();

@@ -81,6 +81,36 @@ TEST_F(Eval, WritesTheLogitsAfterEveryToken) {
     EXPECT_LE(max_abs_difference(exact, logits("--device cpu --exact --mode step")), 1e-4f);
 }
 
+TEST_F(Eval, ComparesTheValuesOfStepsWithTheExactOnes) {
+    const ModelSpec spec = tiny_spec("qwen3");
+    const std::string model = write_tiny_model(dir_, spec, named_types("Q4_K_M", spec), 1, "mixed.gguf");
+    for (const char* mode : {"batch", "step"}) {
+        const std::string arguments = model + " --random 40 --compare-steps --device cpu --mode " + mode;
+        const Outcome within = run(arguments);
+        EXPECT_EQ(0, within.status) << within.output;
+        // Of every token embedding, of both layers q, k (before and after RoPE), v, attention, gate, up, what is added
+        // to the residual stream twice and that stream, and the logits.
+        const size_t n_values = (std::string(mode) == "batch" ? 3 : 40) * (2 + 2 * (5 + 1 + 2 + 4) + 1);
+        EXPECT_NE(std::string::npos, within.output.find("all " + std::to_string(n_values) + " values are within 0.25"))
+            << within.output;
+        for (const char* part : {"| embed | x | 0 |", "| attention | attention |", "| logits | logits |"})
+            EXPECT_NE(std::string::npos, within.output.find(part)) << part << "\n" << within.output;
+        const Outcome off = run(arguments + " --tolerance 1e-6");
+        EXPECT_EQ(2, off.status);
+        EXPECT_NE(std::string::npos, off.output.find("the first: q of products, layer 0, position 0 (id "))
+            << off.output;
+    }
+    expect_refused(model + " --random 300 --compare-steps --device cpu", {"300 tokens", "context of 256"});
+    expect_refused(model + " --tokens " + write_ids("wild.i32", {3, 512}) + " --compare-steps --device cpu",
+                   {"token id 512 at index 1"});
+    expect_refused(model + " --random 3 --compare-steps --exact", {"--exact", "--compare-steps"});
+    expect_refused(model + " --random 3 --compare-steps --tolerance none", {"--tolerance none"});
+    ModelSpec narrow = tiny_spec();
+    narrow.head_dim = 48;
+    const std::string odd = write_tiny_model(dir_, narrow, uniform_types(TensorType::F32), 1, "narrow.gguf");
+    expect_refused(odd + " --random 3 --compare-steps --device cpu --kv q8_0", {"kv_type is Q8_0", "head_dim is 48"});
+}
+
 TEST_F(Eval, PrintsThePerplexityOfWholeWindows) {
     const LoadedModel model(model_, model_options(REPRISE_DEVICE_CPU));
     double total = 0;

@@ -167,6 +167,8 @@ TEST(TextConstraint, WhatIsNotSupportedOrMalformedIsRefusedByName) {
         const char* part;
         int32_t line = 0;
     };
+    std::string nested = "{}";
+    for (int depth = 0; depth < 128; ++depth) nested = "{\"items\":" + nested + "}";
     const Vocabulary vocabulary;
     for (const Case& refused : std::initializer_list<Case>{
              {SCHEMA, R"({"not": {}})", REPRISE_UNSUPPORTED, "not"},
@@ -207,6 +209,7 @@ TEST(TextConstraint, WhatIsNotSupportedOrMalformedIsRefusedByName) {
              {SCHEMA, R"({"exclusiveMinimum": true})", REPRISE_INVALID_ARGUMENT, "not a number"},
              {SCHEMA, "[]", REPRISE_INVALID_ARGUMENT, "neither an object nor a boolean"},
              {SCHEMA, "{\n\"a\"", REPRISE_INVALID_ARGUMENT, "not JSON", 2},
+             {SCHEMA, nested.c_str(), REPRISE_UNSUPPORTED, "128 deep", 1},
              {REGEX, "a(", REPRISE_INVALID_ARGUMENT, "unclosed group"},
              {REGEX, "(?<!a)b", REPRISE_UNSUPPORTED, "look-around"},
              {LARK, "start: x", REPRISE_INVALID_ARGUMENT, "unknown name", 1},
@@ -300,6 +303,54 @@ TEST(TextConstraint, VocabulariesAreChecked) {
     reprise_handle constraint = 0;
     expect_status(REPRISE_INVALID_HANDLE, reprise_constraint_open(0, REGEX, bytes, 1, nullptr, &constraint),
                   {"vocabulary"});
+}
+
+/// Alternatives of objects with optional keys of their own, behind a required one if that is asked for.
+std::string alternatives(int n, int n_keys, bool required) {
+    std::string schema = "{\"anyOf\": [";
+    for (int i = 0; i < n; ++i) {
+        const std::string number = std::to_string(i);
+        schema += std::string(i > 0 ? "," : "") + "{\"type\": \"object\", \"additionalProperties\": false, " +
+                  (required ? "\"required\": [\"is" + number + "\"], " : "") + "\"properties\": {" +
+                  (required ? "\"is" + number + "\": {\"const\": true}, " : "");
+        for (int j = 0; j < n_keys; ++j) {
+            schema += std::string(j > 0 ? "," : "") + "\"k" + number + "_" + std::to_string(j) +
+                      "\": {\"type\": \"integer\"}";
+        }
+        schema += "}}";
+    }
+    return schema + "]}";
+}
+
+TEST(TextConstraint, AThousandKeysMayComeFirst) {
+    const Vocabulary vocabulary({"{\"", "\":", ",\""});
+    const OpenConstraint many(vocabulary, SCHEMA, alternatives(25, 40, false));
+    ASSERT_EQ(REPRISE_OK, many.status()) << last_error();
+    EXPECT_TRUE(many.accepts(R"({"k24_0":1,"k24_39":2})"));
+    EXPECT_FALSE(many.accepts(R"({"k24_0":1,"k23_39":2})"));
+    const OpenConstraint one(vocabulary, SCHEMA, alternatives(1, 1000, false));
+    ASSERT_EQ(REPRISE_OK, one.status()) << last_error();
+    EXPECT_TRUE(one.accepts(R"({"k0_0":1,"k0_999":2})"));
+    const OpenConstraint told_apart(vocabulary, SCHEMA, alternatives(50, 50, true));
+    ASSERT_EQ(REPRISE_OK, told_apart.status()) << last_error();
+    EXPECT_TRUE(told_apart.accepts(R"({"is49":true,"k49_49":1})"));
+    for (const std::string& schema :
+         {alternatives(26, 40, false),
+          "{\"allOf\": [{\"$ref\": \"#/$defs/a\"}], \"$defs\": {\"a\": " + alternatives(26, 40, false) + "}}"}) {
+        const OpenConstraint refused(vocabulary, SCHEMA, schema);
+        expect_status(REPRISE_UNSUPPORTED, refused.status(), {"more than 1000 keys that may come first", "in #"});
+    }
+}
+
+TEST(TextConstraint, WhatIsTooComplexBehindItsFirstTokenIsRefusedWhenCompiled) {
+    std::string lengths = "{\"anyOf\": [";
+    for (int i = 0; i < 1000; ++i) {
+        lengths += std::string(i > 0 ? "," : "") + "{\"type\": \"string\", \"minLength\": " + std::to_string(i) +
+                   ", \"maxLength\": " + std::to_string(2 * i + 1) + "}";
+    }
+    const Vocabulary vocabulary;
+    const OpenConstraint constraint(vocabulary, SCHEMA, lengths + "]}");
+    expect_status(REPRISE_UNSUPPORTED, constraint.status(), {"too complex"});
 }
 
 TEST(TextConstraint, HostileSourcesEndQuickly) {

@@ -17,6 +17,7 @@
 #include "core/error.h"
 #include "cuda/bandwidth.h"
 #include "reprise.h"
+#include "sequences.h"
 #include "session/session.h"
 #include "tool.h"
 #include "vocabulary.h"
@@ -45,6 +46,8 @@ constexpr char USAGE[] =
     "  --bench-equivalent  decode as llama-bench does: random ids are fed, and all logits are copied to the host, "
     "which\n"
     "                      waits for them after every token\n"
+    "  --sequences N[,N..] instead: tokens per second of N sequences that decode at the same time, a thread each\n"
+    "  --prompt-tokens N   in front of each of those (default: 128)\n"
     "  --constrained WHAT  decode once more under a constraint: json, lines of JSON as a schema wants them, in the "
     "model's\n"
     "                      own vocabulary; or a number, the microseconds that a mask which allows every token takes\n"
@@ -72,8 +75,8 @@ item: %json {
 
 struct Arguments {
     std::string model;
-    std::vector<long> prompts = {512}, depths = {0};
-    long n_decode = 256, repetitions = 5;
+    std::vector<long> prompts = {512}, depths = {0}, sequences;
+    long n_decode = 256, repetitions = 5, prompt_tokens = 128;
     Constrained constrained = Constrained::NOT;
     long mask_us = 0;  // of SYNTHETIC
     bool bench_equivalent = false, json = false;
@@ -81,11 +84,11 @@ struct Arguments {
     reprise_session_options session_options;
 };
 
-std::vector<long> numbers(const char* option, const std::string& text, long max) {
+std::vector<long> numbers(const char* option, const std::string& text, long max, long min = 0) {
     std::vector<long> result;
     for (size_t begin = 0; begin <= text.size();) {
         const size_t end = std::min(text.find(',', begin), text.size());
-        result.push_back(tool::number(option, text.substr(begin, end - begin).c_str(), 0, max));
+        result.push_back(tool::number(option, text.substr(begin, end - begin).c_str(), min, max));
         begin = end + 1;
     }
     return result;
@@ -96,13 +99,16 @@ Arguments parse(int argc, char** argv) {
     Arguments a;
     reprise_model_options_default(&a.model_options);
     reprise_session_options_default(&a.session_options);
-    enum { GRAPH = 1000, DEVICE, KV, THREADS, BENCH_EQUIVALENT, CONSTRAINED, HELP };
+    a.session_options.prefix_sharing = 0;  // what repetitions evaluate is the same
+    enum { GRAPH = 1000, DEVICE, KV, THREADS, BENCH_EQUIVALENT, SEQUENCES, PROMPT_TOKENS, CONSTRAINED, HELP };
     const option options[] = {{"graph", 1, nullptr, GRAPH},
                               {"device", 1, nullptr, DEVICE},
                               {"kv", 1, nullptr, KV},
                               {"threads", 1, nullptr, THREADS},
                               {"help", 0, nullptr, HELP},
                               {"bench-equivalent", 0, nullptr, BENCH_EQUIVALENT},
+                              {"sequences", 1, nullptr, SEQUENCES},
+                              {"prompt-tokens", 1, nullptr, PROMPT_TOKENS},
                               {"constrained", 1, nullptr, CONSTRAINED},
                               {nullptr, 0, nullptr, 0}};
     for (int c; (c = getopt_long(argc, argv, "m:p:n:d:r:o:", options, nullptr)) != -1;) {
@@ -140,6 +146,12 @@ Arguments parse(int argc, char** argv) {
             case BENCH_EQUIVALENT:
                 a.bench_equivalent = true;
                 break;
+            case SEQUENCES:
+                a.sequences = numbers("--sequences", optarg, 1024, 1);
+                break;
+            case PROMPT_TOKENS:
+                a.prompt_tokens = tool::number("--prompt-tokens", optarg, 1, MAX_TOKENS);
+                break;
             case CONSTRAINED:
                 a.constrained = std::string("json") == optarg ? Constrained::JSON : Constrained::SYNTHETIC;
                 if (a.constrained == Constrained::SYNTHETIC)
@@ -155,6 +167,11 @@ Arguments parse(int argc, char** argv) {
     if (a.model.empty() || argc != optind) die("-m names the model\n%s", USAGE);
     if (a.constrained != Constrained::NOT && a.bench_equivalent)
         die("--bench-equivalent draws nothing that --constrained could constrain");
+    if (!a.sequences.empty()) {
+        if (a.n_decode == 0) die("-n 0: sequences that decode no token take no time to measure");
+        a.prompts.clear();
+        a.depths.clear();
+    }
     return a;
 }
 
@@ -212,6 +229,12 @@ class Bench {
     }
 
     const reprise_model_info& info() const { return info_; }
+
+    tool::SequencesResult sequences(long n) {
+        return tool::measure_sequences(model_, arguments_.session_options, static_cast<size_t>(n),
+                                       static_cast<size_t>(arguments_.prompt_tokens),
+                                       static_cast<size_t>(arguments_.n_decode), arguments_.repetitions);
+    }
 
     Row prefill(long n) {
         Row row;
@@ -336,6 +359,7 @@ struct Report {
     const reprise_model_info& info;
     double ceiling;  // bytes per second; 0: not measured
     std::vector<Row> rows;
+    std::vector<tool::SequencesResult> sequences;
 
     std::string name() const { return arguments.model.substr(arguments.model.find_last_of('/') + 1); }
     const char* device() const { return info.device == REPRISE_DEVICE_CUDA ? "cuda" : "cpu"; }
@@ -346,6 +370,18 @@ struct Report {
     /// Of weights alone: the KV cache comes on top.
     double bytes_per_second(const Row& row) const { return row.median() * static_cast<double>(info.bytes_per_token); }
 };
+
+void print_sequences_markdown(const Report& report) {
+    std::printf("%s on %s, %ld tokens each behind %ld\n\n", report.name().c_str(), report.device(),
+                report.arguments.n_decode, report.arguments.prompt_tokens);
+    std::printf(
+        "| sequences | tokens/s | lowest - highest | us between tokens, p50 | p99 | steps |\n"
+        "|---|---|---|---|---|---|\n");
+    for (const tool::SequencesResult& r : report.sequences) {
+        std::printf("| %zu | %.1f | %.1f - %.1f | %.0f | %.0f | %" PRIu64 " |\n", r.sequences,
+                    r.rates[r.rates.size() / 2], r.rates.front(), r.rates.back(), r.p50_us, r.p99_us, r.steps);
+    }
+}
 
 void print_markdown(const Report& report) {
     std::printf("%s on %s, %s, %.1f MB of weights per token", report.name().c_str(), report.device(), report.mode(),
@@ -388,6 +424,18 @@ void print_json(const Report& report) {
         }
         std::printf("}");
     }
+    for (size_t i = 0; i < report.sequences.size(); ++i) {
+        const tool::SequencesResult& r = report.sequences[i];
+        std::printf(
+            "%s\n  {\"test\": \"sequences%zu\", \"sequences\": %zu, \"tokens_per_second\": %.2f, "
+            "\"lowest\": %.2f, \"highest\": %.2f, \"p50_us\": %.1f, \"p99_us\": %.1f, \"steps\": %" PRIu64
+            ", \"hashes\": [",
+            i == 0 ? "" : ",", r.sequences, r.sequences, r.rates[r.rates.size() / 2], r.rates.front(), r.rates.back(),
+            r.p50_us, r.p99_us, r.steps);
+        for (size_t j = 0; j < r.token_hashes.size(); ++j)
+            std::printf("%s\"%016" PRIx64 "\"", j == 0 ? "" : ", ", r.token_hashes[j]);
+        std::printf("]}");
+    }
     std::printf("]}\n");
 }
 
@@ -405,7 +453,7 @@ double read_bandwidth(const reprise_model_info& info) {
 int main(int argc, char** argv) {
     const Arguments arguments = parse(argc, argv);
     Bench bench(arguments);
-    Report report = {arguments, bench.info(), read_bandwidth(bench.info()), {}};
+    Report report = {arguments, bench.info(), read_bandwidth(bench.info()), {}, {}};
     for (const long p : arguments.prompts) {
         if (p > 0) report.rows.push_back(bench.prefill(p));
     }
@@ -419,8 +467,11 @@ int main(int argc, char** argv) {
             report.rows[n - 1].token_hash != report.rows[n - 2].token_hash)
             die("under a constraint that allows every token other tokens came");
     }
+    for (const long n : arguments.sequences) report.sequences.push_back(bench.sequences(n));
     if (arguments.json) {
         print_json(report);
+    } else if (!arguments.sequences.empty()) {
+        print_sequences_markdown(report);
     } else {
         print_markdown(report);
     }

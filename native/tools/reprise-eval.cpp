@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "compare_steps.h"
 #include "reprise.h"
 #include "tool.h"
 
@@ -20,8 +21,8 @@ using tool::check;
 using tool::die;
 
 constexpr char USAGE[] =
-    "Usage: reprise-eval MODEL (--tokens IDS.i32 | --random N) (--logits OUT.f32 | --perplexity WINDOW | --greedy N)\n"
-    "                    [options]\n"
+    "Usage: reprise-eval MODEL (--tokens IDS.i32 | --random N) (--logits OUT.f32 | --perplexity WINDOW | --greedy N |\n"
+    "                    --compare-steps) [options]\n"
     "\n"
     "Feeds the token ids (little-endian int32) from position 0 and writes float32 logits, one row of vocabulary size\n"
     "per position; or prints the perplexity of the ids in consecutive windows, each from an empty context, the last\n"
@@ -36,6 +37,12 @@ constexpr char USAGE[] =
     "  --greedy N           continue by N tokens, each the largest of the logits on the host, and print their hash, "
     "which\n"
     "                       is that of reprise-bench -n N-1\n"
+    "  --compare-steps      compare every value of the steps with that of the exact arithmetic on the CPU, print how "
+    "far\n"
+    "                       each kind is off, and exit with 2 naming the first that is off by more than the tolerance: "
+    "the\n"
+    "                       root mean square of the difference by that of the exact row\n"
+    "  --tolerance X        (default: 0.25)\n"
     "  --prefill N          evaluate the first N ids as a prompt and write the logits after the others alone\n"
     "  --device NAME        auto, cpu or cuda (default: auto)\n"
     "  --mode MODE          batch: prefill; step: one eager decode step per token; graph: one replay of the decode\n"
@@ -50,6 +57,8 @@ struct Arguments {
     std::string model, tokens, logits;
     long window = 0, n_random = 0, n_greedy = 0, n_prefill = 0;
     int32_t mode = REPRISE_SCORE_BATCH;
+    bool compare_steps = false;
+    double tolerance = 0.25;
     reprise_model_options model_options;
     reprise_session_options session_options;
 };
@@ -65,6 +74,8 @@ Arguments parse(int argc, char** argv) {
         PERPLEXITY,
         GREEDY,
         PREFILL,
+        COMPARE_STEPS,
+        TOLERANCE,
         DEVICE,
         MODE,
         EXACT,
@@ -73,12 +84,22 @@ Arguments parse(int argc, char** argv) {
         THREADS,
         HELP
     };
-    const option options[] = {
-        {"tokens", 1, nullptr, TOKENS}, {"logits", 1, nullptr, LOGITS},   {"perplexity", 1, nullptr, PERPLEXITY},
-        {"random", 1, nullptr, RANDOM}, {"greedy", 1, nullptr, GREEDY},   {"prefill", 1, nullptr, PREFILL},
-        {"device", 1, nullptr, DEVICE}, {"mode", 1, nullptr, MODE},       {"exact", 0, nullptr, EXACT},
-        {"kv", 1, nullptr, KV},         {"unfused", 0, nullptr, UNFUSED}, {"threads", 1, nullptr, THREADS},
-        {"help", 0, nullptr, HELP},     {nullptr, 0, nullptr, 0}};
+    const option options[] = {{"tokens", 1, nullptr, TOKENS},
+                              {"logits", 1, nullptr, LOGITS},
+                              {"perplexity", 1, nullptr, PERPLEXITY},
+                              {"random", 1, nullptr, RANDOM},
+                              {"greedy", 1, nullptr, GREEDY},
+                              {"prefill", 1, nullptr, PREFILL},
+                              {"device", 1, nullptr, DEVICE},
+                              {"mode", 1, nullptr, MODE},
+                              {"exact", 0, nullptr, EXACT},
+                              {"kv", 1, nullptr, KV},
+                              {"unfused", 0, nullptr, UNFUSED},
+                              {"threads", 1, nullptr, THREADS},
+                              {"help", 0, nullptr, HELP},
+                              {"compare-steps", 0, nullptr, COMPARE_STEPS},
+                              {"tolerance", 1, nullptr, TOLERANCE},
+                              {nullptr, 0, nullptr, 0}};
     for (int c; (c = getopt_long(argc, argv, "", options, nullptr)) != -1;) {
         switch (c) {
             case TOKENS:
@@ -95,6 +116,12 @@ Arguments parse(int argc, char** argv) {
                 break;
             case PREFILL:
                 a.n_prefill = tool::number("--prefill", optarg, 1, 1 << 24);
+                break;
+            case COMPARE_STEPS:
+                a.compare_steps = true;
+                break;
+            case TOLERANCE:
+                a.tolerance = tool::real("--tolerance", optarg, 0, 1e6);
                 break;
             case PERPLEXITY:
                 a.window = tool::number("--perplexity", optarg, 2, 1 << 24);
@@ -127,8 +154,9 @@ Arguments parse(int argc, char** argv) {
     if (argc - optind != 1) die("exactly one model file is wanted\n%s", USAGE);
     a.model = argv[optind];
     if (a.tokens.empty() == (a.n_random == 0)) die("one of --tokens and --random is wanted\n%s", USAGE);
-    if (!a.logits.empty() + (a.window != 0) + (a.n_greedy != 0) != 1)
-        die("one of --logits, --perplexity and --greedy is wanted\n%s", USAGE);
+    if (!a.logits.empty() + (a.window != 0) + (a.n_greedy != 0) + a.compare_steps != 1)
+        die("one of --logits, --perplexity, --greedy and --compare-steps is wanted\n%s", USAGE);
+    if (a.compare_steps && a.model_options.exact) die("--exact has nothing to be compared with by --compare-steps");
     if (a.n_prefill != 0 && a.logits.empty()) die("--prefill goes with --logits\n%s", USAGE);
     return a;
 }
@@ -184,6 +212,7 @@ class Evaluation {
     ~Evaluation() { reprise_model_close(model_); }
 
     size_t n_vocab() const { return n_vocab_; }
+    reprise_handle model() const { return model_; }
     void open(size_t context_length) {
         session_options_.context_length = static_cast<int32_t>(context_length);
         check(reprise_session_open(model_, &session_options_, &session_));
@@ -278,6 +307,16 @@ void print_perplexity(const Arguments& arguments, Evaluation& evaluation, const 
                 window);
 }
 
+bool compare_steps(const Arguments& arguments, const Evaluation& evaluation, const std::vector<int32_t>& ids) {
+    Arguments exact = arguments;
+    exact.model_options.device = REPRISE_DEVICE_CPU;
+    exact.model_options.exact = 1;
+    const Evaluation reference(exact);
+    constexpr size_t ROWS = 16;  // whose values both fit into memory
+    return tool::compare_steps(evaluation.model(), reference.model(), arguments.session_options, ids,
+                               {arguments.tolerance, arguments.mode == REPRISE_SCORE_BATCH ? ROWS : 1});
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -287,7 +326,9 @@ int main(int argc, char** argv) {
     Evaluation evaluation(arguments);
     if (arguments.n_random != 0)
         ids = tool::random_ids(static_cast<size_t>(arguments.n_random), static_cast<int32_t>(evaluation.n_vocab()));
-    if (arguments.window != 0) {
+    if (arguments.compare_steps) {
+        return compare_steps(arguments, evaluation, ids) ? 0 : 2;
+    } else if (arguments.window != 0) {
         print_perplexity(arguments, evaluation, ids);
     } else if (arguments.n_greedy != 0) {
         print_greedy(arguments, evaluation, ids);

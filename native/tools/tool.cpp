@@ -35,6 +35,15 @@ long number(const char* option, const char* text, long min, long max) {
     return value;
 }
 
+double real(const char* option, const char* text, double min, double max) {
+    char* end;
+    errno = 0;
+    const double value = std::strtod(text, &end);
+    if (errno != 0 || end == text || *end != '\0' || !(value >= min && value <= max))
+        die("%s %s: a number in %g to %g is wanted", option, text, min, max);
+    return value;
+}
+
 int choice(const char* option, const char* text, std::initializer_list<const char*> names) {
     int index = 0;
     std::string list;

@@ -16,6 +16,8 @@ namespace tool {
 void check(reprise_status status);
 /// A whole decimal number in [min, max], or exit.
 long number(const char* option, const char* text, long min, long max);
+/// A decimal number in [min, max], or exit.
+double real(const char* option, const char* text, double min, double max);
 /// The index of text among names, or exit naming them.
 int choice(const char* option, const char* text, std::initializer_list<const char*> names);
 

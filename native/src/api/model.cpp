@@ -86,7 +86,6 @@ reprise_status reprise_model_get_info(reprise_handle handle, reprise_model_info*
         out.context_length = static_cast<int32_t>(h.context_length);
         out.n_parameters = model->n_parameters;
         out.weight_bytes = plan.weight_bytes();
-        out.bytes_per_token = plan.bytes_per_token();
         model->device->describe(out);
     });
 }

@@ -69,6 +69,7 @@ LoadOptions load_options(const reprise_model_options* given) {
             static_cast<uint32_t>(o.threads),
             o.exact != 0,
             o.device_memory_limit,
+            o.kv_memory,
             o.progress,
             o.progress_user};
 }
@@ -81,23 +82,27 @@ EngineOptions engine_options(const reprise_session_options* given, const HyperPa
     check_range("graph_mode", o.graph_mode, REPRISE_GRAPH_AUTO, REPRISE_GRAPH_ALWAYS);
     check_range("prefill_chunk", o.prefill_chunk, 0, 1 << 20);
     check_range("unfused", o.unfused, 0, 1);
+    check_range("prefix_sharing", o.prefix_sharing, 0, 1);
+    check_range("priority", o.priority, -10, 10);
     EngineOptions engine{};
     engine.context_length = context_length_of(o.context_length, hparams);
     engine.kv_type = kv_type_of(o.kv_type, hparams);
     engine.graph_mode = static_cast<reprise_graph_mode>(o.graph_mode);
     engine.prefill_chunk = static_cast<uint32_t>(o.prefill_chunk);
     engine.unfused = o.unfused != 0;
+    engine.priority = o.priority;
+    engine.prefix_sharing = o.prefix_sharing != 0;
     return engine;
 }
 
 }  // namespace reprise
 
 void reprise_model_options_default(reprise_model_options* options) {
-    if (options != nullptr) *options = {REPRISE_DEVICE_AUTO, 0, 0, 0, 0, nullptr, nullptr};
+    if (options != nullptr) *options = {REPRISE_DEVICE_AUTO, 0, 0, 0, 0, 0, nullptr, nullptr};
 }
 
 void reprise_session_options_default(reprise_session_options* options) {
-    if (options != nullptr) *options = {0, REPRISE_KV_DEFAULT, REPRISE_GRAPH_AUTO, 0, 0};
+    if (options != nullptr) *options = {0, REPRISE_KV_DEFAULT, REPRISE_GRAPH_AUTO, 0, 0, 1, 0};
 }
 
 void reprise_sampling_default(reprise_sampling* sampling) {

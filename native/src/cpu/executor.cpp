@@ -1,12 +1,11 @@
 #include "cpu/executor.h"
 
-#include <sys/mman.h>
-
 #include <algorithm>
 #include <cmath>
 #include <cstring>
 
 #include "core/error.h"
+#include "cpu/lower.h"
 
 namespace reprise::cpu {
 
@@ -14,101 +13,60 @@ namespace {
 
 // Rows a thread takes at a time: a multiple of every kernel's row tile, and whole cache lines of output.
 constexpr size_t ROW_GRAIN = 16;
-// Queries per attention call in prefill: enough to reuse a block of keys, few enough to balance the causal triangle.
+// Queries per attention call of a prompt: enough to reuse a block of keys, few enough to balance the causal triangle.
 constexpr size_t QUERY_TILE = 32;
+// Heads of one row per attention call.
+constexpr size_t MAX_HEADS = 256;
+// Rows whose logits are computed together where they do not go to neighbouring places.
+constexpr size_t MAX_LOGIT_ROWS = 64;
 
-uint64_t checked_product(std::initializer_list<uint64_t> factors, const char* what) {
-    unsigned __int128 product = 1;
-    for (const uint64_t f : factors) {
-        product *= f;
-        if (product > (uint64_t{1} << 46)) fail(REPRISE_OUT_OF_MEMORY, "%s would take more than 64 TiB", what);
-    }
-    return static_cast<uint64_t>(product);
-}
-
-uint64_t max_columns(const Plan& plan) {
-    const HyperParams& h = plan.hparams;
-    return std::max({h.n_embd, h.q_dim(), h.n_ff});
-}
-
-uint64_t activation_row_bytes(const Plan& plan, const Kernels& kernels) {
-    uint64_t most = 0;
-    for (const auto& w : plan.weights)
-        most = std::max<uint64_t>(most, kernels.activation_bytes(w->type, max_columns(plan)));
-    return most;
-}
+Room room_for(uint32_t max_rows, size_t n_threads) { return {max_rows, max_rows, n_threads}; }
 
 }  // namespace
 
-Buffer::Buffer(uint64_t n_bytes, const char* what) : n_bytes_(n_bytes) {
-    const uint64_t mapped = std::max<uint64_t>(n_bytes, 1);
-    void* p = mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (p == MAP_FAILED) {
-        fail(REPRISE_OUT_OF_MEMORY,
-             "%s needs %llu bytes of memory that are not to be had: choose a smaller context or model", what,
-             static_cast<unsigned long long>(n_bytes));
-    }
-    data_ = {static_cast<uint8_t*>(p), Unmap{mapped}};
-}
+struct Executor::Task {
+    const Step& step;
+    const Bound& bound;
+    const Launch& launch;
+    size_t thread;
 
-void Buffer::Unmap::operator()(uint8_t* p) const { munmap(p, n_bytes); }
-
-struct Executor::Batch {
-    std::span<const int32_t> ids;
-    uint32_t position;
-    float* logits_all;
-    size_t n() const { return ids.size(); }
+    size_t n() const { return step.rows.size(); }
+    const StepValue& value(ValueId id) const { return bound.program.values[id]; }
+    uint8_t* bytes(ValueId id, size_t row = 0) const { return bound.values[id] + row * value(id).row_bytes; }
+    float* floats(ValueId id, size_t row = 0) const { return reinterpret_cast<float*>(bytes(id, row)); }
+    const KvView& sequence(size_t row) const { return step.sequences[step.rows[row].sequence]; }
 };
 
-uint64_t Executor::kv_bytes(const HyperParams& h, uint32_t context_length, TensorType kv_type) {
-    return checked_product({h.n_layers, 2, h.n_kv_heads, context_length, row_bytes(kv_type, h.head_dim)},
-                           "the KV cache");
-}
-
-uint64_t Executor::workspace_bytes(const Plan& plan, uint32_t chunk, size_t n_threads) {
-    const HyperParams& h = plan.hparams;
-    const uint64_t floats_per_token =
-        2ull * h.n_embd + 2ull * h.q_dim() + 2ull * h.kv_dim() + 2ull * h.n_ff + plan.rope.n_rot;
-    const uint64_t rows = std::max<uint64_t>(chunk, n_threads);
-    return checked_product({chunk, floats_per_token, sizeof(float)}, "the workspace") +
-           n_threads * h.n_embd * sizeof(float) + h.n_vocab * sizeof(float) +
-           3 * rows * activation_row_bytes(plan, kernels());
-}
-
-uint64_t Executor::workspace_bytes() const {
-    uint64_t total = 0;
-    for (const Buffer* b :
-         {&x_, &q_, &k_, &v_, &attention_, &gate_, &up_, &projected_, &cos_sin_, &prepared_, &normed_, &logits_})
-        total += b->size();
+uint64_t Executor::workspace_bytes(const Plan& plan, const Kernels& kernels, uint32_t max_rows, size_t n_threads) {
+    const Program one = lower(plan, kernels, 1), many = lower(plan, kernels, max_rows);
+    const Program* const programs[] = {&one, &many};
+    uint64_t total = MAX_LOGIT_ROWS * plan.hparams.n_vocab * sizeof(float);
+    for (const auto& [name, n_bytes] : buffer_bytes(programs, room_for(max_rows, n_threads))) total += n_bytes;
     return total;
 }
 
-Executor::Executor(const Plan& plan, const Kernels& kernels, ThreadPool& pool, uint32_t context_length,
-                   TensorType kv_type, uint32_t chunk)
+uint64_t Executor::workspace_bytes() const {
+    uint64_t total = logits_.size();
+    for (const auto& [name, buffer] : buffers_) total += buffer.size();
+    return total;
+}
+
+Executor::Executor(const Plan& plan, const Kernels& kernels, ThreadPool& pool, uint32_t max_rows)
     : plan_(plan),
       h_(plan.hparams),
       kernels_(kernels),
       pool_(pool),
-      context_length_(context_length),
-      kv_type_(kv_type),
-      chunk_(chunk) {
-    const auto rows_of = [&](uint64_t width) {
-        return checked_product({chunk, width, sizeof(float)}, "the workspace");
-    };
-    kv_ = Buffer(kv_bytes(h_, context_length, kv_type), "the KV cache");
-    x_ = Buffer(rows_of(h_.n_embd), "the workspace");
-    q_ = Buffer(rows_of(h_.q_dim()), "the workspace");
-    k_ = Buffer(rows_of(h_.kv_dim()), "the workspace");
-    v_ = Buffer(rows_of(h_.kv_dim()), "the workspace");
-    attention_ = Buffer(rows_of(h_.q_dim()), "the workspace");
-    gate_ = Buffer(rows_of(h_.n_ff), "the workspace");
-    up_ = Buffer(rows_of(h_.n_ff), "the workspace");
-    projected_ = Buffer(rows_of(h_.n_embd), "the workspace");
-    cos_sin_ = Buffer(rows_of(plan.rope.n_rot), "the workspace");
-    activation_stride_ = activation_row_bytes(plan, kernels);
-    prepared_ = Buffer(3 * std::max<uint64_t>(chunk, pool.size()) * activation_stride_, "the workspace");
-    normed_ = Buffer(pool.size() * h_.n_embd * sizeof(float), "the workspace");
-    logits_ = Buffer(uint64_t{h_.n_vocab} * sizeof(float), "the logits");
+      max_rows_(max_rows),
+      room_(room_for(max_rows, pool.size())),
+      logits_(MAX_LOGIT_ROWS * h_.n_vocab * sizeof(float), "the logits") {
+    Program one = lower(plan, kernels, 1), many = lower(plan, kernels, max_rows);
+    const Program* const programs[] = {&one, &many};
+    for (const auto& [name, n_bytes] : buffer_bytes(programs, room_))
+        buffers_.emplace(name, Buffer(n_bytes, "the workspace"));
+    if (const auto normed = buffers_.find("normed"); normed != buffers_.end()) normed_ = normed->second.floats();
+    one_ = bind(std::move(one));
+    many_ = bind(std::move(many));
+    runs_.reserve(max_rows);
 
     size_t n_values = 0;
     for (const auto& w : plan.weights) n_values += w->rows == 1 && w->type == TensorType::F32 ? w->cols : 0;
@@ -123,6 +81,12 @@ Executor::Executor(const Plan& plan, const Kernels& kernels, ThreadPool& pool, u
     }
 }
 
+Executor::Bound Executor::bind(Program program) {
+    std::vector<uint8_t*> values;
+    for (const StepValue& value : program.values) values.push_back(buffers_.at(value.name).bytes());
+    return {std::move(program), std::move(values)};
+}
+
 Executor::Range Executor::part(size_t n, size_t thread, size_t grain) const {
     const size_t grains = (n + grain - 1) / grain;
     const size_t begin = grains * thread / pool_.size() * grain;
@@ -130,103 +94,143 @@ Executor::Range Executor::part(size_t n, size_t thread, size_t grain) const {
     return {std::min(begin, n), std::min(end, n)};
 }
 
-bool Executor::evaluate(std::span<const int32_t> ids, uint32_t position, float* logits_all,
-                        const std::atomic<bool>& cancel) {
-    const Batch batch{ids, position, logits_all};
+bool Executor::run(const Step& step, const std::function<bool()>& given_up, const Trace* trace) {
+    runs_.clear();
+    for (uint32_t i = 0; i < step.rows.size(); ++i) {
+        if (!runs_.empty() && step.rows[runs_.back().first].sequence == step.rows[i].sequence) {
+            ++runs_.back().n;
+        } else {
+            runs_.push_back({i, 1});
+        }
+    }
+    const Bound& bound = step.rows.size() == 1 ? one_ : many_;
+    const std::vector<Launch>& launches = bound.program.launches;
     abandoned_.store(false, std::memory_order_relaxed);
     pool_.run([&](size_t thread) {
-        for (const Step& step : plan_.steps) {
-            if (std::holds_alternative<QkvStep>(step)) {
-                // Once a layer one thread decides for all; several barriers lie between two decisions.
-                if (thread == 0 && cancel.load(std::memory_order_relaxed))
-                    abandoned_.store(true, std::memory_order_relaxed);
-                pool_.barrier();
-                if (abandoned_.load(std::memory_order_relaxed)) return;
+        for (size_t i = 0; i < launches.size(); ++i) {
+            launch({step, bound, launches[i], thread});
+            if (i + 1 == launches.size() && trace == nullptr) return;
+            // One thread decides for all, before a barrier that the others pass before they look; more barriers lie
+            // between two decisions.
+            const bool may_give_up = i + 1 < launches.size() && launches[i + 1].begins_layer;
+            if (may_give_up && thread == 0 && given_up()) abandoned_.store(true, std::memory_order_relaxed);
+            pool_.barrier();
+            if (may_give_up && abandoned_.load(std::memory_order_relaxed)) return;
+            if (trace == nullptr) continue;
+            if (thread == 0) {
+                for (const ValueId id : launches[i].writes) {
+                    const StepValue& value = bound.program.values[id];
+                    const size_t n_rows = value.extent == Extent::ROW ? step.rows.size() : step.logits.size();
+                    if (!value.is_float || value.extent == Extent::THREAD) continue;
+                    const auto* floats = reinterpret_cast<const float*>(bound.values[id]);
+                    (*trace)(launches[i], value, {floats, n_rows * value.width()});
+                }
             }
-            std::visit([&](const auto& s) { run(s, batch, thread); }, step);
+            pool_.barrier();
         }
     });
     return !abandoned_.load(std::memory_order_relaxed);
 }
 
-const uint8_t* Executor::prepare(TensorType type, const float* x, size_t cols, const Weight* norm, const Batch& batch,
-                                 size_t thread, int slot) {
-    uint8_t* rows =
-        prepared_.bytes() + static_cast<uint64_t>(slot) * std::max<uint64_t>(chunk_, pool_.size()) * activation_stride_;
-    float* normed = normed_.floats() + thread * h_.n_embd;
-    const auto prepare_row = [&](const float* row, uint8_t* out) {
-        if (norm != nullptr) {
-            kernels_.rms_norm(row, vectors_[norm->id], h_.rms_eps, cols, normed);
-            row = normed;
-        }
-        kernels_.prepare(type, row, cols, out);
-    };
-    if (batch.n() == 1) {
-        uint8_t* own = rows + thread * activation_stride_;
-        prepare_row(x, own);
-        return own;
+void Executor::launch(const Task& task) {
+    switch (task.launch.kernel) {
+        case Kernel::EMBED:
+            return embed(task);
+        case Kernel::PREPARE:
+            return prepare(task);
+        case Kernel::PRODUCTS:
+            return products(task);
+        case Kernel::ROTATE_AND_STORE:
+            return rotate_and_store(task);
+        case Kernel::ATTENTION:
+            return attention(task);
+        case Kernel::ADD_PRODUCT:
+            return add_product(task);
+        case Kernel::GATED_PRODUCTS:
+            return gated_products(task);
+        case Kernel::LOGITS:
+            return logits(task);
     }
-    const Range columns = part(batch.n(), thread, 1);
-    for (size_t c = columns.begin; c < columns.end; ++c) prepare_row(x + c * cols, rows + c * activation_stride_);
-    pool_.barrier();
-    return rows;
 }
 
-void Executor::matmul(const Weight* weight, const uint8_t* activations, size_t n_cols, Range rows, float* out,
-                      size_t out_stride) {
-    if (rows.size() == 0) return;
-    kernels_.matmul(weight->type, weight->data.data(), weight->cols, rows.begin, rows.end, activations,
-                    activation_stride_, n_cols, out, out_stride);
-}
-
-uint8_t* Executor::kv_row(bool value, uint32_t layer, uint32_t head, uint64_t position) const {
-    const uint64_t row = ((uint64_t{layer} * 2 + (value ? 1 : 0)) * h_.n_kv_heads + head) * context_length_ + position;
-    return kv_.bytes() + row * kv_row_bytes();
-}
-
-void Executor::run(const EmbedStep& step, const Batch& batch, size_t thread) {
+void Executor::embed(const Task& task) {
+    const Weight* table = task.launch.table;
     const uint32_t half = plan_.rope.n_rot / 2;
-    const Range columns = part(batch.n(), thread, 1);
-    for (size_t c = columns.begin; c < columns.end; ++c) {
-        const uint8_t* row = step.table->data.data() + static_cast<size_t>(batch.ids[c]) * step.table->row_bytes();
-        dequantize(step.table->type, row, x_.floats() + c * h_.n_embd, h_.n_embd);
-        float* cos_sin = cos_sin_.floats() + c * plan_.rope.n_rot;
-        for (uint32_t i = 0; i < half; ++i) {
+    const Range rows = part(task.n(), task.thread, 1);
+    for (size_t i = rows.begin; i < rows.end; ++i) {
+        const Row& row = task.step.rows[i];
+        const uint8_t* data = table->data.data() + static_cast<size_t>(row.token) * table->row_bytes();
+        dequantize(table->type, data, task.floats(task.launch.writes[0], i), h_.n_embd);
+        float* cos_sin = task.floats(task.launch.writes[1], i);
+        for (uint32_t j = 0; j < half; ++j) {
             // In double: at position 100,000 a float angle would be off by 0.004 radians.
-            const double angle = static_cast<double>(batch.position + c) * plan_.rope.inv_freq[i];
-            cos_sin[i] = static_cast<float>(plan_.rope.magnitude * std::cos(angle));
-            cos_sin[half + i] = static_cast<float>(plan_.rope.magnitude * std::sin(angle));
+            const double angle = static_cast<double>(row.position) * plan_.rope.inv_freq[j];
+            cos_sin[j] = static_cast<float>(plan_.rope.magnitude * std::cos(angle));
+            cos_sin[half + j] = static_cast<float>(plan_.rope.magnitude * std::sin(angle));
         }
     }
-    pool_.barrier();
 }
 
-void Executor::run(const QkvStep& step, const Batch& batch, size_t thread) {
-    struct Output {
-        const Weight *weight, *bias;
-        float* out;
-    };
-    const Output outputs[3] = {
-        {step.q, step.q_bias, q_.floats()}, {step.k, step.k_bias, k_.floats()}, {step.v, step.v_bias, v_.floats()}};
-    TensorType prepared_type{};
-    const uint8_t* activations = nullptr;
-    for (int i = 0; i < 3; ++i) {
-        const auto& [weight, bias, out] = outputs[i];
-        if (activations == nullptr || weight->type != prepared_type) {
-            activations = prepare(weight->type, x_.floats(), h_.n_embd, step.norm, batch, thread, i);
-            prepared_type = weight->type;
+void Executor::prepare_row(const Task& task, const Weight* norm, TensorType form, size_t n_cols, const float* row,
+                           uint8_t* out) {
+    if (norm != nullptr) {
+        float* normed = normed_ + task.thread * n_cols;
+        kernels_.rms_norm(row, vectors_[norm->id], h_.rms_eps, n_cols, normed);
+        row = normed;
+    }
+    kernels_.prepare(form, row, n_cols, out);
+}
+
+void Executor::prepare(const Task& task) {
+    const Launch& launch = task.launch;
+    const ValueId input = launch.reads[0];
+    const size_t n_cols = task.value(input).width();
+    const bool of_logits = task.value(launch.writes[0]).extent == Extent::LOGIT_ROW;
+    const Range rows = part(of_logits ? task.step.logits.size() : task.n(), task.thread, 1);
+    for (size_t i = 0; i < launch.forms.size(); ++i) {
+        for (size_t r = rows.begin; r < rows.end; ++r) {
+            const float* row = task.floats(input, of_logits ? task.step.logits[r].row : r);
+            prepare_row(task, launch.norm, launch.forms[i], n_cols, row, task.bytes(launch.writes[i], r));
         }
-        const Range rows = part(weight->rows, thread, ROW_GRAIN);
-        matmul(weight, activations, batch.n(), rows, out, weight->rows);
+    }
+}
+
+const uint8_t* Executor::input(const Task& task, size_t product) {
+    const Launch& launch = task.launch;
+    const ValueId id = launch.products[product].input;
+    if (!launch.prepares) return task.bytes(id);
+    const Weight* weight = launch.products[product].weight;
+    const auto form = static_cast<size_t>(std::ranges::find(launch.forms, weight->type) - launch.forms.begin());
+    uint8_t* own = task.bytes(launch.scratch[form], task.thread);
+    // The first product with weights of the type prepares it for those that follow.
+    for (size_t i = 0; i < product; ++i) {
+        if (launch.products[i].weight->type == weight->type) return own;
+    }
+    prepare_row(task, launch.norm, weight->type, weight->cols, task.floats(id), own);
+    return own;
+}
+
+void Executor::multiply(const Task& task, size_t product, size_t n_cols, Range rows, float* out, size_t out_stride) {
+    const Weight* weight = task.launch.products[product].weight;
+    const uint8_t* activations = input(task, product);
+    if (rows.size() == 0) return;
+    const size_t stride = task.launch.prepares ? 0 : task.value(task.launch.products[product].input).row_bytes;
+    kernels_.matmul(weight->type, weight->data.data(), weight->cols, rows.begin, rows.end, activations, stride, n_cols,
+                    out, out_stride);
+}
+
+void Executor::products(const Task& task) {
+    for (size_t i = 0; i < task.launch.products.size(); ++i) {
+        const auto& [weight, bias, input] = task.launch.products[i];
+        const ValueId out = task.launch.writes[i];
+        const Range rows = part(weight->rows, task.thread, ROW_GRAIN);
+        multiply(task, i, task.n(), rows, task.floats(out), weight->rows);
         if (bias == nullptr) continue;
-        for (size_t c = 0; c < batch.n(); ++c) {
-            float* y = out + c * weight->rows + rows.begin;
+        for (size_t r = 0; r < task.n(); ++r) {
+            float* y = task.floats(out, r) + rows.begin;
             kernels_.add(y, vectors_[bias->id] + rows.begin, rows.size(), y);
         }
     }
-    pool_.barrier();
-    rope_and_store(step, batch, thread);
-    pool_.barrier();
 }
 
 void Executor::rotate(float* head, const float* cos_sin) const {
@@ -242,104 +246,127 @@ void Executor::rotate(float* head, const float* cos_sin) const {
     }
 }
 
-void Executor::rope_and_store(const QkvStep& step, const Batch& batch, size_t thread) {
-    const uint32_t heads_per_token = h_.n_heads + h_.n_kv_heads;
-    const Range tasks = part(batch.n() * heads_per_token, thread, 1);
-    for (size_t task = tasks.begin; task < tasks.end; ++task) {
-        const size_t c = task / heads_per_token;
-        const uint32_t head = static_cast<uint32_t>(task % heads_per_token);
+void Executor::rotate_and_store(const Task& task) {
+    const Launch& launch = task.launch;
+    const uint32_t heads_per_row = h_.n_heads + h_.n_kv_heads;
+    const Range tasks = part(task.n() * heads_per_row, task.thread, 1);
+    for (size_t i = tasks.begin; i < tasks.end; ++i) {
+        const size_t r = i / heads_per_row;
+        const uint32_t head = static_cast<uint32_t>(i % heads_per_row);
         const bool is_query = head < h_.n_heads;
         const uint32_t kv_head = head - h_.n_heads;
-        float* vector = is_query ? q_.floats() + c * h_.q_dim() + head * h_.head_dim
-                                 : k_.floats() + c * h_.kv_dim() + kv_head * h_.head_dim;
-        const Weight* norm = is_query ? step.q_norm : step.k_norm;
+        float* vector = is_query ? task.floats(launch.reads[0], r) + head * h_.head_dim
+                                 : task.floats(launch.reads[1], r) + kv_head * h_.head_dim;
+        const Weight* norm = is_query ? launch.q_norm : launch.k_norm;
         if (norm != nullptr) kernels_.rms_norm(vector, vectors_[norm->id], h_.rms_eps, h_.head_dim, vector);
-        rotate(vector, cos_sin_.floats() + c * plan_.rope.n_rot);
+        rotate(vector, task.floats(launch.reads[3], r));
         if (is_query) continue;
-        kernels_.store_kv(kv_type_, vector, h_.head_dim, kv_row(false, step.layer, kv_head, batch.position + c));
-        kernels_.store_kv(kv_type_, v_.floats() + c * h_.kv_dim() + kv_head * h_.head_dim, h_.head_dim,
-                          kv_row(true, step.layer, kv_head, batch.position + c));
+        const KvView& kv = task.sequence(r);
+        const uint32_t position = task.step.rows[r].position;
+        kernels_.store_kv(kv.layout->type, vector, h_.head_dim, kv.row(false, launch.layer, kv_head, position));
+        kernels_.store_kv(kv.layout->type, task.floats(launch.reads[2], r) + kv_head * h_.head_dim, h_.head_dim,
+                          kv.row(true, launch.layer, kv_head, position));
     }
 }
 
-void Executor::run(const AttentionStep& step, const Batch& batch, size_t thread) {
-    const uint32_t group = h_.n_heads / h_.n_kv_heads;
+void Executor::attend(const Task& task, size_t row, uint32_t head, size_t stride, std::span<const uint32_t> n_keys) {
+    const KvView& kv = task.sequence(row);
+    const uint32_t kv_head = head / (h_.n_heads / h_.n_kv_heads);
     AttentionArgs args{};
-    args.kv_stride = kv_row_bytes();
-    args.kv_type = kv_type_;
+    args.q = task.floats(task.launch.reads[0], row) + head * h_.head_dim;
+    args.out = task.floats(task.launch.writes[0], row) + head * h_.head_dim;
+    args.q_stride = args.out_stride = stride;
+    args.blocks = kv.blocks;
+    args.k_offset = kv.layout->offset(false, task.launch.layer, kv_head);
+    args.v_offset = kv.layout->offset(true, task.launch.layer, kv_head);
+    args.kv_stride = kv.layout->row_bytes;
+    args.kv_type = kv.layout->type;
+    args.n_keys = n_keys.data();
+    args.n_rows = n_keys.size();
     args.head_dim = h_.head_dim;
-    args.scale = step.scale;
-    const auto attend = [&](uint32_t head, size_t column, size_t n_rows, size_t stride, const uint32_t* n_keys) {
-        args.k = kv_row(false, step.layer, head / group, 0);
-        args.v = kv_row(true, step.layer, head / group, 0);
-        args.q = q_.floats() + column * h_.q_dim() + head * h_.head_dim;
-        args.out = attention_.floats() + column * h_.q_dim() + head * h_.head_dim;
-        args.q_stride = args.out_stride = stride;
-        args.n_rows = n_rows;
-        args.n_keys = n_keys;
-        kernels_.attention(args);
-    };
-    uint32_t n_keys[256];
-    if (batch.n() == 1) {
-        // Heads of one KV head that fall to the same thread go together and share its keys.
-        std::fill(std::begin(n_keys), std::end(n_keys), batch.position + 1);
-        const Range heads = part(h_.n_heads, thread, 1);
-        for (size_t head = heads.begin; head < heads.end;) {
-            const size_t last = std::min({(head / group + 1) * group, heads.end, head + std::size(n_keys)});
-            attend(static_cast<uint32_t>(head), 0, last - head, h_.head_dim, n_keys);
-            head = last;
+    args.scale = task.launch.scale;
+    kernels_.attention(args);
+}
+
+void Executor::attention(const Task& task) {
+    const uint32_t group = h_.n_heads / h_.n_kv_heads;
+    // Rows that are the only ones of their sequence: heads of one KV head that fall to the same thread go together and
+    // share its keys. Where there are few of them, a thread's part begins within such a group.
+    const size_t n_single = static_cast<size_t>(std::ranges::count(runs_, 1u, &Run::n));
+    const bool whole_groups = n_single * h_.n_kv_heads >= 2 * pool_.size();
+    const Range heads = part(n_single * h_.n_heads, task.thread, whole_groups ? group : 1);
+    uint32_t n_keys[std::max(MAX_HEADS, QUERY_TILE)];
+    size_t single = 0;  // index of the row among the single ones
+    size_t tile = 0;    // index among the tiles of the others
+    for (const Run& run : runs_) {
+        if (run.n == 1) {
+            const size_t begin = std::max(heads.begin, single * h_.n_heads);
+            const size_t end = std::min(heads.end, (single + 1) * h_.n_heads);
+            for (size_t i = begin; i < end;) {
+                const auto head = static_cast<uint32_t>(i - single * h_.n_heads);
+                const size_t n = std::min<size_t>({(head / group + 1) * group - head, end - i, MAX_HEADS});
+                std::fill_n(n_keys, n, task.step.rows[run.first].position + 1);
+                attend(task, run.first, head, h_.head_dim, {n_keys, n});
+                i += n;
+            }
+            ++single;
+            continue;
         }
-    } else {
-        const size_t tiles = (batch.n() + QUERY_TILE - 1) / QUERY_TILE;
         // Dealt out one by one: later tiles attend to more keys, so ranges would not be equal work.
-        for (size_t task = thread; task < tiles * h_.n_heads; task += pool_.size()) {
-            const size_t first = task / h_.n_heads * QUERY_TILE;
-            const size_t n_rows = std::min(QUERY_TILE, batch.n() - first);
-            for (size_t i = 0; i < n_rows; ++i) n_keys[i] = static_cast<uint32_t>(batch.position + first + i + 1);
-            attend(static_cast<uint32_t>(task % h_.n_heads), first, n_rows, h_.q_dim(), n_keys);
+        for (size_t first = 0; first < run.n; first += QUERY_TILE) {
+            const size_t n = std::min<size_t>(QUERY_TILE, run.n - first);
+            for (size_t i = 0; i < n; ++i) n_keys[i] = task.step.rows[run.first + first + i].position + 1;
+            for (uint32_t head = 0; head < h_.n_heads; ++head) {
+                if (tile++ % pool_.size() == task.thread)
+                    attend(task, run.first + first, head, h_.q_dim(), {n_keys, n});
+            }
         }
     }
-    pool_.barrier();
 }
 
-void Executor::run(const ProjectResidualStep& step, const Batch& batch, size_t thread) {
-    const Weight* weight = step.weight;
-    const float* input = step.input == ProjectInput::ATTENTION ? attention_.floats() : gate_.floats();
-    const Range rows = part(weight->rows, thread, ROW_GRAIN);
-    const uint8_t* activations = prepare(weight->type, input, weight->cols, nullptr, batch, thread, 0);
-    matmul(weight, activations, batch.n(), rows, projected_.floats(), h_.n_embd);
-    for (size_t c = 0; c < batch.n(); ++c) {
-        float* x = x_.floats() + c * h_.n_embd + rows.begin;
-        kernels_.add(x, projected_.floats() + c * h_.n_embd + rows.begin, rows.size(), x);
-        if (step.bias != nullptr) kernels_.add(x, vectors_[step.bias->id] + rows.begin, rows.size(), x);
+void Executor::add_product(const Task& task) {
+    const auto& [weight, bias, input] = task.launch.products[0];
+    const ValueId x = task.launch.writes[0], projected = task.launch.writes[1];
+    const Range rows = part(weight->rows, task.thread, ROW_GRAIN);
+    multiply(task, 0, task.n(), rows, task.floats(projected), weight->rows);
+    for (size_t r = 0; r < task.n(); ++r) {
+        float* y = task.floats(x, r) + rows.begin;
+        kernels_.add(y, task.floats(projected, r) + rows.begin, rows.size(), y);
+        if (bias != nullptr) kernels_.add(y, vectors_[bias->id] + rows.begin, rows.size(), y);
     }
-    pool_.barrier();
 }
 
-void Executor::run(const GatedFeedForwardStep& step, const Batch& batch, size_t thread) {
-    const Range rows = part(h_.n_ff, thread, ROW_GRAIN);
-    const uint8_t* activations = prepare(step.gate->type, x_.floats(), h_.n_embd, step.norm, batch, thread, 0);
-    matmul(step.gate, activations, batch.n(), rows, gate_.floats(), h_.n_ff);
-    if (step.up->type != step.gate->type)
-        activations = prepare(step.up->type, x_.floats(), h_.n_embd, step.norm, batch, thread, 1);
-    matmul(step.up, activations, batch.n(), rows, up_.floats(), h_.n_ff);
-    for (size_t c = 0; c < batch.n(); ++c) {
-        float* gate = gate_.floats() + c * h_.n_ff + rows.begin;
-        kernels_.swiglu(gate, up_.floats() + c * h_.n_ff + rows.begin, rows.size(), gate);
+void Executor::gated_products(const Task& task) {
+    const ValueId gate = task.launch.writes[0], up = task.launch.writes[1];
+    const Range rows = part(h_.n_ff, task.thread, ROW_GRAIN);
+    multiply(task, 0, task.n(), rows, task.floats(gate), h_.n_ff);
+    multiply(task, 1, task.n(), rows, task.floats(up), h_.n_ff);
+    for (size_t r = 0; r < task.n(); ++r) {
+        float* y = task.floats(gate, r) + rows.begin;
+        kernels_.swiglu(y, task.floats(up, r) + rows.begin, rows.size(), y);
     }
-    pool_.barrier();
 }
 
-void Executor::run(const OutputHeadStep& step, const Batch& batch, size_t thread) {
-    const Range rows = part(h_.n_vocab, thread, ROW_GRAIN);
-    if (batch.logits_all != nullptr) {
-        const uint8_t* activations = prepare(step.weight->type, x_.floats(), h_.n_embd, step.norm, batch, thread, 0);
-        matmul(step.weight, activations, batch.n(), rows, batch.logits_all, h_.n_vocab);
-    } else {
-        const Batch last{batch.ids.last(1), batch.position, nullptr};
-        const uint8_t* activations = prepare(step.weight->type, x_.floats() + (batch.n() - 1) * h_.n_embd, h_.n_embd,
-                                             step.norm, last, thread, 0);
-        matmul(step.weight, activations, 1, rows, logits_.floats(), h_.n_vocab);
+void Executor::logits(const Task& task) {
+    const std::span<const RowLogits> wanted = task.step.logits;
+    const Range rows = part(h_.n_vocab, task.thread, ROW_GRAIN);
+    if (wanted.empty() || rows.size() == 0) return;
+    const Weight* weight = task.launch.products[0].weight;
+    const size_t stride = task.launch.prepares ? 0 : task.value(task.launch.products[0].input).row_bytes;
+    const uint8_t* activations = input(task, 0);
+    const auto multiply = [&](size_t first, size_t n, float* out) {
+        kernels_.matmul(weight->type, weight->data.data(), weight->cols, rows.begin, rows.end,
+                        activations + first * stride, stride, n, out, h_.n_vocab);
+    };
+    bool neighbours = true;
+    for (size_t i = 0; i < wanted.size(); ++i) neighbours &= wanted[i].out == wanted[0].out + i * h_.n_vocab;
+    if (neighbours) return multiply(0, wanted.size(), wanted[0].out);
+    for (size_t first = 0; first < wanted.size(); first += MAX_LOGIT_ROWS) {
+        const size_t n = std::min(MAX_LOGIT_ROWS, wanted.size() - first);
+        multiply(first, n, logits_.floats());
+        for (size_t i = 0; i < n; ++i)
+            std::copy_n(logits_.floats() + i * h_.n_vocab + rows.begin, rows.size(),
+                        wanted[first + i].out + rows.begin);
     }
 }
 

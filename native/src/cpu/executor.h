@@ -1,108 +1,102 @@
-// Runs a plan on the CPU for a batch of tokens. One parallel region per batch: every thread walks the steps, a barrier
-// ends each phase whose output another thread reads.
+// Runs the programs of a plan on the CPU for a step of rows. One parallel region per step: every thread walks the
+// launches and takes its share of each, a barrier ends each whose output another thread reads. A row's results do not
+// depend on the rows computed with it.
 #pragma once
 
 #include <atomic>
 #include <cstdint>
-#include <cstdlib>
-#include <memory>
+#include <functional>
+#include <map>
 #include <span>
+#include <string>
 #include <vector>
 
+#include "cpu/buffer.h"
 #include "cpu/kernels.h"
+#include "cpu/kv_cache.h"
 #include "cpu/thread_pool.h"
-#include "model/plan.h"
+#include "exec/program.h"
+#include "exec/rows.h"
 
 namespace reprise::cpu {
 
-/// Zeroed memory, 64-byte aligned, committed by the kernel only where it is touched.
-class Buffer {
-  public:
-    Buffer() = default;
-    /// Throws REPRISE_OUT_OF_MEMORY naming what was to be held.
-    Buffer(uint64_t n_bytes, const char* what);
-    uint8_t* bytes() const { return data_.get(); }
-    float* floats() const { return reinterpret_cast<float*>(data_.get()); }
-    uint64_t size() const { return n_bytes_; }
+/// Where the logits behind a row of the step go, [n_vocab].
+struct RowLogits {
+    uint32_t row;
+    float* out;
+};
 
-  private:
-    struct Unmap {
-        uint64_t n_bytes;
-        void operator()(uint8_t* p) const;
-    };
-    std::unique_ptr<uint8_t, Unmap> data_{nullptr, Unmap{0}};
-    uint64_t n_bytes_ = 0;
+struct Step {
+    std::span<const Row> rows;          // those of a sequence lie together, at ascending positions without a gap
+    std::span<const KvView> sequences;  // writable at the rows' positions
+    std::span<const RowLogits> logits;  // by ascending row
 };
 
 class Executor {
   public:
-    Executor(const Plan& plan, const Kernels& kernels, ThreadPool& pool, uint32_t context_length, TensorType kv_type,
-             uint32_t chunk);
+    /// For steps of up to max_rows rows.
+    Executor(const Plan& plan, const Kernels& kernels, ThreadPool& pool, uint32_t max_rows);
 
-    /// Evaluates ids (at most chunk()) at position. logits_all, if not null, gets a row of n_vocab per id; otherwise
-    /// the logits of the last one are in logits(). Returns false if cancel became true: KV behind position is
-    /// undefined.
-    bool evaluate(std::span<const int32_t> ids, uint32_t position, float* logits_all, const std::atomic<bool>& cancel);
+    /// Computes a step, unless given_up() says otherwise, which a thread asks once a layer: then false, and what the
+    /// rows leave is undefined. One caller at a time. trace, if not null, sees every float value of the rows.
+    bool run(const Step& step, const std::function<bool()>& given_up, const Trace* trace = nullptr);
 
-    float* logits() { return logits_.floats(); }
-    const float* logits() const { return logits_.floats(); }
-    uint32_t chunk() const { return chunk_; }
-    uint64_t kv_bytes() const { return kv_.size(); }
-    /// The row of head_dim keys or values of a KV head at a position; those of the following positions lie behind it.
-    uint8_t* kv_row(bool value, uint32_t layer, uint32_t head, uint64_t position) const;
-    uint64_t kv_row_bytes() const { return row_bytes(kv_type_, h_.head_dim); }
+    uint32_t max_rows() const { return max_rows_; }
     uint64_t workspace_bytes() const;
-
-    static uint64_t kv_bytes(const HyperParams& h, uint32_t context_length, TensorType kv_type);
-    static uint64_t workspace_bytes(const Plan& plan, uint32_t chunk, size_t n_threads);
-    static uint32_t default_chunk() { return 256; }
+    /// Of weights, read by a step of one row.
+    uint64_t bytes_per_token() const { return one_.program.weight_bytes(1); }
+    static uint64_t workspace_bytes(const Plan& plan, const Kernels& kernels, uint32_t max_rows, size_t n_threads);
 
   private:
-    struct Batch;  // what one call evaluates
+    struct Bound {  // a program and where its values lie
+        Program program;
+        std::vector<uint8_t*> values;
+    };
+    struct Task;  // a launch of a step, as a thread sees it
     struct Range {
         size_t begin, end;
         size_t size() const { return end - begin; }
     };
+    struct Run {  // rows of one sequence
+        uint32_t first, n;
+    };
+
+    Bound bind(Program program);
     /// The part of n items that a thread works on, in whole multiples of grain.
     Range part(size_t n, size_t thread, size_t grain) const;
 
-    void run(const EmbedStep& step, const Batch& batch, size_t thread);
-    void run(const QkvStep& step, const Batch& batch, size_t thread);
-    void run(const AttentionStep& step, const Batch& batch, size_t thread);
-    void run(const ProjectResidualStep& step, const Batch& batch, size_t thread);
-    void run(const GatedFeedForwardStep& step, const Batch& batch, size_t thread);
-    void run(const OutputHeadStep& step, const Batch& batch, size_t thread);
+    void launch(const Task& task);
+    void embed(const Task& task);
+    void prepare(const Task& task);
+    void products(const Task& task);
+    void rotate_and_store(const Task& task);
+    void attention(const Task& task);
+    void add_product(const Task& task);
+    void gated_products(const Task& task);
+    void logits(const Task& task);
 
-    /// Activation rows prepared for a weight type: by every thread for itself when there is one column, since that is
-    /// cheaper than a barrier; together otherwise.
-    const uint8_t* prepare(TensorType type, const float* x, size_t cols, const Weight* norm, const Batch& batch,
-                           size_t thread, int slot);
-    void matmul(const Weight* weight, const uint8_t* activations, size_t n_cols, Range rows, float* out,
-                size_t out_stride);
-    void rope_and_store(const QkvStep& step, const Batch& batch, size_t thread);
+    /// The input of products in the form that they read: of a launch that prepares it itself, by and for this thread.
+    const uint8_t* input(const Task& task, size_t product);
+    void prepare_row(const Task& task, const Weight* norm, TensorType form, size_t n_cols, const float* row,
+                     uint8_t* out);
+    void multiply(const Task& task, size_t product, size_t n_cols, Range rows, float* out, size_t out_stride);
     void rotate(float* head, const float* cos_sin) const;
+    /// Of a row and a head, and of what lies stride values on from there, with one KV head.
+    void attend(const Task& task, size_t row, uint32_t head, size_t stride, std::span<const uint32_t> n_keys);
 
     const Plan& plan_;
     const HyperParams& h_;
     const Kernels& kernels_;
     ThreadPool& pool_;
-    uint32_t context_length_;
-    TensorType kv_type_;
-    uint32_t chunk_;
-    uint64_t activation_stride_;
-    std::vector<const float*> vectors_;  // F32 data of norms and biases by weight id, aligned copies
+    const uint32_t max_rows_;
+    const Room room_;
+    std::map<std::string, Buffer> buffers_;  // by the names of the values
+    float* normed_ = nullptr;                // the buffer of that name: an input after its norm, for each thread
+    std::vector<const float*> vectors_;      // F32 data of norms and biases by weight id, aligned copies
     std::vector<float> vector_data_;
-    Buffer kv_;         // [layer][k, v][n_kv_heads][context][head_dim]
-    Buffer x_;          // [chunk][n_embd]
-    Buffer q_;          // [chunk][q_dim]
-    Buffer k_, v_;      // [chunk][kv_dim]
-    Buffer attention_;  // [chunk][q_dim]
-    Buffer gate_, up_;  // [chunk][n_ff]
-    Buffer projected_;  // [chunk][n_embd]
-    Buffer cos_sin_;    // [chunk][n_rot]: cosines, then sines
-    Buffer prepared_;   // [3 slots][max(chunk, threads)] activation rows, any weight type
-    Buffer normed_;     // [threads][n_embd]
-    Buffer logits_;     // [n_vocab]
+    Bound one_, many_;
+    std::vector<Run> runs_;  // of the present step
+    Buffer logits_;          // [MAX_LOGIT_ROWS][n_vocab], of rows whose logits do not go to neighbouring places
     std::atomic<bool> abandoned_{false};
 };
 

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "exec/kv_block.h"
 #include "quant/tensor_type.h"
 
 namespace reprise::cpu {
@@ -16,9 +17,9 @@ namespace reprise::cpu {
 struct AttentionArgs {
     const float* q;  // [n_rows] rows of head_dim, q_stride floats apart
     size_t q_stride;
-    const uint8_t* k;  // row of position p at k + p * kv_stride
-    const uint8_t* v;
-    size_t kv_stride;  // bytes
+    const uint8_t* const* blocks;  // of KV_BLOCK positions each, the first at 0
+    size_t k_offset, v_offset;     // bytes from the beginning of a block to the row of its first position
+    size_t kv_stride;              // bytes from there to the row of the next position
     TensorType kv_type;
     const uint32_t* n_keys;  // [n_rows] row i attends to positions 0 .. n_keys[i] - 1; ascending, at least 1
     size_t n_rows;

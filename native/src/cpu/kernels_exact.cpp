@@ -62,6 +62,10 @@ void add(const float* a, const float* b, size_t n, float* out) {
     for (size_t i = 0; i < n; ++i) out[i] = a[i] + b[i];
 }
 
+const uint8_t* kv_row(const AttentionArgs& args, size_t offset, uint32_t position) {
+    return args.blocks[position / KV_BLOCK] + offset + position % KV_BLOCK * args.kv_stride;
+}
+
 const float* load_kv(TensorType type, const uint8_t* row, size_t n, float* buffer) {
     if (type == TensorType::F32) return reinterpret_cast<const float*>(row);
     dequantize(type, row, buffer, n);
@@ -78,7 +82,8 @@ void attention(const AttentionArgs& args) {
         double maximum = -INFINITY, total = 0;
         std::memset(sums, 0, sizeof sums);
         for (uint32_t p = 0; p < args.n_keys[i]; ++p) {
-            const double score = dot(q, load_kv(args.kv_type, args.k + p * args.kv_stride, n, buffer), n) * args.scale;
+            const double score =
+                dot(q, load_kv(args.kv_type, kv_row(args, args.k_offset, p), n, buffer), n) * args.scale;
             if (score > maximum) {
                 const double shrink = std::exp(maximum - score);
                 total *= shrink;
@@ -86,7 +91,7 @@ void attention(const AttentionArgs& args) {
                 maximum = score;
             }
             const double weight = std::exp(score - maximum);
-            const float* v = load_kv(args.kv_type, args.v + p * args.kv_stride, n, buffer);
+            const float* v = load_kv(args.kv_type, kv_row(args, args.v_offset, p), n, buffer);
             for (size_t d = 0; d < n; ++d) sums[d] += weight * v[d];
             total += weight;
         }

@@ -33,9 +33,10 @@ void poll(const std::atomic<bool>& cancel) {
 CudaEngine::CudaEngine(std::shared_ptr<CudaModel> model, const EngineOptions& options)
     : model_(std::move(model)),
       shape_(session_shape(options, model_->exact())),
-      reservation_(*model_, SessionBuffers::sizes(model_->plan(), shape_), shape_.context_length),
-      buffers_(model_->plan(), shape_, stream_),
-      forward_(model_->plan(), model_->weights(), buffers_, shape_),
+      reservation_(*model_, session_sizes(model_->plan(), shape_), shape_.context_length),
+      buffers_(model_->plan().hparams, shape_, stream_),
+      workspace_(workspace_buffers(model_->plan(), shape_), stream_),
+      forward_(model_->plan(), model_->weights(), workspace_, buffers_, shape_),
       graph_([this](uint32_t kind, cudaStream_t stream) { forward_.decode(kind, stream); },
              [this](uint32_t kind) { return forward_.decode_launches(kind); }, options.graph_mode),
       drawing_graph_([this](uint32_t kind, cudaStream_t stream) { sample(buffers_.sampler, kind, 1, stream); },
@@ -46,6 +47,7 @@ CudaEngine::CudaEngine(std::shared_ptr<CudaModel> model, const EngineOptions& op
       bias_(model_->plan().hparams.n_vocab * sizeof(float), "staging of biases"),
       counts_(model_->plan().hparams.n_vocab * sizeof(int32_t), "staging of penalty counts") {
     buffers_.sampler.host_logits = logits_.as<float>();
+    model_->log_fallbacks(forward_.decode_program());
 }
 
 CudaEngine::~CudaEngine() {
@@ -383,7 +385,8 @@ void CudaEngine::statistics(reprise_statistics& s) const {
     s.kernels_per_token = counts.kernels + (in_parts_ ? drawing.kernels : 0);
     s.submit_ns = counts.submit_ns + drawing.submit_ns;
     s.memory_kv = buffers_.kv_bytes();
-    s.memory_workspace = buffers_.workspace_bytes();
+    s.memory_workspace = buffers_.rest_bytes() + workspace_.bytes();
+    s.fallback_launches = forward_.decode_program().n_fallbacks();
 }
 
 }  // namespace reprise::cuda

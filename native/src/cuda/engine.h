@@ -65,7 +65,8 @@ class CudaEngine : public Engine {
     const SessionShape shape_;
     const CudaModel::Reservation reservation_;
     Stream stream_;
-    SessionBuffers buffers_;
+    SequenceBuffers buffers_;
+    Workspace workspace_;
     Forward forward_;
     DecodeGraph graph_;          // whole steps, and forward parts
     DecodeGraph drawing_graph_;  // drawings of steps in two parts

@@ -93,7 +93,7 @@ void KvTransfer::write(const KvPiece& piece, const uint8_t* rows, const Stream& 
     stream.synchronize("copying keys and values");
 }
 
-void KvTransfer::copy(const SessionBuffers& from, uint32_t n, cudaStream_t stream) const {
+void KvTransfer::copy(const SequenceBuffers& from, uint32_t n, cudaStream_t stream) const {
     if (n == 0) return;
     // Heads of all layers lie one behind the other, keys and values in turns.
     const size_t pitch = head_bytes(shape_.context_length);

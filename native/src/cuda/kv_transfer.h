@@ -2,7 +2,7 @@
 // host puts them in order.
 #pragma once
 
-#include "cuda/session_buffers.h"
+#include "cuda/sequence_buffers.h"
 #include "session/engine.h"
 
 namespace reprise::cuda {
@@ -17,14 +17,14 @@ void place_kv_rows(TensorType type, uint32_t head_dim, uint8_t* tiles, uint32_t 
 
 class KvTransfer {
   public:
-    KvTransfer(const HyperParams& h, const SessionShape& shape, const SessionBuffers& buffers)
+    KvTransfer(const HyperParams& h, const SessionShape& shape, const SequenceBuffers& buffers)
         : h_(h), shape_(shape), buffers_(buffers) {}
 
     /// Both wait for the stream.
     void read(const KvPiece& piece, uint8_t* rows, const Stream& stream);
     void write(const KvPiece& piece, const uint8_t* rows, const Stream& stream);
     /// Copies the first n positions of all layers from a session of the same shape, in stream order.
-    void copy(const SessionBuffers& from, uint32_t n, cudaStream_t stream) const;
+    void copy(const SequenceBuffers& from, uint32_t n, cudaStream_t stream) const;
 
   private:
     size_t row_bytes() const { return reprise::row_bytes(shape_.kv_type, h_.head_dim); }
@@ -34,7 +34,7 @@ class KvTransfer {
 
     const HyperParams& h_;
     const SessionShape& shape_;
-    const SessionBuffers& buffers_;
+    const SequenceBuffers& buffers_;
     PinnedBuffer staging_;  // a whole piece; allocated with the first
 };
 

@@ -1,6 +1,7 @@
 // Inputs of products: norm, activation and conversion, written straight into the forms that the products read.
 #include <algorithm>
 
+#include "cuda/embed_rows.h"
 #include "cuda/launch.cuh"
 #include "cuda/linear.h"
 #include "cuda/linear_internal.h"
@@ -139,11 +140,26 @@ void launch_forms(const Source& source, uint32_t n, uint32_t cols, const Activat
     launch(write_forms<Source>, dim3(n, blocks), std::min(threads, padded), 0, stream, source, cols, out);
 }
 
-template <TensorType T>
-__global__ void embed_kernel(const uint8_t* tiles, TileLayout layout, uint32_t cols, const int32_t* tokens, float* x) {
+// Where the token of a row is; null: there is no such row.
+struct TokenList {
+    const int32_t* tokens;
+    __device__ const int32_t* operator()(uint32_t row) const { return tokens + row; }
+};
+struct TokensOfRows {
+    const StepRows* rows;
+    __device__ const int32_t* operator()(uint32_t row) const {
+        const Sequence* sequence = rows->sequences[row];
+        return sequence == nullptr ? nullptr : &sequence->state.token;
+    }
+};
+
+template <TensorType T, class Tokens>
+__global__ void embed_kernel(const uint8_t* tiles, TileLayout layout, uint32_t cols, Tokens tokens, float* x) {
     release_successor();
     wait_for_predecessor();
-    const auto row = static_cast<uint32_t>(tokens[blockIdx.y]);
+    const int32_t* token = tokens(blockIdx.y);
+    if (token == nullptr) return;
+    const auto row = static_cast<uint32_t>(*token);
     const uint32_t i = blockIdx.x * blockDim.x + threadIdx.x;
     if (i >= cols) return;
     const uint8_t* tile = tiles + size_t{row / TILE_ROWS} * layout.bytes;
@@ -167,30 +183,40 @@ __global__ void embed_kernel(const uint8_t* tiles, TileLayout layout, uint32_t c
     x[size_t{blockIdx.y} * cols + i] = value;
 }
 
-using EmbedKernel = void (*)(const uint8_t*, TileLayout, uint32_t, const int32_t*, float*);
+template <class Tokens>
+using EmbedKernel = void (*)(const uint8_t*, TileLayout, uint32_t, Tokens, float*);
 
-EmbedKernel embed_kernel_of(TensorType type) {
+template <class Tokens>
+EmbedKernel<Tokens> embed_kernel_of(TensorType type) {
     switch (type) {
         case TensorType::F32:
-            return embed_kernel<TensorType::F32>;
+            return embed_kernel<TensorType::F32, Tokens>;
         case TensorType::F16:
-            return embed_kernel<TensorType::F16>;
+            return embed_kernel<TensorType::F16, Tokens>;
         case TensorType::BF16:
-            return embed_kernel<TensorType::BF16>;
+            return embed_kernel<TensorType::BF16, Tokens>;
         case TensorType::Q4_0:
-            return embed_kernel<TensorType::Q4_0>;
+            return embed_kernel<TensorType::Q4_0, Tokens>;
         case TensorType::Q4_1:
-            return embed_kernel<TensorType::Q4_1>;
+            return embed_kernel<TensorType::Q4_1, Tokens>;
         case TensorType::Q8_0:
-            return embed_kernel<TensorType::Q8_0>;
+            return embed_kernel<TensorType::Q8_0, Tokens>;
         case TensorType::Q4_K:
-            return embed_kernel<TensorType::Q4_K>;
+            return embed_kernel<TensorType::Q4_K, Tokens>;
         case TensorType::Q5_K:
-            return embed_kernel<TensorType::Q5_K>;
+            return embed_kernel<TensorType::Q5_K, Tokens>;
         case TensorType::Q6_K:
-            return embed_kernel<TensorType::Q6_K>;
+            return embed_kernel<TensorType::Q6_K, Tokens>;
     }
     fail(REPRISE_INTERNAL, "embed_rows: type %d", static_cast<int>(type));
+}
+
+template <class Tokens>
+void embed(const DeviceMatrix& table, Tokens tokens, uint32_t n, float* x, cudaStream_t stream) {
+    constexpr uint32_t threads = 256;
+    const dim3 grid((table.cols + threads - 1) / threads, n);
+    launch_first(embed_kernel_of<Tokens>(table.type), grid, threads, 0, stream, table.data,
+                 tile_layout(table.type, table.cols), table.cols, tokens, x);
 }
 
 }  // namespace
@@ -213,10 +239,11 @@ void swiglu(const float* gate, const float* up, size_t stride, uint32_t n, uint3
 }
 
 void embed_rows(const DeviceMatrix& table, const int32_t* tokens, uint32_t n, float* x, cudaStream_t stream) {
-    constexpr uint32_t threads = 256;
-    const dim3 grid((table.cols + threads - 1) / threads, n);
-    launch_first(embed_kernel_of(table.type), grid, threads, 0, stream, table.data, tile_layout(table.type, table.cols),
-                 table.cols, tokens, x);
+    embed(table, TokenList{tokens}, n, x, stream);
+}
+
+void embed_step_rows(const DeviceMatrix& table, const StepRows* rows, uint32_t n, float* x, cudaStream_t stream) {
+    embed(table, TokensOfRows{rows}, n, x, stream);
 }
 
 void load_input_kernels() {
@@ -226,7 +253,8 @@ void load_input_kernels() {
     for (const TensorType type :
          {TensorType::F32, TensorType::F16, TensorType::BF16, TensorType::Q4_0, TensorType::Q4_1, TensorType::Q8_0,
           TensorType::Q4_K, TensorType::Q5_K, TensorType::Q6_K}) {
-        load_kernel(embed_kernel_of(type));
+        load_kernel(embed_kernel_of<TokenList>(type));
+        load_kernel(embed_kernel_of<TokensOfRows>(type));
     }
 }
 

@@ -10,6 +10,7 @@
 #include "cuda/check.h"
 #include "cuda/device.h"
 #include "cuda/engine.h"
+#include "cuda/forward.h"
 #include "cuda/fused_project.h"
 #include "cuda/linear.h"
 #include "cuda/rope.h"
@@ -49,6 +50,11 @@ SessionShape session_shape(const EngineOptions& options, bool exact) {
             exact, !exact && !options.unfused};
 }
 
+SessionSizes session_sizes(const Plan& plan, const SessionShape& shape) {
+    const SequenceBuffers::Sizes sequence = SequenceBuffers::sizes(plan.hparams, shape);
+    return {sequence.kv_cache, sequence.rest + Workspace::bytes(workspace_buffers(plan, shape))};
+}
+
 CudaModel::CudaModel(const GgufFile& file, std::unique_ptr<Plan> plan, const LoadOptions& options)
     : device_(options.device_index),
       exact_(options.exact),
@@ -71,7 +77,7 @@ CudaModel::CudaModel(const GgufFile& file, std::unique_ptr<Plan> plan, const Loa
         EngineOptions usual = {};
         usual.context_length = plan_->hparams.default_session_context();
         usual.kv_type = TensorType::F16;
-        const auto session = SessionBuffers::sizes(*plan_, session_shape(usual, exact_));
+        const SessionSizes session = session_sizes(*plan_, session_shape(usual, exact_));
         fail(REPRISE_OUT_OF_DEVICE_MEMORY,
              "the model's weights take %s of device memory, and a session of %u tokens %s for the KV cache and %s for "
              "the workspace, but %s: "
@@ -87,7 +93,7 @@ CudaModel::CudaModel(const GgufFile& file, std::unique_ptr<Plan> plan, const Loa
 
 CudaModel::~CudaModel() = default;
 
-CudaModel::Reservation::Reservation(CudaModel& model, const SessionBuffers::Sizes& sizes, uint32_t context_length)
+CudaModel::Reservation::Reservation(CudaModel& model, const SessionSizes& sizes, uint32_t context_length)
     : model_(model), bytes_(sizes.kv_cache + sizes.workspace) {
     const std::lock_guard lock(model.account_mutex_);
     const Room room = room_left(model.device_, model.limit_, model.used_);
@@ -107,6 +113,13 @@ CudaModel::Reservation::~Reservation() {
     model_.used_ -= bytes_;
 }
 
+void CudaModel::log_fallbacks(const CudaProgram& program) {
+    const std::lock_guard lock(logged_mutex_);
+    for (const std::string& sentence : program.fallbacks()) {
+        if (logged_.insert(sentence).second) log(REPRISE_LOG_WARN, "%s", sentence.c_str());
+    }
+}
+
 std::unique_ptr<Engine> CudaModel::open(const EngineOptions& options) {
     use_device(device_);
     return std::make_unique<CudaEngine>(std::static_pointer_cast<CudaModel>(shared_from_this()), options);
@@ -117,6 +130,8 @@ void CudaModel::describe(reprise_model_info& info) const {
     info.device_index = device_;
     info.threads = 1;  // the caller's own
     info.memory_bytes = weights_->bytes();
+    const Target target = Target::any(exact_, !exact_, TensorType::F16, plan_->hparams.default_session_context());
+    info.bytes_per_token = lower(*plan_, target, 1).weight_bytes(1);
 }
 
 struct CudaModel::Drawing {
@@ -190,7 +205,7 @@ std::shared_ptr<DeviceModel> load_cuda(std::shared_ptr<const GgufFile> file, std
 }
 
 reprise_memory memory_cuda(const Plan& plan, const LoadOptions& options, const EngineOptions& engine) {
-    const auto session = cuda::SessionBuffers::sizes(plan, cuda::session_shape(engine, options.exact));
+    const auto session = cuda::session_sizes(plan, cuda::session_shape(engine, options.exact));
     return {cuda::DeviceWeights::bytes(plan, options.exact), session.kv_cache, session.workspace};
 }
 

@@ -3,8 +3,11 @@
 
 #include <memory>
 #include <mutex>
+#include <set>
+#include <string>
 
-#include "cuda/session_buffers.h"
+#include "cuda/program.h"
+#include "cuda/sequence_buffers.h"
 #include "cuda/weights.h"
 #include "session/engine.h"
 
@@ -12,6 +15,10 @@ namespace reprise::cuda {
 
 /// What a session of these options needs.
 SessionShape session_shape(const EngineOptions& options, bool exact);
+struct SessionSizes {
+    size_t kv_cache, workspace;  // bytes
+};
+SessionSizes session_sizes(const Plan& plan, const SessionShape& shape);
 
 class CudaModel : public DeviceModel {
   public:
@@ -29,12 +36,14 @@ class CudaModel : public DeviceModel {
 
     int device() const { return device_; }
     const DeviceWeights& weights() const { return *weights_; }
+    /// Logs what the launches of a program fell back for, once for the model.
+    void log_fallbacks(const CudaProgram& program);
 
     /// Bytes of this model's account for as long as it lives. Throws REPRISE_OUT_OF_DEVICE_MEMORY if they are not
     /// there.
     class Reservation {
       public:
-        Reservation(CudaModel& model, const SessionBuffers::Sizes& sizes, uint32_t context_length);
+        Reservation(CudaModel& model, const SessionSizes& sizes, uint32_t context_length);
         ~Reservation();
         Reservation(const Reservation&) = delete;
         Reservation& operator=(const Reservation&) = delete;
@@ -54,6 +63,8 @@ class CudaModel : public DeviceModel {
     uint64_t fingerprint_ = 0;
     std::mutex account_mutex_;
     uint64_t used_ = 0;  // bytes
+    std::mutex logged_mutex_;
+    std::set<std::string> logged_;
     std::mutex drawing_mutex_;
     std::unique_ptr<Drawing> drawing_;
 };

@@ -7,6 +7,8 @@
 #include <memory>
 #include <span>
 
+#include "core/error.h"
+#include "exec/program.h"
 #include "model/plan.h"
 #include "reprise.h"
 #include "session/host_part.h"
@@ -19,6 +21,8 @@ struct EngineOptions {
     reprise_graph_mode graph_mode;
     uint32_t prefill_chunk;  // 0: the backend's choice
     bool unfused;            // CUDA: decode with the reference kernels
+    int32_t priority;        // in steps that have no room for all
+    bool prefix_sharing;     // equal beginnings of sequences are evaluated and kept once
 };
 
 /// Which tokens the session's history holds: the engine reads it when a sampler with penalties is armed.
@@ -44,9 +48,19 @@ class Engine {
   public:
     virtual ~Engine() = default;
 
+    /// Before prefill() of what history has behind the first n tokens, which the KV cache holds: where the engine
+    /// shares the memory of equal beginnings it takes over what others have evaluated of them, waiting for those who
+    /// are at it, and returns how many tokens the KV cache holds then, fewer than history has. Throws REPRISE_CANCELLED
+    /// where cancel became true.
+    virtual uint32_t adopt(std::span<const int32_t> history, uint32_t n, const std::atomic<bool>& cancel) {
+        (void)history, (void)cancel;
+        return n;
+    }
     /// Evaluates ids at positions position .. position + n - 1, writing the KV cache there; the logits of the last one
     /// stay readable. Polls cancel between chunks and throws REPRISE_CANCELLED; KV behind position is then undefined.
     virtual void prefill(std::span<const int32_t> ids, uint32_t position, const std::atomic<bool>& cancel) = 0;
+    /// What the KV cache has behind the first n positions is of no use any more. Not during a generation.
+    virtual void truncate(uint32_t n) { (void)n; }
     /// Logits after the last evaluated token, [n_vocab].
     virtual void read_logits(float* logits) = 0;
 
@@ -87,6 +101,15 @@ class Engine {
     virtual void statistics(reprise_statistics& statistics) const = 0;
 };
 
+/// A sequence whose steps show their values: tools/compare_steps.h. Nobody else computes with the model meanwhile.
+class StepTracer {
+  public:
+    virtual ~StepTracer() = default;
+    /// Computes ids from position on, behind what the steps before computed, in one step, with the logits behind every
+    /// row as the value "logits" of the last launch.
+    virtual void step(std::span<const int32_t> ids, uint32_t position, const Trace& trace) = 0;
+};
+
 /// A model's weights on a device. Immutable; engines keep it alive.
 class DeviceModel : public std::enable_shared_from_this<DeviceModel> {
   public:
@@ -98,6 +121,11 @@ class DeviceModel : public std::enable_shared_from_this<DeviceModel> {
     virtual uint64_t fingerprint() = 0;
     virtual std::unique_ptr<Engine> open(const EngineOptions& options) = 0;
     virtual void describe(reprise_model_info& info) const = 0;
+    /// Throws REPRISE_UNSUPPORTED where the backend does not show the values of its steps.
+    virtual std::unique_ptr<StepTracer> trace_steps(TensorType kv_type) {
+        (void)kv_type;
+        fail(REPRISE_UNSUPPORTED, "this device does not show the values of its steps: choose the CPU");
+    }
     /// Draws a token from given logits on this device, as next() does, and fills top with its alternatives. counts may
     /// be null.
     virtual reprise_token sample(std::span<const float> logits, const int32_t* counts, const HostInput& host,
@@ -110,6 +138,7 @@ struct LoadOptions {
     uint32_t threads;  // 0: all available
     bool exact;
     uint64_t device_memory_limit;
+    uint64_t kv_memory;  // 0: the backend's choice
     reprise_progress_fn progress;
     void* progress_user;
 };

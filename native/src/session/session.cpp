@@ -56,6 +56,7 @@ void Session::truncate(size_t n) {
     history_.resize(n);
     n_evaluated_ = std::min(n_evaluated_, n);
     if (logits_after_ != n) logits_after_ = 0;
+    engine_->truncate(static_cast<uint32_t>(n));
 }
 
 void Session::check_ids(std::span<const int32_t> ids) const {
@@ -88,14 +89,16 @@ void Session::bring_logits_up_to_date() {
     if (history_.empty() || logits_after_ == history_.size()) return;
     // Logits are only left by an evaluation: if all tokens are evaluated but the logits are gone, repeat the last one.
     const size_t from = std::min(n_evaluated_, history_.size() - 1);
-    const std::span<const int32_t> ids = std::span<const int32_t>(history_).subspan(from);
     n_evaluated_ = from;
     logits_after_ = 0;
     {
         Stopwatch stopwatch(prefill_ns_);
-        engine_->prefill(ids, static_cast<uint32_t>(from), cancel_);
+        n_evaluated_ = engine_->adopt(history_, static_cast<uint32_t>(from), cancel_);
+        prefix_tokens_ += n_evaluated_ - from;
+        engine_->prefill(std::span<const int32_t>(history_).subspan(n_evaluated_), static_cast<uint32_t>(n_evaluated_),
+                         cancel_);
     }
-    prefill_tokens_ += ids.size();
+    prefill_tokens_ += history_.size() - n_evaluated_;
     n_evaluated_ = logits_after_ = history_.size();
 }
 
@@ -150,7 +153,7 @@ void Session::generate(std::span<const int32_t> ids, const reprise_sampling& sam
     try {
         if (HostPart::is_needed(sampling, constraint.get()))
             host_part_ = std::make_unique<HostPart>(sampling, std::move(constraint), history_, end_ids_, n_vocab());
-        complete_ = host_part_ == nullptr || host_part_->complete();
+        complete_ = true;
         if (host_part_ != nullptr && n_left_ > 0) host_part_->input();  // which may say that nothing can be drawn
         if (n_left_ > 0) engine_->begin({history_, sampling_, n_left_, end_ids_, host_part_.get()});
     } catch (...) {
@@ -192,7 +195,6 @@ size_t Session::next(std::span<reprise_token> tokens, reprise_finish& finish) {
             }
             const int32_t id = tokens[n++].id;
             if (sampling_.n_top_logprobs > 0) append_top();
-            if (host_part_ != nullptr) complete_ = host_part_->complete();
             history_.push_back(id);
             ++generated_tokens_;
             --n_left_;
@@ -250,6 +252,7 @@ void Session::end_generation() {
         n_evaluated_ = 0;   // should the engine fail, nothing that it holds is of use
         n_evaluated_ = std::min<size_t>(engine_->end(), history_.size());
     }
+    complete_ = complete();
     host_part_.reset();  // the engine has let go of it
 }
 
@@ -260,7 +263,12 @@ void Session::score(std::span<const int32_t> ids, reprise_score_mode mode, float
     if (n_evaluated_ < history_.size()) append({});
     const size_t before = history_.size();
     logits_after_ = 0;
-    engine_->score(ids, static_cast<uint32_t>(before), mode, logits, cancel_);
+    try {
+        engine_->score(ids, static_cast<uint32_t>(before), mode, logits, cancel_);
+    } catch (...) {
+        truncate(before);
+        throw;
+    }
     history_.insert(history_.end(), ids.begin(), ids.end());
     n_evaluated_ = history_.size();
 }
@@ -269,6 +277,7 @@ reprise_statistics Session::statistics() const {
     reprise_statistics s{};
     engine_->statistics(s);
     s.prefill_tokens = prefill_tokens_;
+    s.prefix_tokens = prefix_tokens_;
     s.prefill_ns = prefill_ns_;
     s.generated_tokens = generated_tokens_;
     s.decode_ns = decode_ns_;

@@ -48,7 +48,7 @@ class Session {
     /// Alternatives of the tokens that next() delivered last, row by row.
     std::span<const reprise_token> top() const { return top_; }
     /// Whether the text of the generation started last is all that its constraint demands.
-    bool complete() const { return complete_; }
+    bool complete() const { return host_part_ != nullptr ? host_part_->complete() : complete_; }
     void end_generation();
     void score(std::span<const int32_t> ids, reprise_score_mode mode, float* logits);
     reprise_statistics statistics() const;
@@ -100,9 +100,9 @@ class Session {
     std::vector<reprise_logit_bias> logit_bias_;  // what sampling_ points to
     std::unique_ptr<HostPart> host_part_;         // null where drawings need none
     std::vector<reprise_token> top_;
-    bool complete_ = true;
+    bool complete_ = true;  // of a generation that has ended
 
-    uint64_t prefill_tokens_ = 0, prefill_ns_ = 0, generated_tokens_ = 0, decode_ns_ = 0;
+    uint64_t prefill_tokens_ = 0, prefix_tokens_ = 0, prefill_ns_ = 0, generated_tokens_ = 0, decode_ns_ = 0;
 };
 
 }  // namespace reprise

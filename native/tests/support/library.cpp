@@ -62,6 +62,7 @@ reprise_session_options session_options(int32_t context_length, int32_t prefill_
     reprise_session_options_default(&options);
     options.context_length = context_length;
     options.prefill_chunk = prefill_chunk;
+    options.prefix_sharing = 0;
     return options;
 }
 

@@ -29,6 +29,7 @@ std::string why_isa_unusable();
 const char* device_name(reprise_device device);
 
 reprise_model_options model_options(reprise_device device, bool exact = false, int32_t threads = 0);
+/// Without prefix_sharing: what a test compares is to be computed.
 reprise_session_options session_options(int32_t context_length = 0, int32_t prefill_chunk = 0);
 reprise_sampling greedy();
 

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use llguidance::api::{GrammarWithLexer, StopReason, TopLevelGrammar};
+use llguidance::toktrie::SimpleVob;
 use llguidance::TokenParser;
 
 use super::gbnf;
@@ -13,6 +14,9 @@ use super::vocabulary::Vocabulary;
 use crate::ffi::{Failure, Outcome, Status};
 
 const MOST_SOURCE_BYTES: usize = 1 << 20;
+/// Of texts that a constraint is tried with before it counts as compiled.
+const TRIALS: usize = 3;
+const TRIAL_TOKENS: usize = 6;
 
 /// The values of `reprise_constraint_kind`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,11 +67,13 @@ impl Compiled {
         let parser = vocabulary.factory().create_parser(grammar);
         let mut parser = parser.map_err(|error| refused(kind, &error.to_string()))?;
         parser.start_without_prompt();
-        let start = Matcher { vocabulary, parser, failed: None, busy: false };
-        // What allows nothing, or is too complex from the first token on, is found out here.
-        let mut first = start.clone();
-        let mut mask = vec![0; first.vocabulary.n_vocab().div_ceil(32)];
-        first.mask(&mut mask)?;
+        let start = Matcher { vocabulary, parser, allowed: None, failed: None, busy: false };
+        // What allows nothing, or is too complex near its beginning, is found out here. What the lexer learns stays:
+        // the first masks of a generation take the less time.
+        let mut number = 1;
+        for _ in 0..TRIALS {
+            start.clone().try_some(&mut number)?;
+        }
         Ok(Compiled { start: Mutex::new(start) })
     }
 
@@ -75,7 +81,7 @@ impl Compiled {
     pub fn matcher(&self) -> Outcome<Matcher> {
         let start = self.start.lock().map_err(|_| Failure::new(Status::Internal, "an earlier call panicked"))?;
         let parser = start.parser.deep_clone();
-        Ok(Matcher { vocabulary: Arc::clone(&start.vocabulary), parser, failed: None, busy: false })
+        Ok(Matcher { vocabulary: Arc::clone(&start.vocabulary), parser, allowed: None, failed: None, busy: false })
     }
 }
 
@@ -106,6 +112,8 @@ fn refused(kind: Kind, error: &str) -> Failure {
 pub struct Matcher {
     vocabulary: Arc<Vocabulary>,
     parser: TokenParser,
+    /// The mask of the next token, where it was computed.
+    allowed: Option<SimpleVob>,
     failed: Option<String>,
     /// A call is going on, or one panicked.
     busy: bool,
@@ -116,6 +124,7 @@ impl Clone for Matcher {
         Matcher {
             vocabulary: Arc::clone(&self.vocabulary),
             parser: self.parser.clone(),
+            allowed: self.allowed.clone(),
             failed: self.failed.clone(),
             busy: self.busy,
         }
@@ -149,6 +158,7 @@ impl Matcher {
         for (word, bits) in mask.iter_mut().zip(allowed.as_slice()) {
             *word = *bits;
         }
+        self.allowed = Some(allowed);
         if !n_vocab.is_multiple_of(32) {
             if let Some(last) = mask.last_mut() {
                 *last &= (1 << (n_vocab % 32)) - 1;
@@ -178,12 +188,43 @@ impl Matcher {
     }
 
     fn take(&mut self, id: u32) -> anyhow::Result<bool> {
-        if !self.parser.validate_token(id)? {
+        // To ask the parser costs as much as the step itself.
+        let known = self.allowed.as_ref().map(|allowed| allowed.is_allowed(id));
+        if !known.map_or_else(|| self.parser.validate_token(id), Ok)? {
             return Ok(false);
         }
+        self.allowed = None;
         self.parser.consume_token(id)?;
         self.parser.check_stop()?;
         Ok(true)
+    }
+
+    /// Takes a few tokens that are drawn by a number, which goes on. Behind the first one it is no error that the
+    /// vocabulary has no token for what must follow: others may have been drawn.
+    fn try_some(&mut self, number: &mut u32) -> Outcome<()> {
+        let mut mask = vec![0u32; self.vocabulary.n_vocab().div_ceil(32)];
+        for step in 0..TRIAL_TOKENS {
+            match self.mask(&mut mask) {
+                Err(failure) if step > 0 && failure.status == Status::InvalidArgument => break,
+                outcome => outcome?,
+            }
+            let count: u32 = mask.iter().map(|word| word.count_ones()).sum();
+            if self.ended() || count == 0 {
+                break;
+            }
+            *number = number.wrapping_mul(1_664_525).wrapping_add(1_013_904_223); // Numerical Recipes
+            let mut left = (*number >> 8) % count;
+            let token = (0..self.vocabulary.n_vocab()).find(|id| {
+                let is_set = mask[id / 32] >> (id % 32) & 1 == 1;
+                let found = is_set && left == 0;
+                left = left.saturating_sub(u32::from(is_set));
+                found
+            });
+            if !self.accept(token.map_or(-1, |id| id as i32))? {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Whether the text so far is complete.

@@ -19,6 +19,10 @@ pub fn prepare(source: &str, whitespace: bool) -> Outcome<Value> {
 /// options: of white space, as llguidance takes them.
 fn prepare_with(source: &str, mut options: Value) -> Outcome<Value> {
     let mut schema: Value = serde_json::from_str(source).map_err(|error| {
+        // serde_json has no other way of telling it, and no other limit than 128.
+        if error.to_string().starts_with("recursion limit") {
+            return unsupported("JSON schema: not supported: JSON nested 128 deep or more").at(error.line());
+        }
         Failure::new(Status::InvalidArgument, format!("the JSON schema is not JSON: {error}")).at(error.line())
     })?;
     subset::check(&schema)?;

@@ -57,6 +57,9 @@ const OF_THE_ROOT: [&str; 2] = ["$id", "id"];
 /// Keys of one object that a schema names: what llguidance does of them grows with their square, a third of a second
 /// for so many.
 const MOST_NAMES: usize = 1000;
+/// Keys that may come first in one place, those of all alternatives: a step's time grows with their square, to 12 ms
+/// for so many.
+const MOST_FIRST_KEYS: usize = 1000;
 /// Patterns and formats that one string must match: whether any does takes time that doubles with each.
 const MOST_PATTERNS: usize = 8;
 const MOST_STEPS: usize = 1_000_000;
@@ -83,12 +86,15 @@ pub fn check(schema: &Value) -> Outcome<()> {
     let mut checker =
         Checker { places: HashSet::new(), references: Vec::new(), combined: Vec::new(), bounds_are_flags };
     checker.schema(schema, "#")?;
-    let mut counter = PatternCounter { root: schema, steps: 0 };
-    for place in &checker.combined {
-        if schema.pointer(&place[1..]).is_some_and(|at| counter.count(at, 0) > MOST_PATTERNS) {
-            return Err(unsupported(format!(
-                "JSON schema: not supported: more than {MOST_PATTERNS} patterns and formats of one string, in {place}"
-            )));
+    for (counted, most, what) in [
+        (PATTERNS, MOST_PATTERNS, "patterns and formats of one string"),
+        (FIRST_KEYS, MOST_FIRST_KEYS, "keys that may come first, of all alternatives"),
+    ] {
+        let mut counter = Counter { root: schema, what: counted, most, steps: 0 };
+        for place in &checker.combined {
+            if schema.pointer(&place[1..]).is_some_and(|at| counter.count(at, 0) > most) {
+                return Err(unsupported(format!("JSON schema: not supported: more than {most} {what}, in {place}")));
+            }
         }
     }
     for (reference, place) in &checker.references {
@@ -113,7 +119,7 @@ pub fn check(schema: &Value) -> Outcome<()> {
 struct Checker {
     places: HashSet<String>,
     references: Vec<(String, String)>,
-    /// Places of schemas that hold for a value together with others.
+    /// Places of schemas that are made of others.
     combined: Vec<String>,
     /// exclusiveMinimum and exclusiveMaximum are booleans in draft 4.
     bounds_are_flags: bool,
@@ -143,7 +149,7 @@ impl Checker {
             return Err(unsupported(format!("JSON schema: not supported: the keyword {keywords}, in {place}")));
         }
         self.keywords(members, place)?;
-        if members.contains_key("allOf") || members.contains_key("$ref") {
+        if ["allOf", "anyOf", "oneOf", "$ref"].iter().any(|keyword| members.contains_key(*keyword)) {
             self.combined.push(place.to_owned());
         }
         for (keyword, value) in members {
@@ -247,33 +253,63 @@ impl Checker {
     }
 }
 
-struct PatternCounter<'a> {
+/// What is counted of a schema, and of its alternatives.
+struct Count {
+    of_one: fn(&Map<String, Value>) -> usize,
+    of_alternatives: fn(usize, usize) -> usize,
+}
+
+/// Of patterns and formats a string has to match those of one alternative.
+const PATTERNS: Count = Count {
+    of_one: |members| usize::from(members.contains_key("pattern")) + usize::from(members.contains_key("format")),
+    of_alternatives: usize::max,
+};
+const FIRST_KEYS: Count = Count { of_one: first_keys, of_alternatives: usize::saturating_add };
+
+/// How many keys of an object may come first: those up to the first that has to be there.
+fn first_keys(members: &Map<String, Value>) -> usize {
+    let Some(properties) = members.get("properties").and_then(Value::as_object) else { return 0 };
+    let required: HashSet<&str> =
+        members.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
+    let optional = properties.keys().take_while(|name| !required.contains(name.as_str())).count();
+    properties.len().min(optional + 1)
+}
+
+struct Counter<'a> {
     root: &'a Value,
+    what: Count,
+    most: usize,
     steps: usize,
 }
 
-impl PatternCounter<'_> {
-    /// The most patterns and formats that a string of the schema has to match at once; more than allowed where that
-    /// takes too long to say.
+impl Counter<'_> {
+    /// The count for values of the schema; more than allowed where that takes too long to say.
     fn count(&mut self, schema: &Value, depth: usize) -> usize {
         self.steps += 1;
         if self.steps > MOST_STEPS {
-            return MOST_PATTERNS + 1;
+            return self.most + 1;
         }
         let Some(members) = schema.as_object().filter(|_| depth < 64) else { return 0 };
-        let mut n = usize::from(members.contains_key("pattern")) + usize::from(members.contains_key("format"));
+        let mut n = (self.what.of_one)(members);
         let list = |keyword: &str| members.get(keyword).and_then(Value::as_array).into_iter().flatten();
         for each in list("allOf") {
-            n += self.count(each, depth + 1);
-            if n > MOST_PATTERNS {
+            n = n.saturating_add(self.count(each, depth + 1));
+            if n > self.most {
                 return n;
             }
         }
         for keyword in ["anyOf", "oneOf"] {
-            n += list(keyword).map(|each| self.count(each, depth + 1)).max().unwrap_or(0);
+            let mut of_all = 0;
+            for each in list(keyword) {
+                of_all = (self.what.of_alternatives)(of_all, self.count(each, depth + 1));
+                if of_all > self.most {
+                    return of_all;
+                }
+            }
+            n = n.saturating_add(of_all);
         }
         let reference = members.get("$ref").and_then(Value::as_str).and_then(|to| to.strip_prefix('#'));
-        n + reference.and_then(|to| self.root.pointer(to)).map_or(0, |target| self.count(target, depth + 1))
+        n.saturating_add(reference.and_then(|to| self.root.pointer(to)).map_or(0, |at| self.count(at, depth + 1)))
     }
 }
 

@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
-use minijinja::filters;
 use minijinja::value::{Kwargs, Rest, Tuple, ValueKind, ValueOrKwargs};
+use minijinja::{filters, tests};
 use minijinja::{Environment, Error, State, Value};
 
 use super::methods::{attribute, is_dictionary, items_of, not_iterable, Arguments};
@@ -95,6 +95,7 @@ pub fn register(environment: &mut Environment) {
         Ok::<_, Error>(words.count())
     });
     environment.add_filter("truncate", truncate);
+    environment.add_filter("round", round);
     environment.add_filter("center", |state: &State, value: Value, width: Option<usize>| {
         let text = soft_str(state, &value)?;
         str_methods::pad(state, "center", text.as_str().unwrap_or_default(), width.unwrap_or(80), None)
@@ -123,6 +124,8 @@ pub fn register(environment: &mut Environment) {
     environment.add_test("divisibleby", |state: &State, value: Value, by: Value| {
         equal(state, &rem(state, value, by)?, &0.into())
     });
+    environment.add_test("filter", |state: &State, value: Value| is_name(state, &value, tests::is_filter));
+    environment.add_test("test", |state: &State, value: Value| is_name(state, &value, tests::is_test));
     comparisons(environment);
 
     environment.add_function("range", |bounds: Rest<i64>| Range::new(&bounds).map(Value::from_object));
@@ -608,7 +611,33 @@ fn striptags(state: &State, value: Value) -> Result<String, Error> {
     Ok(entities.iter().fold(words.join(" "), |text, (entity, character)| text.replace(entity, character)))
 }
 
-fn truncate(state: &State, value: Value, args: Rest<ValueOrKwargs>) -> Result<String, Error> {
+/// Whether a filter or test is called so; what cannot be looked up is an error.
+fn is_name(state: &State, value: &Value, is: fn(&State, &str) -> bool) -> Result<bool, Error> {
+    hashable(state, value)?;
+    Ok(value.as_str().is_some_and(|name| is(state, name)))
+}
+
+/// What is rounded down or up is a float in Python, an integer that was one too.
+fn round(value: Value, args: Rest<ValueOrKwargs>) -> Result<Value, Error> {
+    let mut arguments = arguments("round", args)?;
+    let precision = match arguments.named("precision")? {
+        Some(precision) => i32::try_from(arguments.integer_of(&precision)?).unwrap_or(i32::MAX),
+        None => 0,
+    };
+    let method = arguments.named("method")?;
+    arguments.end()?;
+    let method = method.as_ref().map_or(Some("common"), |name| name.as_str()).unwrap_or_default();
+    let directed = ["ceil", "floor"].contains(&method);
+    let number = match value.kind() {
+        ValueKind::Bool if directed => Value::from(f64::from(value.is_true())),
+        ValueKind::Bool => Value::from(i64::from(value.is_true())),
+        ValueKind::Number if directed => Value::from(f64::try_from(value)?),
+        _ => value,
+    };
+    filters::round(number, Some(precision), Some(method), Kwargs::from_iter::<[(&str, Value); 0]>([]))
+}
+
+fn truncate(state: &State, value: Value, args: Rest<ValueOrKwargs>) -> Result<Value, Error> {
     let mut arguments = arguments("truncate", args)?;
     let mut size = |name: &str, default: i64| -> Result<usize, Error> {
         let number = match arguments.named(name)? {
@@ -625,18 +654,25 @@ fn truncate(state: &State, value: Value, args: Rest<ValueOrKwargs>) -> Result<St
         _ => 5,
     };
     arguments.end()?;
-    let text = soft_str(state, &value)?;
-    let text = text.as_str().unwrap_or_default();
-    let end = end.as_str().unwrap_or_default();
-    let kept = length.checked_sub(end.chars().count());
+    let characters = |text: &str| text.chars().count();
+    let count = |value: &Value| match value.kind() {
+        ValueKind::Undefined => Ok(0),
+        ValueKind::String => Ok(characters(value.as_str().unwrap_or_default())),
+        _ => value.len().ok_or_else(|| wrong(format!("object of type '{}' has no len()", type_name(value)))),
+    };
+    let kept = length.checked_sub(count(&end)?);
     let kept = kept.ok_or_else(|| wrong("truncate: the length is smaller than that of the end"))?;
-    if text.chars().count() <= length + leeway {
-        return Ok(text.to_owned());
+    if count(&value)? <= length + leeway {
+        return Ok(value);
     }
+    let (Some(text), Some(end)) = (value.as_str(), end.as_str()) else {
+        return Err(wrong(format!("'{}' object cannot be cut", type_name(&value))));
+    };
+    state.consume_fuel(text.len() as u64 / 64)?;
     let start: String = text.chars().take(kept).collect();
     let start =
         if kill_words { start.as_str() } else { start.rsplit_once(' ').map_or(start.as_str(), |(head, _)| head) };
-    Ok(format!("{start}{end}"))
+    Ok(Value::from(format!("{start}{end}")))
 }
 
 fn dict(state: &State, positional: Option<Value>, named: Kwargs) -> Result<Value, Error> {

@@ -16,6 +16,7 @@ mod special;
 mod str_methods;
 mod strftime;
 mod tojson;
+mod translate;
 
 use std::io;
 use std::sync::OnceLock;

@@ -1,11 +1,12 @@
 //! Methods of Python's `str`. Positions count characters.
 
-use minijinja::value::{Tuple, ValueKind};
+use minijinja::value::{Kwargs, Tuple, ValueKind};
 use minijinja::{Error, State, Value};
 
 use super::methods::{unknown, Arguments};
 use super::operators::{str_format, wrong};
 use super::python::{is_printable, is_space, title_case, type_name};
+use super::translate;
 
 pub const NAMES: &[&str] = &[
     "capitalize",
@@ -17,6 +18,7 @@ pub const NAMES: &[&str] = &[
     "expandtabs",
     "find",
     "format",
+    "format_map",
     "index",
     "isalnum",
     "isalpha",
@@ -34,6 +36,7 @@ pub const NAMES: &[&str] = &[
     "ljust",
     "lower",
     "lstrip",
+    "maketrans",
     "partition",
     "removeprefix",
     "removesuffix",
@@ -50,6 +53,7 @@ pub const NAMES: &[&str] = &[
     "strip",
     "swapcase",
     "title",
+    "translate",
     "upper",
     "zfill",
 ];
@@ -66,6 +70,14 @@ pub fn call(state: &State, value: &Value, method: &str, args: &[Value]) -> Resul
     }
     let mut arguments = Arguments::new(method, args)?;
     let result = match method {
+        "translate" => same(translate::translate(state, text, &arguments.required()?)?),
+        "maketrans" => translate::table(state, &mut arguments)?,
+        "format_map" => {
+            let mapping = arguments.required()?;
+            let members = mapping.as_object().and_then(|object| object.try_iter_pairs()).into_iter().flatten();
+            let named = members.filter_map(|(key, value)| key.as_str().map(|name| (name.to_owned(), value)));
+            same(str_format(state, text, &[Kwargs::from_iter(named).into()])?)
+        }
         "upper" => same(text.to_uppercase()),
         "lower" => same(text.to_lowercase()),
         "casefold" => same(text.to_lowercase().replace('ß', "ss").replace('ς', "σ")),

@@ -100,7 +100,11 @@ public final class ChatStream implements Iterable<ChatPart>, AutoCloseable {
     }
 
     private List<Tool> toolsOnOffer() {
-        return options.toolChoice().equals(ToolChoice.none()) ? List.of() : options.tools();
+        return noCalls() ? List.of() : options.tools();
+    }
+
+    private boolean noCalls() {
+        return options.toolChoice().equals(ToolChoice.none());
     }
 
     /** The grammar of the answer, behind the reasoning; null if there is none. */
@@ -123,6 +127,9 @@ public final class ChatStream implements Iterable<ChatPart>, AutoCloseable {
                             + tools);
                 }
             });
+        } else if (noCalls()) {
+            boolean mayTry = asked == null && !options.tools().isEmpty();
+            return mayTry ? template.callConstraint(tools, choice, null) : asked;
         } else if (tools.isEmpty() || asked == null && !options.strictTools()) {
             return asked;
         }

@@ -52,7 +52,7 @@ final class CompiledTemplate implements AutoCloseable {
     }
 
     /**
-     * What limits an answer that may or has to call tools.
+     * What limits an answer that may, has to or must not call tools.
      *
      * @param text what its text obeys where it calls none; null: nothing
      */
@@ -61,7 +61,9 @@ final class CompiledTemplate implements AutoCloseable {
         for (String one : specialTexts) {
             tokenizer.token(one).ifPresent(id -> special.put(one, id));
         }
-        if (choice.forcesCall()) {
+        if (choice.equals(ToolChoice.none())) {
+            return Constraint.lark(format.noCalls(special));
+        } else if (choice.forcesCall()) {
             List<Tool> allowed = choice.name()
                     .map(name -> tools.stream().filter(tool -> tool.name().equals(name)).toList())
                     .orElse(tools);
@@ -115,7 +117,7 @@ final class CompiledTemplate implements AutoCloseable {
 
     private Map<String, Object> variables(List<Message> messages, ChatOptions options, boolean addGenerationPrompt) {
         Map<String, Object> variables = new LinkedHashMap<>(constants);
-        List<Tool> tools = options.toolChoice().equals(ToolChoice.none()) ? List.of() : options.tools();
+        List<Tool> tools = options.tools();
         List<Object> shown = new ArrayList<>();
         for (Message message : withTools(messages, tools)) {
             shown.add(format.variables(message));

@@ -1,7 +1,7 @@
 package dev.reprise;
 
+import dev.reprise.chat.LarkSchema;
 import dev.reprise.json.Json;
-import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.Objects;
 
@@ -56,21 +56,18 @@ public final class Constraint {
      */
     String asRule() {
         return switch (kind) {
-            case JSON_SCHEMA -> "%json " + Json.write(compact());
+            case JSON_SCHEMA -> compactJson();
             case REGEX -> "/" + source.replace("/", "\\/") + "/";
             case LARK, GBNF -> throw new UnsupportedOperationException(
                     "an answer that may call tools can obey a JSON schema or a regular expression, not a grammar");
         };
     }
 
-    private Map<String, Object> compact() {
-        if (!(Json.parse(source) instanceof Map<?, ?> given)) {
+    private String compactJson() {
+        if (!(Json.parse(source) instanceof Map<?, ?> schema)) {
             throw new IllegalArgumentException("the JSON schema is no object: " + source);
         }
-        Map<String, Object> schema = new LinkedHashMap<>();
-        given.forEach((key, value) -> schema.put((String) key, value));
-        schema.put("x-guidance", Map.of("whitespace_flexible", false));
-        return schema;
+        return LarkSchema.compact(schema);
     }
 
     Kind kind() {

@@ -22,6 +22,7 @@ public final class ModelOptions {
     private final Device device;
     private final int deviceIndex;
     private final long deviceMemoryLimit;
+    private final long kvMemory;
     private final int threads;
     private final boolean mmap;
     private final boolean exact;
@@ -31,6 +32,7 @@ public final class ModelOptions {
         device = builder.device;
         deviceIndex = builder.deviceIndex;
         deviceMemoryLimit = builder.deviceMemoryLimit;
+        kvMemory = builder.kvMemory;
         threads = builder.threads;
         mmap = builder.mmap;
         exact = builder.exact;
@@ -53,6 +55,7 @@ public final class ModelOptions {
         builder.device = device;
         builder.deviceIndex = deviceIndex;
         builder.deviceMemoryLimit = deviceMemoryLimit;
+        builder.kvMemory = kvMemory;
         builder.threads = threads;
         builder.mmap = mmap;
         builder.exact = exact;
@@ -71,6 +74,11 @@ public final class ModelOptions {
     /** Bytes of device memory; 0: what is free. */
     public long deviceMemoryLimit() {
         return deviceMemoryLimit;
+    }
+
+    /** Bytes for the keys and values of all sessions on the CPU; 0: three quarters of what is available. */
+    public long kvMemory() {
+        return kvMemory;
     }
 
     /** CPU threads; 0: as many as the process may use. */
@@ -97,6 +105,7 @@ public final class ModelOptions {
                 && device == that.device
                 && deviceIndex == that.deviceIndex
                 && deviceMemoryLimit == that.deviceMemoryLimit
+                && kvMemory == that.kvMemory
                 && threads == that.threads
                 && mmap == that.mmap
                 && exact == that.exact
@@ -105,13 +114,14 @@ public final class ModelOptions {
 
     @Override
     public int hashCode() {
-        return Objects.hash(device, deviceIndex, deviceMemoryLimit, threads, mmap, exact, progress);
+        return Objects.hash(device, deviceIndex, deviceMemoryLimit, kvMemory, threads, mmap, exact, progress);
     }
 
     @Override
     public String toString() {
         return "ModelOptions[device=" + device + ", deviceIndex=" + deviceIndex + ", deviceMemoryLimit="
-                + deviceMemoryLimit + ", threads=" + threads + ", mmap=" + mmap + ", exact=" + exact + "]";
+                + deviceMemoryLimit + ", kvMemory=" + kvMemory + ", threads=" + threads + ", mmap=" + mmap + ", exact="
+                + exact + "]";
     }
 
     /** Collects the settings. */
@@ -119,6 +129,7 @@ public final class ModelOptions {
         private Device device = Device.AUTO;
         private int deviceIndex;
         private long deviceMemoryLimit;
+        private long kvMemory;
         private int threads;
         private boolean mmap = true;
         private boolean exact;
@@ -141,6 +152,17 @@ public final class ModelOptions {
         /** The most device memory to use, in bytes; 0: what is free. */
         public Builder deviceMemoryLimit(long bytes) {
             this.deviceMemoryLimit = notNegative(bytes, "deviceMemoryLimit");
+            return this;
+        }
+
+        /**
+         * Memory on the CPU for the keys and values of all sessions of the model together, in bytes, which they take
+         * as they grow; 0: three quarters of what is available when the model is loaded. Where it is used up, the
+         * newest of the sessions at work gets an {@link OutOfHostMemoryException} when it wants more, with its history
+         * as before; older ones wait for it, as long as it works.
+         */
+        public Builder kvMemory(long bytes) {
+            this.kvMemory = notNegative(bytes, "kvMemory");
             return this;
         }
 

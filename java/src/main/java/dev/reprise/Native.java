@@ -481,10 +481,11 @@ final class Native {
             reprise_statistics s = new reprise_statistics(memory.take(size));
             check(reprise_session_statistics(session, s));
             return new SessionStatistics(new SessionStatistics.Values(
-                    s.prefill_tokens(), Duration.ofNanos(s.prefill_ns()), s.generated_tokens(),
+                    s.prefill_tokens(), s.prefix_tokens(), Duration.ofNanos(s.prefill_ns()), s.generated_tokens(),
                     Duration.ofNanos(s.decode_ns()), s.tokens_from_prefill(), s.eager_steps(), s.graph_replays(),
                     s.discarded_steps(), s.captures(), s.reinstantiations(), s.capture_failures(), s.graph_nodes(),
-                    s.kernels_per_token(), Duration.ofNanos(s.submit_ns()), s.memory_kv(), s.memory_workspace()));
+                    s.kernels_per_token(), Duration.ofNanos(s.submit_ns()), s.memory_kv(), s.memory_workspace(),
+                    s.model_steps(), s.model_rows(), s.model_kv(), s.model_kv_kept(), s.fallback_launches()));
         }
     }
 
@@ -720,7 +721,8 @@ final class Native {
         return target.device_index(options.deviceIndex())
                 .threads(options.threads())
                 .exact(options.exact() ? 1 : 0)
-                .device_memory_limit(options.deviceMemoryLimit());
+                .device_memory_limit(options.deviceMemoryLimit())
+                .kv_memory(options.kvMemory());
     }
 
     private static reprise_session_options fill(reprise_session_options target, SessionOptions options) {
@@ -737,7 +739,9 @@ final class Native {
                 case Q8_0 -> REPRISE_KV_Q8_0;
             });
         }
-        return target.context_length(options.contextLength());
+        return target.context_length(options.contextLength())
+                .prefix_sharing(options.prefixSharing() ? 1 : 0)
+                .priority(options.priority());
     }
 
     private static void fill(reprise_sampling target, GenerationOptions options, long seed) {

@@ -582,10 +582,20 @@ public final class Session implements AutoCloseable {
 
     /** Forgets a stream that has ended in the native library. */
     void detach(TokenStream stream, FinishReason reason) {
-        stream.finished(reason);
-        synchronized (gate) {
-            current = null;
+        boolean complete = false;
+        try {
+            complete = isComplete(stream);
+        } finally {  // a session that another thread closes meanwhile cannot say it
+            stream.finished(reason, complete);
+            synchronized (gate) {
+                current = null;
+            }
         }
+    }
+
+    /** Whether the text of a stream, the one that was started last, is all that its constraint demands. */
+    private boolean isComplete(TokenStream stream) {
+        return stream.options().constraint().isEmpty() || !closed && Native.complete(handle);
     }
 
     // ---- cancelling and closing ------------------------------------------------------------------------------------

@@ -10,16 +10,20 @@ public final class SessionOptions {
     /** Null if none was chosen. */
     private final KvType kvType;
     private final GraphMode graphMode;
+    private final boolean prefixSharing;
+    private final int priority;
 
     private SessionOptions(Builder builder) {
         contextLength = builder.contextLength;
         kvType = builder.kvType;
         graphMode = builder.graphMode;
+        prefixSharing = builder.prefixSharing;
+        priority = builder.priority;
     }
 
     /**
-     * A context of the model's length or sliding window, at most 4096; a KV cache of type F16; {@link GraphMode#AUTO}.
-     * A restored session has the context and the type that it was saved with.
+     * A context of the model's length or sliding window, at most 4096; a KV cache of type F16; {@link GraphMode#AUTO};
+     * equal beginnings are shared. A restored session has the context and the type that it was saved with.
      */
     public static SessionOptions defaults() {
         return DEFAULTS;
@@ -36,6 +40,8 @@ public final class SessionOptions {
         builder.contextLength = contextLength;
         builder.kvType = kvType;
         builder.graphMode = graphMode;
+        builder.prefixSharing = prefixSharing;
+        builder.priority = priority;
         return builder;
     }
 
@@ -58,23 +64,35 @@ public final class SessionOptions {
         return graphMode;
     }
 
+    /** Whether the session shares what its prompts begin with. */
+    public boolean prefixSharing() {
+        return prefixSharing;
+    }
+
+    /** Who goes first where there is no room for all: the higher. */
+    public int priority() {
+        return priority;
+    }
+
     @Override
     public boolean equals(Object other) {
         return other instanceof SessionOptions that
                 && contextLength == that.contextLength
                 && kvType == that.kvType
-                && graphMode == that.graphMode;
+                && graphMode == that.graphMode
+                && prefixSharing == that.prefixSharing
+                && priority == that.priority;
     }
 
     @Override
     public int hashCode() {
-        return Objects.hash(contextLength, kvType, graphMode);
+        return Objects.hash(contextLength, kvType, graphMode, prefixSharing, priority);
     }
 
     @Override
     public String toString() {
         return "SessionOptions[contextLength=" + contextLength + ", kvType=" + kvType() + ", graphMode=" + graphMode
-                + "]";
+                + ", prefixSharing=" + prefixSharing + ", priority=" + priority + "]";
     }
 
     /** Collects the settings. */
@@ -82,6 +100,8 @@ public final class SessionOptions {
         private int contextLength;
         private KvType kvType;
         private GraphMode graphMode = GraphMode.AUTO;
+        private boolean prefixSharing = true;
+        private int priority;
 
         private Builder() {}
 
@@ -113,6 +133,32 @@ public final class SessionOptions {
         /** How decode steps run on a CUDA device. */
         public Builder graphMode(GraphMode graphMode) {
             this.graphMode = Objects.requireNonNull(graphMode, "graphMode");
+            return this;
+        }
+
+        /**
+         * Whether a prompt that begins as one that another session of the model has evaluated, or this one before a
+         * reset, takes over its keys and values instead of evaluating and keeping them again, in whole blocks of 128
+         * tokens; by default it does. Results are the same, only sooner, so that whoever measures time could tell that
+         * somebody asked the same before: without it the session neither finds nor is found. On CUDA nothing is shared.
+         */
+        public Builder prefixSharing(boolean prefixSharing) {
+            this.prefixSharing = prefixSharing;
+            return this;
+        }
+
+        /**
+         * Who goes first where a step that the model's sessions share has no room for what all of them want evaluated:
+         * the higher, 0 by default. Nobody waits for ever: who was passed over by four steps counts as one higher. On
+         * CUDA it has no effect.
+         *
+         * @throws IllegalArgumentException unless it is in -10 to 10
+         */
+        public Builder priority(int priority) {
+            if (priority < -10 || priority > 10) {
+                throw new IllegalArgumentException("priority is " + priority + ", it must be in -10 to 10");
+            }
+            this.priority = priority;
             return this;
         }
 

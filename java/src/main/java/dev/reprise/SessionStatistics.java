@@ -13,6 +13,7 @@ public final class SessionStatistics {
     /** What it holds: a record, which would show how many these are if it were public. */
     record Values(
             long prefillTokens,
+            long prefixTokens,
             Duration prefillTime,
             long generatedTokens,
             Duration decodeTime,
@@ -27,14 +28,27 @@ public final class SessionStatistics {
             long kernelsPerToken,
             Duration submitTime,
             long kvBytes,
-            long workspaceBytes) {}
+            long workspaceBytes,
+            long modelSteps,
+            long modelRows,
+            long modelKvBytes,
+            long modelKvKeptBytes,
+            long fallbackLaunches) {}
 
     /** Tokens of prompts that were evaluated. */
     public long prefillTokens() {
         return values.prefillTokens();
     }
 
-    /** Spent on them. */
+    /**
+     * Tokens of prompts that were not, since another session of the model had evaluated the same beginning, or this one
+     * before a reset: see {@link SessionOptions.Builder#prefixSharing}.
+     */
+    public long prefixTokens() {
+        return values.prefixTokens();
+    }
+
+    /** Spent on prompts, waiting for another session that evaluates the same beginning included. */
     public Duration prefillTime() {
         return values.prefillTime();
     }
@@ -93,11 +107,19 @@ public final class SessionStatistics {
     }
 
     /**
-     * Kernels of that graph, or of an eager step: five a layer and some; more than twice as many where no fused
-     * kernel takes the types of a model; 0 on the CPU.
+     * Kernels of that graph, or of an eager step: five a layer and some, and one to three more for each launch that
+     * falls back; 0 on the CPU.
      */
     public long kernelsPerToken() {
         return values.kernelsPerToken();
+    }
+
+    /**
+     * Of a decode step: those that a slower kernel than usual computes, for want of one that takes their weights; the
+     * log names them. 0 on the CPU.
+     */
+    public long fallbackLaunches() {
+        return values.fallbackLaunches();
     }
 
     /** Host time spent on launching decode steps. */
@@ -113,6 +135,26 @@ public final class SessionStatistics {
     /** Memory of activations, logits and the like. */
     public long workspaceBytes() {
         return values.workspaceBytes();
+    }
+
+    /** Steps computed for all sessions of the model together; 0 on CUDA, where every step is of one session. */
+    public long modelSteps() {
+        return values.modelSteps();
+    }
+
+    /** Tokens evaluated by those steps. */
+    public long modelRows() {
+        return values.modelRows();
+    }
+
+    /** Memory of keys and values that the model's sessions hold now, what several of them share counted once. */
+    public long modelKvBytes() {
+        return values.modelKvBytes();
+    }
+
+    /** Memory of keys and values that no session holds, kept for prompts that begin alike while there is room. */
+    public long modelKvKeptBytes() {
+        return values.modelKvKeptBytes();
     }
 
     @Override

@@ -32,14 +32,13 @@ public final class TokenStream implements Iterable<Token>, AutoCloseable {
     private int fetchedCount;
     private int takenCount;
     private FinishReason reasonBehindFetched;
-    /** Of the text up to the last token fetched; of a constrained generation that is the last one taken. */
-    private boolean complete = true;
 
     private int promptTokens;
     private long promptNanos;
     private long decodeNanos;
     /** Of a generation that ended between two tokens: what had been held back. */
     private String rest = "";
+    private boolean complete;
     /** Written last: whoever sees it sees all else. */
     private volatile FinishReason finishReason;
     private volatile boolean abandoned;
@@ -63,9 +62,6 @@ public final class TokenStream implements Iterable<Token>, AutoCloseable {
     }
 
     void promptEvaluated(int tokens, long nanos) {
-        if (options.constraint().isPresent()) {
-            complete = Native.complete(session.handle());
-        }
         promptTokens = tokens;
         promptNanos = nanos;
     }
@@ -146,9 +142,6 @@ public final class TokenStream implements Iterable<Token>, AutoCloseable {
         if (options.topLogprobs() > 0) {
             exchange.fetchAlternatives(session.handle());
         }
-        if (options.constraint().isPresent()) {
-            complete = Native.complete(session.handle());
-        }
         if (fetchedCount > 0) {
             return true;
         }
@@ -202,8 +195,13 @@ public final class TokenStream implements Iterable<Token>, AutoCloseable {
 
     // ---- ending ----------------------------------------------------------------------------------------------------
 
-    /** Called by the session, which has seen to its own part of ending. */
-    void finished(FinishReason reason) {
+    /**
+     * Called by the session, which has seen to its own part of ending.
+     *
+     * @param complete whether the text is all that the constraint demands
+     */
+    void finished(FinishReason reason, boolean complete) {
+        this.complete = complete;
         takenCount = fetchedCount = 0;
         // Nothing, where the last token brought it.
         rest = reason == FinishReason.STOP ? "" : heldBack();

@@ -22,7 +22,10 @@ public final class ToolChoice {
         return AUTO;
     }
 
-    /** It answers with text and calls none. */
+    /**
+     * It answers with text and calls none. It reads of the tools all the same, so that a conversation in which the
+     * choice changes is not evaluated anew.
+     */
     public static ToolChoice none() {
         return NONE;
     }

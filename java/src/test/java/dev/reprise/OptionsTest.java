@@ -42,8 +42,12 @@ class OptionsTest {
         }
         assertThrows(IllegalArgumentException.class, () -> GenerationOptions.builder().stop("a", ""));
         assertThrows(IllegalArgumentException.class, () -> SessionOptions.builder().contextLength(-1));
+        for (int n : new int[] {-11, 11}) {
+            assertThrows(IllegalArgumentException.class, () -> SessionOptions.builder().priority(n));
+        }
         assertThrows(IllegalArgumentException.class, () -> ModelOptions.builder().threads(-1));
         assertThrows(IllegalArgumentException.class, () -> ModelOptions.builder().deviceMemoryLimit(-1));
+        assertThrows(IllegalArgumentException.class, () -> ModelOptions.builder().kvMemory(-1));
     }
 
     private static void refused(String name, Consumer<Sampling.Builder> setter) {
@@ -116,6 +120,7 @@ class OptionsTest {
                 .device(Device.CPU)
                 .deviceIndex(1)
                 .deviceMemoryLimit(1000)
+                .kvMemory(2000)
                 .threads(3)
                 .mmap(false)
                 .exact(true)
@@ -124,15 +129,20 @@ class OptionsTest {
         assertEquals(model, model.toBuilder().build());
         assertEquals(model.hashCode(), model.toBuilder().build().hashCode());
         assertNotEquals(model, model.toBuilder().threads(2).build());
+        assertNotEquals(model, model.toBuilder().kvMemory(2001).build());
         assertNotEquals(model, ModelOptions.defaults());
         assertEquals(ModelOptions.defaults(), ModelOptions.builder().build());
         SessionOptions session = SessionOptions.builder()
                 .contextLength(99)
                 .kvType(KvType.F16)
                 .graphMode(GraphMode.EAGER)
+                .prefixSharing(false)
+                .priority(3)
                 .build();
         assertEquals(session, session.toBuilder().build());
         assertNotEquals(session, session.toBuilder().contextLength(98).build());
+        assertNotEquals(session, session.toBuilder().prefixSharing(true).build());
+        assertNotEquals(session, session.toBuilder().priority(-3).build());
         assertEquals(SessionOptions.defaults(), SessionOptions.defaults().toBuilder().build());
     }
 }

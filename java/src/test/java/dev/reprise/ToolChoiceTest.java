@@ -187,6 +187,9 @@ class ToolChoiceTest {
         try (Chat chat = model.newChat(options)) {
             ChatAnswer answer = chat.run("Where?");
             assertTrue(answer.toolCalls().isEmpty(), answer.toString());
+            // What the tools are and how they were called is not evaluated again in the last round, which calls none.
+            assertTrue(answer.evaluatedTokens() < answer.promptTokens() / 2,
+                    answer.evaluatedTokens() + " of " + answer.promptTokens());
             assertFalse(asked.isEmpty());
             List<Message> messages = chat.messages();
             assertEquals(Role.USER, messages.get(0).role());

@@ -19,7 +19,7 @@ class BenchmarksTest {
     private static final Set<String> BENCHMARKS = Set.of(
             "NativeCallBenchmark.glue", "NativeCallBenchmark.sessionPosition",
             "GenerateBenchmark.generate", "GenerateBenchmark.nativeLoop",
-            "GraphModeBenchmark.decode",
+            "GraphModeBenchmark.decode", "SequencesBenchmark.decode",
             "GgufOpenBenchmark.header", "GgufOpenBenchmark.headerAndTokenizer", "GgufOpenBenchmark.model",
             "TokenizerBenchmark.encode", "TokenizerBenchmark.decode");
 

@@ -153,7 +153,16 @@ public final class AnswerFormat {
 
     /** A grammar of answers, in the notation of llguidance, that call at least one tool; with {@code single}, one. */
     public String forcedCalls(List<Tool> tools, boolean single, Map<String, Integer> special) {
-        return new CallGrammar(calls == null ? GenericCalls.SYNTAX : calls, special).forced(tools, single);
+        return grammar(special).forced(tools, single);
+    }
+
+    /** A grammar of answers that call nothing. */
+    public String noCalls(Map<String, Integer> special) {
+        return grammar(special).none();
+    }
+
+    private CallGrammar grammar(Map<String, Integer> special) {
+        return new CallGrammar(calls == null ? GenericCalls.SYNTAX : calls, special);
     }
 
     /**
@@ -162,6 +171,6 @@ public final class AnswerFormat {
      * @param text what the text obeys, as the right side of a rule; null: any text
      */
     public String strictCalls(List<Tool> tools, String text, Map<String, Integer> special) {
-        return new CallGrammar(calls == null ? GenericCalls.SYNTAX : calls, special).optional(tools, text);
+        return grammar(special).optional(tools, text);
     }
 }

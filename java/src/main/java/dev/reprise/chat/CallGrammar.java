@@ -15,10 +15,6 @@ final class CallGrammar {
     /** More calls in one answer are not allowed where one is forced: a grammar has to end. */
     private static final int MAX_CALLS = 8;
 
-    /** As the tojson of templates has it, so that a call is the same tokens where the next turn renders it. */
-    private static final Map<String, Object> WHITE_SPACE =
-            Map.of("whitespace_flexible", false, "key_separator", ": ", "item_separator", ", ");
-
     private final CallSyntax syntax;
     private final LarkWriter lark;
     /** Of the tool in work: what its schema's parts refer to, by "$defs" and "definitions". */
@@ -35,6 +31,23 @@ final class CallGrammar {
         return "start: " + calls(tools, single) + "\n" + lark.rules();
     }
 
+    /** Text without a call. */
+    String none() {
+        String begin = syntax.begin().strip();
+        String text = begin.isEmpty() ? "/([^{\\[](?s:.*))?/"
+                : beginsWithToken(begin) ? "/(?s:.*)/" : textWithout(LarkWriter.regexQuote(begin));
+        return "start: TEXT\nTEXT: " + text + "\n";
+    }
+
+    /** Control tokens come where a grammar names them, and never as text. */
+    private boolean beginsWithToken(String begin) {
+        return lark.tokens().stream().anyMatch(begin::startsWith);
+    }
+
+    private static String textWithout(String pattern) {
+        return "~/(?s:.*)" + pattern + "(?s:.*)/";
+    }
+
     /**
      * Text, or calls whose arguments obey their schemas behind it.
      *
@@ -48,12 +61,12 @@ final class CallGrammar {
         } else if (begin.isEmpty()) {
             // An answer that begins as a call does is one.
             return "start: " + calls + " | TEXT\nTEXT: /[^{\\[](?s:.*)/\n" + lark.rules();
-        } else if (lark.tokens().stream().anyMatch(begin::startsWith)) {
+        } else if (beginsWithToken(begin)) {
             return "start: TEXT | TEXT " + calls + "\nTEXT: /(?s:.*)/\n" + lark.rules();
         }
         String pattern = LarkWriter.regexQuote(begin);
         return "start: TEXT | UNTIL " + callsBehindBegin(tools) + " | " + calls + "\n"
-                + "TEXT: ~/(?s:.*)" + pattern + "(?s:.*)/\nUNTIL[lazy]: /(?s:.*?)" + pattern + "/\n" + lark.rules();
+                + "TEXT: " + textWithout(pattern) + "\nUNTIL[lazy]: /(?s:.*?)" + pattern + "/\n" + lark.rules();
     }
 
     private String callsBehindBegin(List<Tool> tools) {
@@ -97,9 +110,10 @@ final class CallGrammar {
     }
 
     private String call(Tool tool) {
-        definitions = definitions((Map<?, ?>) Json.parse(tool.parameters()));
+        Map<?, ?> schema = (Map<?, ?>) Json.parse(tool.parameters());
+        definitions = definitions(schema);
         if (syntax.style() == Style.CALL_JSON) {
-            return json(callSchema(tool));
+            return LarkSchema.spaced(callSchema(tool, schema));
         }
         StringBuilder call = new StringBuilder();
         for (Piece piece : syntax.head()) {
@@ -110,9 +124,8 @@ final class CallGrammar {
                 case INDEX -> "\"0\"";
             }).append(' ');
         }
-        Map<?, ?> schema = (Map<?, ?>) Json.parse(tool.parameters());
         return call.append(switch (syntax.style()) {
-            case JSON -> json(compact(tool.parameters()));
+            case JSON -> LarkSchema.spaced(ofObjects(schema));
             case LITERAL -> "\"{\" " + members(tool, schema, ":", 0, true) + " \"}\"";
             case KEYWORDS -> members(tool, schema, "=", 0, true) + " \")\"";
             default -> tags(tool, schema);
@@ -147,24 +160,22 @@ final class CallGrammar {
 
     // ---- JSON ------------------------------------------------------------------------------------------------------
 
-    private static String json(String schema) {
-        return "%json " + schema;
-    }
-
-    private static String compact(String schema) {
-        @SuppressWarnings("unchecked")
-        Map<String, Object> copy = new LinkedHashMap<>((Map<String, Object>) Json.parse(schema));
+    /** Arguments are an object where their schema does not say so. */
+    private static Map<String, Object> ofObjects(Map<?, ?> schema) {
+        Map<String, Object> copy = copyOf(schema);
         copy.putIfAbsent("type", "object");
-        copy.put("x-guidance", WHITE_SPACE);
-        return Json.write(copy);
+        return copy;
     }
 
-    private String callSchema(Tool tool) {
+    private static Map<String, Object> copyOf(Map<?, ?> schema) {
+        Map<String, Object> copy = new LinkedHashMap<>();
+        schema.forEach((key, value) -> copy.put((String) key, value));
+        return copy;
+    }
+
+    private Map<String, Object> callSchema(Tool tool, Map<?, ?> given) {
         CallSyntax.JsonCall call = syntax.json();
-        Map<String, Object> parameters = new LinkedHashMap<>();
-        Object given = Json.parse(tool.parameters());
-        ((Map<?, ?>) given).forEach((key, value) -> parameters.put((String) key, value));
-        parameters.putIfAbsent("type", "object");
+        Map<String, Object> parameters = ofObjects(given);
         parameters.keySet().removeAll(definitions.keySet());
         Map<String, Object> schema;
         if (call.name() == null) {
@@ -179,8 +190,7 @@ final class CallGrammar {
             schema = closed(root);
         }
         schema.putAll(definitions);
-        schema.put("x-guidance", WHITE_SPACE);
-        return Json.write(schema);
+        return schema;
     }
 
     private static void put(Map<String, Object> root, List<String> path, Map<String, Object> leaf) {
@@ -263,7 +273,7 @@ final class CallGrammar {
         if ("string".equals(type)) {
             return text(schema);
         } else if ("integer".equals(type) || "number".equals(type)) {
-            return lark.rule(json(compactValue(schema)));
+            return lark.rule(value(schema));
         } else if ("boolean".equals(type)) {
             return lark.rule("\"true\" | \"false\"");
         } else if ("null".equals(type)) {
@@ -273,7 +283,7 @@ final class CallGrammar {
         } else if ("object".equals(type)) {
             return lark.rule("\"{\" " + lark.rule(members(tool, schema, ":", 0, true)) + " \"}\"");
         } else if (type == null && syntax.quote() == null) {
-            return lark.rule(json(compactValue(schema)));
+            return lark.rule(value(schema));
         }
         throw new UnsupportedOperationException("the parameters of the tool " + tool.name()
                 + " have a part of the type " + type
@@ -351,7 +361,7 @@ final class CallGrammar {
         } else if (text) {
             return lark.terminal(TextPattern.terminal(schema, "[^" + LarkWriter.first(end) + "]"));
         } else if (!tags.nested()) {
-            return lark.rule(json(compactValue(schema)));
+            return lark.rule(value(schema));
         } else if ("object".equals(schema.get("type")) && depth < 30) {
             depth++;
             String inner = arguments(tool, schema);
@@ -361,7 +371,7 @@ final class CallGrammar {
             return lark.rule("(" + argument(tool, tags.item(), SchemaParts.itemsOf(schema)) + ")"
                     + TextPattern.repetition(schema.get("minItems"), schema.get("maxItems")));
         } else if (Set.of("integer", "number", "boolean", "null").contains(String.valueOf(schema.get("type")))) {
-            return lark.rule(json(compactValue(schema)));
+            return lark.rule(value(schema));
         }
         throw new UnsupportedOperationException("the parameter " + name + " of the tool " + tool.name()
                 + " has no single type, or holds itself, which a call in this template's notation cannot be forced to "
@@ -369,11 +379,9 @@ final class CallGrammar {
                 + Json.write(schema));
     }
 
-    private String compactValue(Map<?, ?> schema) {
-        Map<String, Object> copy = new LinkedHashMap<>();
-        schema.forEach((key, value) -> copy.put((String) key, value));
+    private String value(Map<?, ?> schema) {
+        Map<String, Object> copy = copyOf(schema);
         copy.putAll(definitions);
-        copy.put("x-guidance", Map.of("whitespace_flexible", false));
-        return Json.write(copy);
+        return LarkSchema.compact(copy);
     }
 }

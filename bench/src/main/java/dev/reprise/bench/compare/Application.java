@@ -1,6 +1,7 @@
 package dev.reprise.bench.compare;
 
 import java.io.IOException;
+import java.util.List;
 
 /** A way to get text from a model, as a program would use it. */
 interface Application extends AutoCloseable {
@@ -15,6 +16,9 @@ interface Application extends AutoCloseable {
 
     /** Continues a prompt greedily, without penalties, from an empty context. */
     Results.Reply complete(String prompt, int maxTokens) throws IOException;
+
+    /** Continues several prompts so at the same time, as {@link #complete} does each. */
+    List<Results.Reply> completeTogether(List<String> prompts, int maxTokens) throws IOException;
 
     /**
      * How far the best logit is ahead of the second behind the prompt and that many greedy tokens; null where an

@@ -4,6 +4,7 @@ import dev.reprise.bench.compare.Results.Agreement;
 import dev.reprise.bench.compare.Results.ApplicationRun;
 import dev.reprise.bench.compare.Results.Reply;
 import dev.reprise.bench.compare.Results.Request;
+import dev.reprise.bench.compare.Results.TogetherRun;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
@@ -25,9 +26,16 @@ final class ApplicationComparison implements AutoCloseable {
     /** A prompt and how many tokens may follow it. */
     record Prompt(String text, int maxTokens) {}
 
+    /** Of one number of requests at the same time. */
+    private static final class Gathered {
+        final List<Double> samples = new ArrayList<>();
+        final List<Integer> gapMicros = new ArrayList<>();
+    }
+
     private static final class Running {
         final Application application;
         final List<Request> requests = new ArrayList<>();
+        final Map<Integer, Gathered> together = new LinkedHashMap<>();
         long deviceBytes;
         long hostBytes;
 
@@ -142,6 +150,40 @@ final class ApplicationComparison implements AutoCloseable {
                 running.get(reply.getKey()).requests.add(new Request(p, round, reply.getValue().withoutText()));
             }
         }
+    }
+
+    /** So many requests at the same time to every application, the prompts in turn. */
+    void together(int requests) {
+        int maxTokens = prompts.stream().mapToInt(Prompt::maxTokens).min().orElse(0);
+        for (String name : List.copyOf(running.keySet())) {
+            Running asked = running.get(name);
+            List<String> texts = new ArrayList<>();
+            for (int i = 0; i < requests; i++) {
+                texts.add(unique(prompts.get(i % prompts.size())));
+            }
+            try {
+                long start = System.nanoTime();
+                List<Reply> replies = asked.application.completeTogether(texts, maxTokens);
+                double seconds = (System.nanoTime() - start) * 1e-9;
+                Gathered gathered = asked.together.computeIfAbsent(requests, key -> new Gathered());
+                gathered.samples.add(replies.stream().mapToInt(Reply::tokens).sum() / seconds);
+                replies.forEach(reply -> gathered.gapMicros.addAll(reply.gapMicros()));
+            } catch (UnfinishedAnswerException e) {
+                failures.add(name + ", an answer", e);
+            } catch (IOException | RuntimeException e) {
+                drop(name, e);
+            }
+        }
+    }
+
+    List<TogetherRun> togetherResults() {
+        List<TogetherRun> results = new ArrayList<>();
+        running.forEach((name, each) -> each.together.forEach((requests, gathered) -> {
+            Samples gaps = new Samples(gathered.gapMicros.isEmpty() ? List.of(0) : gathered.gapMicros);
+            results.add(new TogetherRun(name, each.application.transport(), requests, gathered.samples,
+                    gaps.quantile(0.5) * 1e-3, gaps.quantile(0.99) * 1e-3));
+        }));
+        return results;
     }
 
     private Map<String, Reply> askAll(String prompt, int maxTokens) {

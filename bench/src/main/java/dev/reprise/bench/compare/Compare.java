@@ -5,6 +5,8 @@ import dev.reprise.ModelFile;
 import dev.reprise.Tokenizer;
 import dev.reprise.bench.compare.ApplicationComparison.Prompt;
 import dev.reprise.bench.compare.Results.ModelRun;
+import dev.reprise.bench.compare.Results.SequencesTest;
+import dev.reprise.bench.compare.Results.TogetherRun;
 import java.io.IOException;
 import java.io.PrintStream;
 import java.io.UncheckedIOException;
@@ -39,6 +41,12 @@ final class Compare implements Callable<Integer> {
     static final String REPRISE = "Reprise";
     private static final int MAX_CONTEXT = 4096;
     private static final int PREFILL = 512;
+    private static final List<Integer> CPU_SEQUENCES = List.of(1, 2, 4, 8);
+    private static final List<Integer> GPU_SEQUENCES = List.of(1, 2, 4, 8, 16, 32, 64);
+    /** Tokens in front of each of several sequences, and tokens that each of them decodes. */
+    private static final int OF_EACH = 128;
+    /** Tokens of each of several requests at the same time. */
+    private static final int TOGETHER_CONTEXT = 512;
     private static final List<Integer> CPU_DEPTHS = List.of(0, 512, 1024, 2048);
     private static final List<Integer> GPU_DEPTHS = List.of(0, 512, 4096, 16384);
 
@@ -48,6 +56,10 @@ final class Compare implements Callable<Integer> {
 
     @Option(names = "--llama-bench", paramLabel = "PATH", description = "llama.cpp's llama-bench (default: on PATH).")
     private Path llamaBench;
+
+    @Option(names = "--llama-batched-bench", paramLabel = "PATH",
+            description = "llama.cpp's llama-batched-bench (default: on PATH).")
+    private Path llamaBatchedBench;
 
     @Option(names = "--llama-server", paramLabel = "PATH", description = "llama.cpp's llama-server (default: on PATH).")
     private Path llamaServer;
@@ -113,7 +125,7 @@ final class Compare implements Callable<Integer> {
             throw new IllegalArgumentException("-r must be at least 1 and -n at least 2");
         }
         Files.createDirectories(out);
-        Peers peers = Peers.find(llamaBench, llamaServer, ollama, log);
+        Peers peers = Peers.find(llamaBench, llamaBatchedBench, llamaServer, ollama, log);
         List<ModelRun> runs = new ArrayList<>();
         for (Path model : models) {
             runs.add(compare(model, peers));
@@ -146,7 +158,10 @@ final class Compare implements Callable<Integer> {
             EngineComparison engine = engines(model, trained, peers);
             String best = bestLlama(engine);
             List<Prompt> prompts = Prompts.read(promptFile, Tokenizer.of(metadata), context, maxTokens, log);
+            List<SequencesTest> sequences = sequences(model, trained, peers, best);
             ApplicationResults applications = applications(model, context, prompts, peers, best);
+
+            List<TogetherRun> together = together(model, context, metadata, peers, environmentOf(best));
 
             String device = engine.device().isEmpty() ? "unknown" : engine.device();
             double bandwidth = engine.readBandwidth();
@@ -155,8 +170,8 @@ final class Compare implements Callable<Integer> {
                 bandwidth = MemoryBandwidth.measure(threads);
             }
             return new ModelRun(model.getFileName().toString(), file.fileBytes(), architecture, file.parameterCount(),
-                    context, device, engine.bytesPerToken(), bandwidth, engine.tests(), applications.agreement(),
-                    applications.runs());
+                    context, device, engine.bytesPerToken(), bandwidth, engine.tests(), sequences,
+                    applications.agreement(), applications.runs(), together);
         }
     }
 
@@ -177,6 +192,23 @@ final class Compare implements Callable<Integer> {
             engine.round(failures);
         }
         return engine;
+    }
+
+    private List<Integer> sequenceNumbers() {
+        return gpu.isPresent() ? GPU_SEQUENCES : CPU_SEQUENCES;
+    }
+
+    private List<SequencesTest> sequences(Path model, int trained, Peers peers, String bestLlama) {
+        int ofEach = Math.min(OF_EACH, Math.min(maxTokens, trained / 2 - 1));
+        SequencesComparison comparison = new SequencesComparison(model, ofEach, ofEach, sequenceNumbers(), threads);
+        peers.repriseBench().ifPresent(program -> comparison.addReprise(REPRISE, program));
+        peers.llamaBatchedBench().ifPresent(program ->
+                comparison.addLlama(bestLlama, program, environmentOf(bestLlama)));
+        for (int round = 1; round <= rounds; round++) {
+            log.println("Sequences, round " + round + " of " + rounds);
+            comparison.round(failures);
+        }
+        return comparison.tests();
     }
 
     private record LlamaVariant(String name, Map<String, String> environment) {}
@@ -206,17 +238,14 @@ final class Compare implements Callable<Integer> {
             log.println("No prompt fits into the context of " + context + " tokens: no comparison of applications");
             return new ApplicationResults(List.of(), List.of());
         }
-        Map<String, String> environment = variants().stream()
-                .filter(variant -> variant.name().equals(bestLlama))
-                .findFirst()
-                .map(LlamaVariant::environment)
-                .orElse(Map.of());
+        Map<String, String> environment = environmentOf(bestLlama);
         try (ApplicationComparison comparison = new ApplicationComparison(prompts, gpu, failures)) {
             log.println("Starting the applications");
             comparison.add(REPRISE, () -> new JavaApplication(model, context, threads, logOf("reprise", model)));
             Path serverLog = logOf("llama-server", model);
             peers.llamaServer().ifPresent(program -> comparison.add(
-                    "llama-server", () -> new LlamaServer(program, model, context, threads, environment, serverLog)));
+                    "llama-server", () -> new LlamaServer(program, model, 1, context, threads, environment,
+                            serverLog)));
             Path ollamaLog = logOf("ollama", model);
             peers.ollama().ifPresent(source ->
                     comparison.add("Ollama", () -> new Ollama(source.open(ollamaLog), model, context, threads)));
@@ -228,6 +257,37 @@ final class Compare implements Callable<Integer> {
             }
             return new ApplicationResults(agreement, comparison.results());
         }
+    }
+
+    /** Several requests at the same time, to sessions in a Java program and to llama.cpp's server. */
+    private List<TogetherRun> together(Path model, int context, Metadata metadata, Peers peers,
+            Map<String, String> environment) throws IOException {
+        int ofEach = Math.min(context, TOGETHER_CONTEXT);
+        List<Prompt> prompts = Prompts.read(
+                promptFile, Tokenizer.of(metadata), ofEach, Math.min(maxTokens, OF_EACH), log);
+        if (prompts.isEmpty()) {
+            return List.of();
+        }
+        int most = sequenceNumbers().stream().mapToInt(Integer::intValue).max().orElse(1);
+        try (ApplicationComparison comparison = new ApplicationComparison(prompts, gpu, failures)) {
+            comparison.add(REPRISE, () -> new JavaApplication(model, ofEach, threads, logOf("reprise-many", model)));
+            Path serverLog = logOf("llama-server-many", model);
+            peers.llamaServer().ifPresent(program -> comparison.add("llama-server",
+                    () -> new LlamaServer(program, model, most, ofEach, threads, environment, serverLog)));
+            for (int round = 1; round <= rounds; round++) {
+                log.println("Applications with several requests at a time, round " + round + " of " + rounds);
+                sequenceNumbers().forEach(comparison::together);
+            }
+            return comparison.togetherResults();
+        }
+    }
+
+    private Map<String, String> environmentOf(String llama) {
+        return variants().stream()
+                .filter(variant -> variant.name().equals(llama))
+                .findFirst()
+                .map(LlamaVariant::environment)
+                .orElse(Map.of());
     }
 
     /** One per model: a program is started anew for each. */

@@ -16,29 +16,40 @@ import java.io.InputStreamReader;
 import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Map;
+import java.util.concurrent.Callable;
 
 /**
  * A Java program that uses Reprise as any other would: arguments are the model file, the context length and the number
  * of threads. Reads requests from standard input, one JSON object a line, and answers each in a line: {@code {"prompt",
- * "maxTokens"}} with a {@link Results.Reply}, {@code {"prompt", "marginBehind"}} with {@code {"margin"}}. The line
- * {@code {}} says that the model is loaded.
+ * "maxTokens"}} with a {@link Results.Reply}, {@code {"prompts", "maxTokens"}} with an array of them, the answers of as
+ * many sessions at the same time, {@code {"prompt", "marginBehind"}} with {@code {"margin"}}. The line {@code {}} says
+ * that the model is loaded.
  */
 final class Driver {
+    private final Model model;
+    private final SessionOptions options;
     private final Session session;
 
-    private Driver(Session session) {
+    private Driver(Model model, SessionOptions options, Session session) {
+        this.model = model;
+        this.options = options;
         this.session = session;
     }
 
     public static void main(String[] args) throws IOException {
         PrintStream out = new PrintStream(System.out, true, StandardCharsets.UTF_8);
         ModelOptions modelOptions = ModelOptions.builder().threads(Integer.parseInt(args[2])).build();
-        SessionOptions sessionOptions = SessionOptions.builder().contextLength(Integer.parseInt(args[1])).build();
+        SessionOptions sessionOptions = SessionOptions.builder()
+                .contextLength(Integer.parseInt(args[1]))
+                .prefixSharing(false)  // rounds evaluate the same prompts, as the peers do
+                .build();
         BufferedReader in = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
         try (Model model = Model.load(Path.of(args[0]), modelOptions);
                 Session session = model.newSession(sessionOptions)) {
-            Driver driver = new Driver(session);
+            Driver driver = new Driver(model, sessionOptions, session);
             out.println("{}");
             for (String line = in.readLine(); line != null; line = in.readLine()) {
                 JsonNode request = Http.JSON.readTree(line);
@@ -47,11 +58,16 @@ final class Driver {
         }
     }
 
-    private Object answer(JsonNode request) {
+    private Object answer(JsonNode request) throws IOException {
+        if (request.has("prompts")) {
+            List<String> prompts = new ArrayList<>();
+            request.get("prompts").forEach(prompt -> prompts.add(prompt.textValue()));
+            return completeTogether(prompts, request.get("maxTokens").intValue());
+        }
         String prompt = request.get("prompt").textValue();
         return request.has("marginBehind")
                 ? Map.of("margin", margin(prompt, request.get("marginBehind").intValue()))
-                : complete(prompt, request.get("maxTokens").intValue());
+                : complete(session, prompt, request.get("maxTokens").intValue());
     }
 
     private static GenerationOptions greedy(int maxTokens) {
@@ -78,7 +94,17 @@ final class Driver {
         return best - second;
     }
 
-    private Results.Reply complete(String prompt, int maxTokens) {
+    private List<Results.Reply> completeTogether(List<String> prompts, int maxTokens) throws IOException {
+        return Together.run(prompts.stream()
+                .map(prompt -> (Callable<Results.Reply>) () -> {
+                    try (Session own = model.newSession(options)) {
+                        return complete(own, prompt, maxTokens);
+                    }
+                })
+                .toList());
+    }
+
+    private static Results.Reply complete(Session session, String prompt, int maxTokens) {
         Arrivals arrivals = new Arrivals();
         session.reset();
         TokenStream stream = session.generate(prompt, greedy(maxTokens));

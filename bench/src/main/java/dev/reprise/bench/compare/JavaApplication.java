@@ -1,5 +1,6 @@
 package dev.reprise.bench.compare;
 
+import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.io.BufferedReader;
 import java.io.IOException;
 import java.io.InputStreamReader;
@@ -66,6 +67,13 @@ final class JavaApplication implements Application {
     public Results.Reply complete(String prompt, int maxTokens) throws IOException {
         requests.println(Http.JSON.createObjectNode().put("prompt", prompt).put("maxTokens", maxTokens));
         return Http.JSON.readValue(read(), Results.Reply.class);
+    }
+
+    @Override
+    public List<Results.Reply> completeTogether(List<String> prompts, int maxTokens) throws IOException {
+        ObjectNode request = Http.JSON.createObjectNode().put("maxTokens", maxTokens);
+        requests.println(request.set("prompts", Http.JSON.valueToTree(prompts)));
+        return List.of(Http.JSON.readValue(read(), Results.Reply[].class));
     }
 
     @Override

@@ -9,8 +9,9 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.Callable;
 
-/** llama.cpp's server: all layers on the GPU, flash attention, one slot, no prompt cache. */
+/** llama.cpp's server: all layers on the GPU, flash attention, no prompt cache. */
 final class LlamaServer implements Application {
     private static final String EVENT = "data: ";
 
@@ -18,12 +19,16 @@ final class LlamaServer implements Application {
     private final Http http;
     private final double loadSeconds;
 
-    LlamaServer(Path program, Path model, int context, int threads, Map<String, String> environment, Path log)
-            throws IOException {
+    /**
+     * @param slots requests that it serves at the same time
+     * @param context tokens of each
+     */
+    LlamaServer(Path program, Path model, int slots, int context, int threads, Map<String, String> environment,
+            Path log) throws IOException {
         String port = Integer.toString(Programs.freePort());
         List<String> command = List.of(program.toString(), "-m", model.toString(), "--host", "127.0.0.1",
-                "--port", port, "-c", Integer.toString(context), "-np", "1", "-t", Integer.toString(threads),
-                "-ngl", "99", "-fa", "on", "--cache-ram", "0", "--no-webui");
+                "--port", port, "-c", Integer.toString(slots * context), "-np", Integer.toString(slots),
+                "-t", Integer.toString(threads), "-ngl", "99", "-fa", "on", "--cache-ram", "0", "--no-webui");
         ProcessBuilder builder = new ProcessBuilder(command).redirectErrorStream(true).redirectOutput(log.toFile());
         builder.environment().putAll(environment);
         http = new Http("http://127.0.0.1:" + port);
@@ -61,6 +66,13 @@ final class LlamaServer implements Application {
         Answer answer = new Answer();
         http.stream(http.json("completion", body), answer::line);
         return answer.end();
+    }
+
+    @Override
+    public List<Results.Reply> completeTogether(List<String> prompts, int maxTokens) throws IOException {
+        return Together.run(prompts.stream()
+                .map(prompt -> (Callable<Results.Reply>) () -> complete(prompt, maxTokens))
+                .toList());
     }
 
     @Override

@@ -12,6 +12,8 @@ import java.nio.file.Path;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
 import java.util.HexFormat;
+import java.util.List;
+import java.util.concurrent.Callable;
 
 /**
  * Ollama by its API: a temporary model made from the same file, raw prompts, no penalties. It is deleted in the end.
@@ -99,6 +101,13 @@ final class Ollama implements Application {
     private static double perSecond(JsonNode answer, String what) {
         long nanos = answer.path(what + "_duration").asLong();
         return nanos == 0 ? 0 : answer.path(what + "_count").asLong() * 1e9 / nanos;
+    }
+
+    @Override
+    public List<Results.Reply> completeTogether(List<String> prompts, int maxTokens) throws IOException {
+        return Together.run(prompts.stream()
+                .map(prompt -> (Callable<Results.Reply>) () -> complete(prompt, maxTokens))
+                .toList());
     }
 
     @Override

@@ -21,6 +21,7 @@ final class Peers {
     private final List<Peer> peers = new ArrayList<>();
     private Path repriseBench;
     private Path llamaBench;
+    private Path llamaBatchedBench;
     private Path llamaServer;
     private OllamaSource ollama;
 
@@ -33,12 +34,14 @@ final class Peers {
      *
      * @throws IllegalArgumentException if something that was named is not there
      */
-    static Peers find(Path llamaBench, Path llamaServer, String ollama, PrintStream log) throws IOException {
+    static Peers find(Path llamaBench, Path llamaBatchedBench, Path llamaServer, String ollama, PrintStream log)
+            throws IOException {
         Peers peers = new Peers(log);
         String own = System.getProperty("reprise.bench.tool");
         Path tool = own == null || !Files.exists(Path.of(own)) ? null : Path.of(own);
         peers.repriseBench = peers.program("reprise-bench", tool, null);
         peers.llamaBench = peers.program("llama-bench", llamaBench, "--version");
+        peers.llamaBatchedBench = peers.program("llama-batched-bench", llamaBatchedBench, "--version");
         peers.llamaServer = peers.program("llama-server", llamaServer, "--version");
         if (ollama != null && ollama.matches("https?://.*")) {
             OllamaServer server = OllamaServer.at(ollama);
@@ -77,6 +80,10 @@ final class Peers {
 
     Optional<Path> llamaBench() {
         return Optional.ofNullable(llamaBench);
+    }
+
+    Optional<Path> llamaBatchedBench() {
+        return Optional.ofNullable(llamaBatchedBench);
     }
 
     Optional<Path> llamaServer() {

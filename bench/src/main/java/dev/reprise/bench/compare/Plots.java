@@ -3,13 +3,12 @@ package dev.reprise.bench.compare;
 import dev.reprise.bench.compare.Results.ApplicationRun;
 import dev.reprise.bench.compare.Results.EngineTest;
 import dev.reprise.bench.compare.Results.ModelRun;
+import dev.reprise.bench.compare.Results.SequencesTest;
 import java.awt.BasicStroke;
 import java.awt.Color;
 import java.io.IOException;
 import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.List;
-import java.util.function.Function;
 import java.util.stream.Stream;
 import org.knowm.xchart.BitmapEncoder;
 import org.knowm.xchart.BitmapEncoder.BitmapFormat;
@@ -40,12 +39,15 @@ final class Plots {
     private Plots() {}
 
     static void write(Path folder, Results.Run run) throws IOException {
-        if (run.models().stream().anyMatch(model -> !model.engine().isEmpty())) {
-            save(folder, "decode", decode(run.models()));
-        }
         for (int m = 0; m < run.models().size(); m++) {
             ModelRun model = run.models().get(m);
             String suffix = run.models().size() == 1 ? "" : "-" + (m + 1);
+            if (!model.engine().isEmpty()) {
+                save(folder, "decode" + suffix, decode(model));
+            }
+            if (!model.sequences().isEmpty()) {
+                save(folder, "sequences" + suffix, sequences(model));
+            }
             if (model.engine().stream().anyMatch(test -> test.depth() > 0)) {
                 save(folder, "depth" + suffix, depth(model));
             }
@@ -55,31 +57,44 @@ final class Plots {
         }
     }
 
-    /** Bars of decode speed by model and engine, and one of what reading the weights alone would allow. */
-    private static CategoryChart decode(List<ModelRun> models) {
+    /** Bars of decode speed by engine, and one of what reading the weights alone would allow. */
+    private static CategoryChart decode(ModelRun model) {
         CategoryChart chart = new CategoryChartBuilder().width(WIDTH).height(HEIGHT)
                 .title("Decode, empty context, batch 1").xAxisTitle("model").yAxisTitle("tokens per second").build();
         style(chart.getStyler());
         chart.getStyler().setAvailableSpaceFill(0.7);
         chart.getStyler().setLabelsVisible(true);
         chart.getStyler().setLabelsPosition(1.04);
-        List<String> names = models.stream().map(model -> shortName(model.file())).toList();
-        for (String engine : engines(models)) {
-            chart.addSeries(engine, names, perModel(models, model -> decodeSpeed(model, engine)));
+        List<String> name = List.of(shortName(model.file()));
+        for (String engine : engines(model)) {
+            chart.addSeries(engine, name, List.of(decodeSpeed(model, engine)));
         }
-        if (models.stream().allMatch(model -> model.floor() > 0)) {
-            chart.addSeries("memory floor: read bandwidth / bytes of weights", names, perModel(models, ModelRun::floor))
+        if (model.floor() > 0) {
+            chart.addSeries("memory floor: read bandwidth / bytes of weights", name, List.of(model.floor()))
                     .setFillColor(FLOOR_COLOR);
         }
         return chart;
     }
 
-    private static List<String> engines(List<ModelRun> models) {
-        return models.stream().flatMap(model -> model.engine().stream()).map(EngineTest::engine).distinct().toList();
+    private static List<String> engines(ModelRun model) {
+        return model.engine().stream().map(EngineTest::engine).distinct().toList();
     }
 
-    private static List<Double> perModel(List<ModelRun> models, Function<ModelRun, Double> value) {
-        return new ArrayList<>(models.stream().map(value).toList());
+    /** Decode speed of all sequences together over their number. */
+    private static XYChart sequences(ModelRun model) {
+        XYChart chart = new XYChartBuilder().width(WIDTH).height(HEIGHT)
+                .title("Sequences at the same time, " + shortName(model.file())).xAxisTitle("sequences")
+                .yAxisTitle("tokens per second of all").build();
+        style(chart.getStyler());
+        chart.getStyler().setXAxisMin(0.0);
+        for (String engine : model.sequences().stream().map(SequencesTest::engine).distinct().toList()) {
+            List<SequencesTest> tests =
+                    model.sequences().stream().filter(test -> test.engine().equals(engine)).toList();
+            var series = chart.addSeries(engine, tests.stream().map(SequencesTest::sequences).toList(),
+                    tests.stream().map(test -> new Samples(test.samples()).median()).toList());
+            series.setMarker(SeriesMarkers.CIRCLE);
+        }
+        return chart;
     }
 
     private static double decodeSpeed(ModelRun model, String engine) {
@@ -97,7 +112,7 @@ final class Plots {
                 .yAxisTitle("tokens per second").build();
         style(chart.getStyler());
         chart.getStyler().setXAxisMin(0.0);
-        for (String engine : engines(List.of(model))) {
+        for (String engine : engines(model)) {
             List<EngineTest> tests = model.engine().stream()
                     .filter(test -> test.decode() && test.engine().equals(engine))
                     .toList();

@@ -22,8 +22,14 @@ final class Results {
      * device's memory delivers, in bytes per second; 0 where not known.
      */
     record ModelRun(String file, long fileBytes, String architecture, long parameters, int context, String device,
-            long bytesPerToken, double readBandwidth, List<EngineTest> engine, List<Agreement> agreement,
-            List<ApplicationRun> applications) {
+            long bytesPerToken, double readBandwidth, List<EngineTest> engine, List<SequencesTest> sequences,
+            List<Agreement> agreement, List<ApplicationRun> applications, List<TogetherRun> together) {
+        /** Files of before there were {@code sequences} and {@code together} have none. */
+        ModelRun {
+            sequences = sequences == null ? List.of() : sequences;
+            together = together == null ? List.of() : together;
+        }
+
         /** Tokens per second that reading the weights alone would allow; 0 where not known. */
         @JsonIgnore
         double floor() {
@@ -38,6 +44,19 @@ final class Results {
             return (decode ? "tg" : "pp") + tokens + (depth > 0 ? " @ d" + depth : "");
         }
     }
+
+    /**
+     * Tokens per second of so many sequences together, each of which decodes {@code tokens} behind {@code prompt}
+     * others; one sample a round.
+     */
+    record SequencesTest(String engine, int sequences, int prompt, int tokens, List<Double> samples) {}
+
+    /**
+     * So many requests to an application at the same time: tokens per second of all of them from the first request to
+     * the last token, one sample a round, and quantiles of the time between one piece of text and the next.
+     */
+    record TogetherRun(String name, String transport, int requests, List<Double> samples, double gapP50Millis,
+            double gapP99Millis) {}
 
     /**
      * Whether an application's text is Reprise's. {@code firstDifference} is the index of Reprise's token that the

@@ -6,6 +6,8 @@ import dev.reprise.bench.compare.Results.EngineTest;
 import dev.reprise.bench.compare.Results.ModelRun;
 import dev.reprise.bench.compare.Results.Peer;
 import dev.reprise.bench.compare.Results.Reply;
+import dev.reprise.bench.compare.Results.SequencesTest;
+import dev.reprise.bench.compare.Results.TogetherRun;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
@@ -56,8 +58,10 @@ final class Tables {
                         " The floor: reading its %.1f MB of weights per token at %.0f GB/s allows %.0f tokens/s.",
                         model.bytesPerToken() * 1e-6, model.readBandwidth() * 1e-9, model.floor()));
         engine(model);
+        sequences(model.sequences());
         agreement(model.agreement());
         applications(model.applications(), model.agreement());
+        together(model.together());
     }
 
     // ---- engines ---------------------------------------------------------------------------------------------------
@@ -82,11 +86,39 @@ final class Tables {
                 Samples samples = new Samples(test.samples());
                 boolean weights = test.decode() && model.bytesPerToken() > 0;
                 line("| %s | %s | %s | %s | %s | %s |", label, test.engine(), spread(samples),
-                        reference == 0 ? "" : String.format(Locale.ROOT, "%.2fx", samples.median() / reference),
+                        against(samples, reference),
                         weights ? number(samples.median() * model.bytesPerToken() * 1e-9) : "",
                         weights && model.floor() > 0 ? number(samples.median() / model.floor() * 100) : "");
             }
         }
+    }
+
+    private void sequences(List<SequencesTest> tests) {
+        if (tests.isEmpty()) {
+            return;
+        }
+        line("");
+        line("### Engine: sequences that decode at the same time, %d tokens each behind %d", tests.get(0).tokens(),
+                tests.get(0).prompt());
+        line("");
+        line("| sequences | engine | tokens/s of all | against Reprise |");
+        line("|---|---|---|---|");
+        for (int n : tests.stream().map(SequencesTest::sequences).distinct().toList()) {
+            List<SequencesTest> ofNumber = tests.stream().filter(test -> test.sequences() == n).toList();
+            double reference = ofNumber.stream()
+                    .filter(test -> test.engine().equals(Compare.REPRISE))
+                    .mapToDouble(test -> new Samples(test.samples()).median())
+                    .findFirst()
+                    .orElse(0);
+            for (SequencesTest test : ofNumber) {
+                Samples samples = new Samples(test.samples());
+                line("| %d | %s | %s | %s |", n, test.engine(), spread(samples), against(samples, reference));
+            }
+        }
+    }
+
+    private static String against(Samples samples, double reference) {
+        return reference == 0 ? "" : String.format(Locale.ROOT, "%.2fx", samples.median() / reference);
     }
 
     // ---- applications ----------------------------------------------------------------------------------------------
@@ -149,6 +181,23 @@ final class Tables {
         line("Load is from starting the program (JVM included) to ready; for Ollama the load time that it reports, its"
                 + " server running. Host memory counts mapped model pages. Medians and extremes are over all prompts"
                 + " and rounds.");
+    }
+
+    private void together(List<TogetherRun> runs) {
+        if (runs.isEmpty()) {
+            return;
+        }
+        line("");
+        line("### Application: several requests at the same time");
+        line("");
+        line("| requests | application | transport | tokens/s of all, prompts included | gap p50 / p99, ms |");
+        line("|---|---|---|---|---|");
+        for (int n : runs.stream().map(TogetherRun::requests).distinct().toList()) {
+            for (TogetherRun run : runs.stream().filter(each -> each.requests() == n).toList()) {
+                line("| %d | %s | %s | %s | %.2f / %.2f |", n, run.name(), run.transport(),
+                        spread(new Samples(run.samples())), run.gapP50Millis(), run.gapP99Millis());
+            }
+        }
     }
 
     static List<Integer> gaps(ApplicationRun run) {

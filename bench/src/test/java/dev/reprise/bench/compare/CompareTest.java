@@ -18,6 +18,8 @@ import dev.reprise.bench.compare.Results.Agreement;
 import dev.reprise.bench.compare.Results.ApplicationRun;
 import dev.reprise.bench.compare.Results.EngineTest;
 import dev.reprise.bench.compare.Results.ModelRun;
+import dev.reprise.bench.compare.Results.SequencesTest;
+import dev.reprise.bench.compare.Results.TogetherRun;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.PrintStream;
@@ -111,6 +113,13 @@ class CompareTest {
         Set<String> tests = run.engine().stream().map(EngineTest::label).collect(Collectors.toSet());
         assertEquals(Set.of("pp384", "tg8"), tests);
         assertTrue(run.engine().stream().allMatch(test -> new Samples(test.samples()).lowest() > 0), tables());
+
+        List<Integer> numbers = List.of(1, 2, 4, 8);
+        assertEquals(numbers, run.sequences().stream().map(SequencesTest::sequences).toList());
+        assertTrue(run.sequences().stream().allMatch(test -> test.tokens() == 8 && test.samples().get(0) > 0));
+        assertEquals(numbers, run.together().stream().map(TogetherRun::requests).toList());
+        assertTrue(run.together().stream().allMatch(each -> each.samples().get(0) > 0 && each.gapP99Millis() > 0));
+        assertTrue(tables().contains("| 8 | Reprise | in-process |"), tables());
     }
 
     @Test
@@ -176,7 +185,12 @@ class CompareTest {
                         + " echo '[{\"n_prompt\":384,\"n_gen\":0,\"n_depth\":0,\"samples_ts\":[99,100.5,200]}]';;",
                 "*) echo '[{\"n_prompt\":0,\"n_gen\":8,\"n_depth\":0,\"samples_ts\":[50.5]}]';; esac");
 
-        int status = compare("-r", "2", "--llama-bench", bench.toString(), "--llama-server", server.toString());
+        Path batched = script("llama-batched-bench", "case $1 in --version) echo 'version: 7 (abc)'; exit;; esac",
+                "case \"$*\" in *' -npl 1,2,4,8 '*) ;; *) exit 3;; esac", "echo 'main: n_kv_max = 128'",
+                "for n in 1 2 4 8; do echo '{\"pp\": 8, \"tg\": 8, \"pl\": '$n', \"speed_tg\": '$n'0.5}'; done");
+
+        int status = compare("-r", "2", "--llama-bench", bench.toString(), "--llama-server", server.toString(),
+                "--llama-batched-bench", batched.toString());
 
         assertEquals(0, status, log());
 
@@ -186,6 +200,15 @@ class CompareTest {
                 .findFirst()
                 .orElseThrow();
         assertEquals(List.of(50.5, 50.5), decode.samples());
+        SequencesTest eight = results().sequences().stream()
+                .filter(test -> test.engine().equals("llama.cpp") && test.sequences() == 8)
+                .findFirst()
+                .orElseThrow();
+        assertEquals(List.of(80.5, 80.5), eight.samples());
+        List<TogetherRun> together = results().together();
+        assertEquals(Set.of("Reprise", "llama-server"),
+                together.stream().map(TogetherRun::name).collect(Collectors.toSet()));
+        assertTrue(together.stream().allMatch(each -> each.samples().size() == 2), tables());
         ApplicationRun measured = results().applications().get(1);
         assertEquals("llama-server", measured.name());
         assertEquals(300, measured.requests().get(0).reply().decodePerSecond());
@@ -223,8 +246,8 @@ class CompareTest {
                 .map(line -> line.substring(0, line.indexOf(' ', line.indexOf(' ') + 1)))
                 .toList();
         List<String> round = List.of("bench 0", "bench 0", "bench 1", "bench 1");  // prefill, decode
-        List<String> expected = Stream.of(round, round, List.of("server 1")).flatMap(List::stream).toList();
-        assertEquals(expected, order, "in turns; the server by the faster");
+        List<String> expected = Stream.of(round, round, List.of("server 1", "server 1")).flatMap(List::stream).toList();
+        assertEquals(expected, order, "in turns; the server by the faster, with one slot and many");
         assertTrue(lines.stream().limit(8).allMatch(line -> line.contains("-ngl 99 -fa 1")), lines.toString());
         assertTrue(tables().contains("| tg8 | llama.cpp, GRAPH_OPT=1 | 60.0 "), tables());
         assertTrue(tables().contains("Card, driver 1.2"), tables());
@@ -289,7 +312,7 @@ class CompareTest {
         assumeTrue(obstacle.isEmpty(), () -> "no plots on this machine: " + obstacle.get());
         assertEquals(0, compare("-r", "1"), log());
 
-        for (String plot : List.of("decode", "latency")) {
+        for (String plot : List.of("decode", "sequences", "latency")) {
             assertTrue(ImageIO.read(folder.resolve("out").resolve(plot + ".png").toFile()).getWidth() > 900);
             String svg = Files.readString(folder.resolve("out").resolve(plot + ".svg"));
             assertTrue(svg.contains("<svg") && svg.strip().endsWith("</svg>"), plot);
