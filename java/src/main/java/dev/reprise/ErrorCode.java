@@ -6,6 +6,8 @@ public enum ErrorCode {
     MODEL_FORMAT,
     /** The model file is sound but needs something this version does not have. */
     UNSUPPORTED_MODEL,
+    /** There is no model of this name, or no access to it. */
+    MODEL_NOT_FOUND,
     /** The native library cannot be loaded. */
     LIBRARY_UNAVAILABLE,
     /** The requested device cannot be used. */

@@ -93,6 +93,23 @@ public final class Model implements AutoCloseable {
         }
     }
 
+    /** Fetches a model as far as the cache has not got it, and loads it with {@link ModelOptions#defaults}. */
+    public static Model load(HuggingFace name) {
+        return load(name, ModelOptions.defaults());
+    }
+
+    /**
+     * Fetches a model as far as the cache has not got it, and loads it. To see how far fetching is, load the path that
+     * {@link HuggingFace#fetch(HuggingFace.Progress)} returns.
+     *
+     * @throws ModelNotFoundException if there is none of that name; see {@link HuggingFace#fetch()} for this and what
+     *     else may go wrong, and {@link #load(Path, ModelOptions)} for the file
+     */
+    public static Model load(HuggingFace name, ModelOptions options) {
+        Objects.requireNonNull(options, "options");
+        return load(name.fetch(), options);
+    }
+
     /** Opens a session with {@link SessionOptions#defaults}. */
     public Session newSession() {
         return newSession(SessionOptions.defaults());

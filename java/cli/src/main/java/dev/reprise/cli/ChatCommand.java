@@ -39,8 +39,8 @@ final class ChatCommand implements Callable<Integer> {
             index = "0",
             arity = "0..1",
             paramLabel = "MODEL",
-            description = "A GGUF file, the first one of a split model.")
-    private Path file;
+            description = ModelArgument.DESCRIPTION)
+    private ModelArgument argument;
 
     @Option(
             names = {"-p", "--prompt"},
@@ -63,10 +63,11 @@ final class ChatCommand implements Callable<Integer> {
 
     @Override
     public Integer call() {
-        if (file == null) {
+        if (argument == null) {
             throw new ParameterException(
                     spec.commandLine(),
-                    "MODEL is missing: the GGUF file of a chat model (the bundled story model does not chat)");
+                    "MODEL is missing: the GGUF file or the name of a chat model (the bundled story model does not "
+                            + "chat)");
         }
         if (textOptions.ids() && prompt == null) {
             throw new ParameterException(spec.commandLine(), "--ids needs -p: a conversation is text");
@@ -74,15 +75,16 @@ final class ChatCommand implements Callable<Integer> {
         ChatOptions.Builder builder = settings.options(terminal)
                 .session(loadOptions.session())
                 .generation(textOptions.generation(terminal).build());
+        Path file = argument.file(terminal);
         boolean tools = !builder.build().tools().isEmpty();
-        ChatOptions options = builder.template(template(tools)).build();
+        ChatOptions options = builder.template(template(file, tools)).build();
         try (Model model = ModelLoader.load(file, loadOptions.model(), terminal)) {
             return prompt != null ? answer(model, options) : converse(model, options);
         }
     }
 
     /** Before the weights are loaded, since many a model has none. */
-    private ChatTemplate template(boolean tools) {
+    private ChatTemplate template(Path file, boolean tools) {
         try (ModelFile model = ModelFile.open(file)) {
             return settings.template().choose(model, tools, terminal);
         }

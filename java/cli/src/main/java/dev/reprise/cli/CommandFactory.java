@@ -24,6 +24,8 @@ final class CommandFactory implements CommandLine.IFactory {
             return type.cast(new TokenizeCommand(terminal));
         } else if (type == DetokenizeCommand.class) {
             return type.cast(new DetokenizeCommand(terminal));
+        } else if (type == PullCommand.class) {
+            return type.cast(new PullCommand(terminal));
         }
         return CommandLine.defaultFactory().create(type);
     }

@@ -1,7 +1,6 @@
 package dev.reprise.cli;
 
 import dev.reprise.Tokenizer;
-import java.nio.file.Path;
 import java.util.concurrent.Callable;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
@@ -21,8 +20,8 @@ final class DetokenizeCommand implements Callable<Integer> {
 
     private final Terminal terminal;
 
-    @Parameters(index = "0", paramLabel = "MODEL", description = "A GGUF file, the first one of a split model.")
-    private Path file;
+    @Parameters(index = "0", paramLabel = "MODEL", description = ModelArgument.DESCRIPTION)
+    private ModelArgument model;
 
     DetokenizeCommand(Terminal terminal) {
         this.terminal = terminal;
@@ -30,7 +29,7 @@ final class DetokenizeCommand implements Callable<Integer> {
 
     @Override
     public Integer call() {
-        Tokenizer tokenizer = TokenizeCommand.tokenizer(file);
+        Tokenizer tokenizer = TokenizeCommand.tokenizer(model.file(terminal));
         Matcher words = WORD.matcher(terminal.readAll());
         int[] ids = words.results().mapToInt(word -> id(word.group())).toArray();
         terminal.print(tokenizer.decodeBytes(ids));

@@ -6,6 +6,7 @@ import dev.reprise.DeviceUnavailableException;
 import dev.reprise.FinishReason;
 import dev.reprise.LibraryUnavailableException;
 import dev.reprise.ModelFormatException;
+import dev.reprise.ModelNotFoundException;
 import dev.reprise.NanLogitsException;
 import dev.reprise.OutOfDeviceMemoryException;
 import dev.reprise.OutOfHostMemoryException;
@@ -38,7 +39,7 @@ final class ExitCode {
         static final String OK = "  0:success";
         static final String FAILED = "  1:an error that is none of these";
         static final String USAGE = "  2:wrong options or arguments, or malformed input";
-        static final String IO = "  3:a file cannot be read or written";
+        static final String IO = "  3:a file cannot be read, written or fetched";
         static final String MODEL_FORMAT =
                 "  4:the model file is damaged or no GGUF file, or its logits are no numbers";
         static final String UNSUPPORTED = "  5:the model, or what is asked, needs something that is not supported";
@@ -69,7 +70,7 @@ final class ExitCode {
             return OUTPUT_CLOSED;
         } else if (failure instanceof IllegalArgumentException) {
             return USAGE;
-        } else if (failure instanceof UncheckedIOException) {
+        } else if (failure instanceof UncheckedIOException || failure instanceof ModelNotFoundException) {
             return IO;
         } else if (failure instanceof ModelFormatException
                 || failure instanceof NanLogitsException

@@ -39,8 +39,8 @@ final class InfoCommand implements Callable<Integer> {
     private final StringBuilder out = new StringBuilder();
     private String templateText = "";
 
-    @Parameters(index = "0", paramLabel = "MODEL", description = "A GGUF file, the first one of a split model.")
-    private Path file;
+    @Parameters(index = "0", paramLabel = "MODEL", description = ModelArgument.DESCRIPTION)
+    private ModelArgument argument;
 
     @Mixin
     private LoadOptions loadOptions;
@@ -51,6 +51,7 @@ final class InfoCommand implements Callable<Integer> {
 
     @Override
     public Integer call() {
+        Path file = argument.file(terminal);
         try (ModelFile model = ModelFile.open(file)) {
             Metadata metadata = model.metadata();
             line("File", String.format(Locale.ROOT, "%s (GGUF version %d, %s)", file, model.version(),

@@ -27,7 +27,8 @@ import picocli.CommandLine.TypeConversionException;
             RenderCommand.class,
             InfoCommand.class,
             TokenizeCommand.class,
-            DetokenizeCommand.class
+            DetokenizeCommand.class,
+            PullCommand.class
         },
         versionProvider = Main.Version.class,
         synopsisSubcommandLabel = "COMMAND",
@@ -41,7 +42,9 @@ import picocli.CommandLine.TypeConversionException;
             "  reprise chat model.gguf -p 'Name a colour.' --json-schema colour.json",
             "  reprise render model.gguf --input conversation.json",
             "  reprise info model.gguf",
-            "  reprise tokenize model.gguf -p 'Hello' --ids | reprise detokenize model.gguf"
+            "  reprise tokenize model.gguf -p 'Hello' --ids | reprise detokenize model.gguf",
+            "  reprise pull Qwen/Qwen2.5-0.5B-Instruct-GGUF:Q4_K_M",
+            "  reprise chat Qwen/Qwen2.5-0.5B-Instruct-GGUF:Q4_K_M"
         },
         exitCodeListHeading = "%nExit codes:%n",
         exitCodeList = {
@@ -101,6 +104,7 @@ public final class Main implements Runnable {
         commandLine.setExpandAtFiles(false);
         commandLine.setAllowOptionsAsOptionParameters(true);
         commandLine.registerConverter(LocalDate.class, Main::day);
+        commandLine.registerConverter(ModelArgument.class, ModelArgument::of);
         commandLine.setExecutionExceptionHandler(Main::report);
         try {
             return commandLine.execute(args);
@@ -113,7 +117,7 @@ public final class Main implements Runnable {
     @Override
     public void run() {
         throw new ParameterException(spec.commandLine(),
-                "a command is missing: run, chat, render, info, tokenize or detokenize");
+                "a command is missing: run, chat, render, info, tokenize, detokenize or pull");
     }
 
     private static LocalDate day(String text) {

@@ -22,11 +22,15 @@ final class ProgressBar implements ModelOptions.Progress {
             return;
         }
         lastPercent = percent;
-        int filled = percent * WIDTH / 100;
         terminal.print(String.format(
-                Locale.ROOT, "\rLoading [%s%s] %3d %% of %.1f GB", "#".repeat(filled), " ".repeat(WIDTH - filled),
-                percent, totalBytes / 1e9));
+                Locale.ROOT, "\rLoading %s %3d %% of %.1f GB", bar(percent), percent, totalBytes / 1e9));
         terminal.flush();
+    }
+
+    /** The bar alone. */
+    static String bar(int percent) {
+        int filled = percent * WIDTH / 100;
+        return "[" + "#".repeat(filled) + " ".repeat(WIDTH - filled) + "]";
     }
 
     /** Takes the bar away. */

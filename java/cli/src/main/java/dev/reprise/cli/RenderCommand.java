@@ -40,8 +40,8 @@ final class RenderCommand implements Callable<Integer> {
             index = "0",
             arity = "0..1",
             paramLabel = "MODEL",
-            description = "A GGUF file, the first one of a split model: its template, begin and end tokens.")
-    private Path file;
+            description = "Whose template, begin and end tokens are taken: " + ModelArgument.DESCRIPTION)
+    private ModelArgument argument;
 
     @Option(
             names = "--input",
@@ -76,19 +76,19 @@ final class RenderCommand implements Callable<Integer> {
 
     @Override
     public Integer call() {
-        if (file == null && ids) {
+        if (argument == null && ids) {
             throw new ParameterException(spec.commandLine(), "--ids needs MODEL, whose token ids they are");
         }
-        if (file == null && !templateOptions.fromFile()) {
+        if (argument == null && !templateOptions.fromFile()) {
             throw new ParameterException(spec.commandLine(), "a template is missing: name a MODEL or --template FILE");
         }
         Map<String, Object> defaults = new LinkedHashMap<>();
-        if (file == null) {
+        if (argument == null) {
             ChatTemplate template = templateOptions.read(terminal);
             terminal.print(template.render(variables(defaults), now));
             return ExitCode.OK;
         }
-        try (ModelFile model = ModelFile.open(file)) {
+        try (ModelFile model = ModelFile.open(argument.file(terminal))) {
             Tokenizer tokenizer = Tokenizer.of(model.metadata());
             defaults.put("bos_token", text(tokenizer, tokenizer.bosToken()));
             defaults.put("eos_token", text(tokenizer, tokenizer.eosToken()));

@@ -8,7 +8,6 @@ import dev.reprise.Prompt;
 import dev.reprise.Session;
 import dev.reprise.Token;
 import dev.reprise.TokenStream;
-import java.nio.file.Path;
 import java.util.Locale;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
@@ -32,8 +31,8 @@ final class RunCommand implements Callable<Integer> {
             index = "0",
             arity = "0..1",
             paramLabel = "MODEL",
-            description = "A GGUF file, the first one of a split model; without it, the bundled model tells a story.")
-    private Path file;
+            description = ModelArgument.DESCRIPTION + " Without it, the bundled model tells a story.")
+    private ModelArgument argument;
 
     @Option(
             names = {"-p", "--prompt"},
@@ -73,7 +72,7 @@ final class RunCommand implements Callable<Integer> {
     public Integer call() {
         GenerationOptions options = options();
         String text = prompt();
-        boolean wholeStory = file == null && prompt == null && suffix == null && !textOptions.ids();
+        boolean wholeStory = argument == null && prompt == null && suffix == null && !textOptions.ids();
         try (Model model = load();
                 Session session = model.newSession(loadOptions.session())) {
             Interruption interruption = Interruption.cancels(session::cancel);
@@ -108,12 +107,12 @@ final class RunCommand implements Callable<Integer> {
         if (prompt != null) {
             return prompt;
         }
-        return file == null ? StoryModel.PROMPT : terminal.readAll();
+        return argument == null ? StoryModel.PROMPT : terminal.readAll();
     }
 
     private Model load() {
-        if (file != null) {
-            return ModelLoader.load(file, loadOptions.model(), terminal);
+        if (argument != null) {
+            return ModelLoader.load(argument.file(terminal), loadOptions.model(), terminal);
         }
         terminal.err().println("No model given: this is the bundled story model, " + StoryModel.NAME + ".");
         return StoryModel.load(loadOptions.model().build());

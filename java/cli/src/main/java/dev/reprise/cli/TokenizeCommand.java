@@ -44,8 +44,8 @@ final class TokenizeCommand implements Callable<Integer> {
 
     private final Terminal terminal;
 
-    @Parameters(index = "0", paramLabel = "MODEL", description = "A GGUF file, the first one of a split model.")
-    private Path file;
+    @Parameters(index = "0", paramLabel = "MODEL", description = ModelArgument.DESCRIPTION)
+    private ModelArgument model;
 
     @Option(
             names = {"-p", "--prompt"},
@@ -67,7 +67,7 @@ final class TokenizeCommand implements Callable<Integer> {
 
     @Override
     public Integer call() {
-        Tokenizer tokenizer = tokenizer(file);
+        Tokenizer tokenizer = tokenizer(model.file(terminal));
         if (form.json) {
             terminal.print(json(tokenizer));
             return ExitCode.OK;
