@@ -1,5 +1,6 @@
 package dev.reprise.server;
 
+import dev.reprise.Model;
 import dev.reprise.SessionOptions;
 import io.netty.channel.EventLoopGroup;
 import java.net.URLDecoder;
@@ -8,6 +9,7 @@ import java.time.Instant;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.function.Function;
 
 /** What there is to ask for. */
 final class Api {
@@ -51,6 +53,13 @@ final class Api {
                 metrics.text().getBytes(StandardCharsets.UTF_8)));
         routes.add("POST", "/v1/chat/completions", false, this::chatCompletion);
         routes.add("POST", "/v1/completions", false, this::completion);
+        routes.add("POST", "/v1/responses", false, this::response);
+        routes.add("POST", "/v1/messages", false, this::message);
+        routes.add("POST", "/v1/messages/count_tokens", false, this::countTokens);
+        routes.add("POST", "/v1/embeddings", false, this::embeddings);
+        routes.add("POST", "/v1/rerank", false, this::rerank);
+        routes.add("POST", "/tokenize", false, this::tokenize);
+        routes.add("POST", "/detokenize", false, this::detokenize);
     }
 
     Routes routes() {
@@ -115,25 +124,84 @@ final class Api {
 
     // ---- generating ------------------------------------------------------------------------------------------------
 
-    private void chatCompletion(Exchange exchange) {
+    /** A request as it was sent, and the model that it is for. */
+    private record Asked(Fields request, Models.Entry entry) {}
+
+    private Asked read(Exchange exchange) {
         Fields request = Fields.parse(exchange.text());
-        Models.Entry entry = models.find(request.text("model").orElse(null));
+        return new Asked(request, models.find(request.text("model").orElse(null)));
+    }
+
+    private void chatCompletion(Exchange exchange) {
+        Asked asked = read(exchange);
+        Fields request = asked.request();
         ChatCall call = ChatCompletions.read(request, session, mostTokens);
         boolean streams = request.isTrue("stream");
         boolean usage = ChatCompletions.wantsUsage(request);
         boolean logprobs = call.generation().logprobs();
-        work.submit(generators, exchange, entry, model -> {
-            AnswerWriter writer = new ChatCompletionWriter(
-                    exchange, entry.name(), streams, usage, logprobs, new TokenDocs(model.tokenizer()));
-            new ChatRunner(exchange, metrics, entry.name(), writer).run(model, call);
-        });
+        chat(exchange, asked.entry(), call, model -> new ChatCompletionWriter(exchange, asked.entry().name(), streams,
+                usage, logprobs, new TokenDocs(model.tokenizer())));
+    }
+
+    private void response(Exchange exchange) {
+        Asked asked = read(exchange);
+        ChatCall call = Responses.read(asked.request(), session, mostTokens);
+        AnswerWriter writer = new ResponseWriter(exchange, asked.request(), asked.entry().name());
+        chat(exchange, asked.entry(), call, model -> writer);
+    }
+
+    private void message(Exchange exchange) {
+        Asked asked = read(exchange);
+        ChatCall call = AnthropicMessages.read(asked.request(), session, mostTokens, false);
+        boolean streams = asked.request().isTrue("stream");
+        chat(exchange, asked.entry(), call, model -> new AnthropicWriter(exchange, asked.entry().name(), streams,
+                call.generation().stop(), model.tokenizer()));
+    }
+
+    private void chat(Exchange exchange, Models.Entry entry, ChatCall call, Function<Model, AnswerWriter> writer) {
+        work.submit(generators, exchange, entry, model ->
+                new ChatRunner(exchange, metrics, entry.name(), writer.apply(model)).run(model, call));
     }
 
     private void completion(Exchange exchange) {
-        Fields request = Fields.parse(exchange.text());
-        Models.Entry entry = models.find(request.text("model").orElse(null));
-        Completions completions =
-                new Completions(exchange, metrics, request, entry.name(), session, mostTokens);
-        work.submit(generators, exchange, entry, completions::run);
+        Asked asked = read(exchange);
+        Completions completions = new Completions(
+                exchange, metrics, asked.request(), asked.entry().name(), session, mostTokens);
+        work.submit(generators, exchange, asked.entry(), completions::run);
+    }
+
+    // ---- without generating ----------------------------------------------------------------------------------------
+
+    private void countTokens(Exchange exchange) {
+        Asked asked = read(exchange);
+        ChatCall call = AnthropicMessages.read(asked.request(), session, mostTokens, true);
+        work.submit(counters, exchange, asked.entry(), model -> {
+            ChatRunner.checkTemplate(model, asked.entry().name());
+            exchange.json(200, Doc.of("input_tokens", model.promptIds(call.messages(), call.options()).length));
+        });
+    }
+
+    private void tokenize(Exchange exchange) {
+        Asked asked = read(exchange);
+        work.submit(counters, exchange, asked.entry(),
+                model -> TokenEndpoints.tokenize(exchange, asked.request(), model));
+    }
+
+    private void detokenize(Exchange exchange) {
+        Asked asked = read(exchange);
+        work.submit(counters, exchange, asked.entry(),
+                model -> TokenEndpoints.detokenize(exchange, asked.request(), model));
+    }
+
+    private void embeddings(Exchange exchange) {
+        Asked asked = read(exchange);
+        work.submit(generators, exchange, asked.entry(),
+                model -> Embeddings.embed(exchange, asked.request(), model, asked.entry().name()));
+    }
+
+    private void rerank(Exchange exchange) {
+        Asked asked = read(exchange);
+        work.submit(generators, exchange, asked.entry(),
+                model -> Embeddings.rerank(exchange, asked.request(), model, asked.entry().name()));
     }
 }

@@ -12,6 +12,7 @@ import java.util.List;
  * @param sampling of the first answer; the others count its seed on
  * @param answers how many are wanted
  * @param severalCalls whether an answer may call more than one tool
+ * @param formatParam the parameter that says which form the answer has
  */
 record ChatCall(
         List<Message> messages,
@@ -19,7 +20,8 @@ record ChatCall(
         GenerationOptions generation,
         Sampling sampling,
         int answers,
-        boolean severalCalls) {
+        boolean severalCalls,
+        String formatParam) {
     /** The options of an answer. */
     ChatOptions optionsOf(int answer) {
         Sampling.Builder drawn = sampling.toBuilder();

@@ -32,7 +32,7 @@ final class ChatCompletions {
         request.refuse("there is no search", "web_search_options");
         return new ChatCall(messages, options.build(), generation.build(), Sampler.read(request).build(),
                 request.integer("n", 1, MOST_ANSWERS).orElse(1),
-                request.flag("parallel_tool_calls").orElse(true));
+                request.flag("parallel_tool_calls").orElse(true), "response_format");
     }
 
     private static void readLogprobs(Fields request, GenerationOptions.Builder generation) {

@@ -6,8 +6,10 @@ import dev.reprise.ChatAnswer;
 import dev.reprise.ChatOptions;
 import dev.reprise.ChatPart;
 import dev.reprise.ChatStream;
+import dev.reprise.ContextOverflowException;
 import dev.reprise.FinishReason;
 import dev.reprise.Model;
+import dev.reprise.TemplateException;
 import dev.reprise.Token;
 import java.util.List;
 
@@ -28,6 +30,7 @@ final class ChatRunner {
 
     /** Runs until all answers are written, or the thread is interrupted. */
     void run(Model model, ChatCall call) throws InterruptedException {
+        checkTemplate(model, modelName);
         for (int answer = 0; answer < call.answers(); answer++) {
             ChatOptions options = call.optionsOf(answer);
             try (Chat chat = model.newChat(options)) {
@@ -38,8 +41,18 @@ final class ChatRunner {
         writer.finish(usage);
     }
 
+    /** A model without a template can only continue texts. */
+    static void checkTemplate(Model model, String name) {
+        try {
+            model.chatTemplate();
+        } catch (TemplateException e) {
+            throw ApiException.badRequest("no_chat_template", "model",
+                    "the model " + name + " has no chat template: it can continue texts at /v1/completions", e);
+        }
+    }
+
     private void run(Chat chat, ChatCall call, ChatOptions options, int answer) throws InterruptedException {
-        ChatStream stream = chat.send(call.messages(), options);
+        ChatStream stream = send(chat, call, options);
         int promptTokens = chat.position();
         metrics.prompt(promptTokens);
         if (answer == 0) {
@@ -73,5 +86,21 @@ final class ChatRunner {
         usage.completion(result.tokens().size(), reasoning);
         metrics.generated(result.tokens().size(), (System.nanoTime() - first) / 1e9);
         writer.end(answer, result);
+    }
+
+    private ChatStream send(Chat chat, ChatCall call, ChatOptions options) {
+        try {
+            return chat.send(call.messages(), options);
+        } catch (ContextOverflowException e) {
+            throw ApiException.badRequest("context_length_exceeded", "messages",
+                    "the prompt has " + chat.model().promptIds(call.messages(), options).length
+                            + " tokens and the context " + chat.contextLength()
+                            + ": shorten it, or serve the model with a longer context", e);
+        } catch (IllegalArgumentException | UnsupportedOperationException e) {
+            String param = e.getMessage().contains("logit_bias") ? "logit_bias"
+                    : call.generation().constraint().isPresent() ? call.formatParam()
+                    : options.tools().isEmpty() ? null : "tools";
+            throw ApiException.badRequest(null, param, e.getMessage(), e);
+        }
     }
 }

@@ -1,6 +1,7 @@
 package dev.reprise.server;
 
 import dev.reprise.CancelledException;
+import dev.reprise.ContextOverflowException;
 import dev.reprise.FinishReason;
 import dev.reprise.Generation;
 import dev.reprise.GenerationOptions;
@@ -140,7 +141,7 @@ final class Completions {
         }
         GenerationOptions options = generation.toBuilder().sampling(drawn.build()).build();
         try (Session session = model.newSession(sessionOptions);
-                TokenStream stream = session.generate(start.prompt(), options)) {
+                TokenStream stream = generate(session, start.prompt(), options)) {
             SessionStatistics prefill = session.statistics();
             int promptTokens = session.position();
             metrics.prompt(promptTokens);
@@ -176,6 +177,19 @@ final class Completions {
             metrics.generated(result.tokens().size(), (System.nanoTime() - first) / 1e9);
             metrics.session(modelName, session.statistics());
             end(index, start, result, result.text().substring(written));
+        }
+    }
+
+    private TokenStream generate(Session session, Prompt prompt, GenerationOptions options) {
+        try {
+            return session.generate(prompt, options);
+        } catch (ContextOverflowException e) {
+            throw ApiException.badRequest("context_length_exceeded", "prompt", "the prompt is too long: "
+                    + e.getMessage().replaceFirst(":.*", ": shorten it, or serve the model with a longer context"), e);
+        } catch (IllegalArgumentException | UnsupportedOperationException e) {
+            String param = e.getMessage().contains("logit_bias") ? "logit_bias"
+                    : options.constraint().isPresent() ? "grammar" : "prompt";
+            throw ApiException.badRequest(null, param, e.getMessage(), e);
         }
     }
 

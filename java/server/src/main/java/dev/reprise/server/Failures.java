@@ -24,12 +24,12 @@ final class Failures {
             return ApiException.badRequest("context_length_exceeded", "messages", failure.getMessage(), failure);
         } else if (failure instanceof TemplateException) {
             return ApiException.badRequest("template_error", "messages", failure.getMessage(), failure);
-        } else if (failure instanceof IllegalArgumentException) {
+        } else if (failure instanceof IllegalArgumentException || failure instanceof UnsupportedOperationException) {
             return ApiException.badRequest(null, null, failure.getMessage(), failure);
         } else if (failure instanceof OutOfHostMemoryException || failure instanceof OutOfDeviceMemoryException
                 || failure instanceof OutOfMemoryError) {
             return ApiException.of(503, "server_error", "out_of_memory", failure.getMessage(), failure);
-        } else if (failure instanceof UnsupportedModelException || failure instanceof UnsupportedOperationException) {
+        } else if (failure instanceof UnsupportedModelException) {
             return ApiException.of(501, "not_supported_error", "not_supported", failure.getMessage(), failure);
         } else if (failure instanceof CancelledException || failure instanceof InterruptedException) {
             return ApiException.of(503, "server_error", "stopping", "the server is stopping", failure);
