@@ -27,6 +27,9 @@ final class Models implements AutoCloseable {
         private final Callable<Model> loader;
         private State state = State.ABSENT;
         private Model model;
+        private int attempts;
+        /** The last attempt to load it that failed; 0: none did. */
+        private int failedAttempt;
         private Throwable failure;
         private int users;
         private long lastUse;
@@ -114,6 +117,7 @@ final class Models implements AutoCloseable {
      */
     Lease use(Entry entry) throws InterruptedException {
         synchronized (this) {
+            int attempt = Integer.MAX_VALUE;  // the one that this request waits for
             while (true) {
                 if (closed) {
                     throw ApiException.of(503, "server_error", "stopping", "the server is stopping");
@@ -123,14 +127,16 @@ final class Models implements AutoCloseable {
                     entry.lastUse = ++uses;
                     return new Lease(entry);
                 }
+                if (entry.failedAttempt >= attempt) {
+                    throw ApiException.of(500, "server_error", "model_not_loaded",
+                            "the model " + entry.name + " cannot be loaded: " + entry.failure.getMessage(),
+                            entry.failure);
+                }
                 if (entry.state == State.ABSENT && hasRoom()) {
                     load(entry);
                 }
-                Throwable failure = entry.failure;
-                if (failure != null && entry.state == State.ABSENT) {
-                    entry.failure = null;
-                    throw ApiException.of(500, "server_error", "model_not_loaded",
-                            "the model " + entry.name + " cannot be loaded: " + failure.getMessage(), failure);
+                if (entry.state == State.LOADING) {
+                    attempt = Math.min(attempt, entry.attempts);
                 }
                 wait();
             }
@@ -164,7 +170,7 @@ final class Models implements AutoCloseable {
     /** In a thread of its own: a client that goes away must not stop what others wait for. */
     private void load(Entry entry) {
         entry.state = State.LOADING;
-        entry.failure = null;
+        entry.attempts++;
         Thread thread = new Thread(() -> {
             Model model = null;
             Throwable failure = null;
@@ -195,10 +201,11 @@ final class Models implements AutoCloseable {
 
     private synchronized void loaded(Entry entry, Model model, Throwable failure) {
         if (failure != null) {
-            LOG.log(Level.WARNING, "the model " + entry.name + " cannot be loaded", failure);
+            LOG.log(Level.WARNING, "the model " + entry.name + " cannot be loaded: " + failure.getMessage());
         }
         entry.model = model;
         entry.failure = failure;
+        entry.failedAttempt = failure == null ? entry.failedAttempt : entry.attempts;
         entry.state = model == null ? State.ABSENT : State.LOADED;
         if (closed && model != null) {
             model.close();

@@ -172,10 +172,13 @@ public final class Server implements AutoCloseable {
         api.handle(exchange, route);
     }
 
-    /** Loads the model that requests get which name none, so that the first of them need not wait. */
+    /**
+     * Loads the model that requests get which name none and opens a session once, so that the first of them need not
+     * wait, and what is wrong with either shows at once.
+     */
     public void loadFirst() throws InterruptedException {
         try (Models.Lease lease = models.use(models.find(null))) {
-            lease.model();
+            lease.model().newSession(options.session).close();
         } catch (ApiException e) {
             if (e.getCause() instanceof RuntimeException cause) {
                 throw cause;
