@@ -44,6 +44,14 @@ final class ConnectionHandler extends ChannelInboundHandlerAdapter {
         boolean isStopping();
     }
 
+    /** Throws away what comes, before anybody makes something of it. */
+    private static final class Discard extends ChannelInboundHandlerAdapter {
+        @Override
+        public void channelRead(ChannelHandlerContext context, Object message) {
+            ReferenceCountUtil.release(message);
+        }
+    }
+
     private static final Logger LOG = Logger.getLogger("dev.reprise.server");
 
     private final Host host;
@@ -57,6 +65,10 @@ final class ConnectionHandler extends ChannelInboundHandlerAdapter {
     private Exchange current;
     /** Whether what comes is thrown away, since the connection ends. */
     private boolean closing;
+    /** What it ends with, and why. */
+    private Exchange refused;
+    private ApiException refusal;
+    private String refusedPath;
 
     ConnectionHandler(Host host, Limits limits) {
         this.host = host;
@@ -170,15 +182,17 @@ final class ConnectionHandler extends ChannelInboundHandlerAdapter {
     private void end() {
         stopTimer();
         Exchange exchange = new Exchange(this, channel, limits, head, body.toByteArray());
-        head = null;
-        body = null;
         if (current == null) {
+            head = null;
+            body = null;
             serve(exchange);
         } else if (waiting.size() < Limits.PIPELINED && waitingBytes() + exchange.bodyBytes() <= limits.bodyBytes()) {
+            head = null;
+            body = null;
             waiting.add(exchange);
         } else {
-            closing = true;
-            channel.close();
+            refuse(ApiException.of(429, "rate_limit_error", "too_many_in_a_row",
+                    "too many requests were sent before the first of them was answered"));
         }
     }
 
@@ -188,7 +202,12 @@ final class ConnectionHandler extends ChannelInboundHandlerAdapter {
 
     private void serve(Exchange exchange) {
         current = exchange;
-        host.serve(exchange);
+        if (exchange == refused) {
+            refused = null;
+            exchange.respond(refusal.status(), "application/json", host.errorBody(refusal, refusedPath));
+        } else {
+            host.serve(exchange);
+        }
     }
 
     // ---- answers ---------------------------------------------------------------------------------------------------
@@ -214,23 +233,25 @@ final class ConnectionHandler extends ChannelInboundHandlerAdapter {
         }
     }
 
-    /** Answers a request whose body is not read, and ends the connection. */
+    /** Answers a request whose body is not read, after those before it, and ends the connection. */
     private void refuse(ApiException error) {
         closing = true;
-        if (current != null) {
-            channel.close();  // earlier requests are still unanswered, and this answer must not overtake theirs
-            return;
-        }
-        String path = head.decoderResult().isFailure() ? "" : head.uri();
-        Exchange exchange = new Exchange(this, channel, limits, head, new byte[0]);
-        exchange.addHeader(HttpHeaderNames.CONNECTION.toString(), "close");
+        channel.pipeline().addFirst(new Discard());
+        refusal = error;
+        refusedPath = head.decoderResult().isFailure() ? "" : head.uri();
+        refused = new Exchange(this, channel, limits, head, new byte[0]);
+        refused.addHeader(HttpHeaderNames.CONNECTION.toString(), "close");
         if (error.status() == 401) {
-            exchange.addHeader(HttpHeaderNames.WWW_AUTHENTICATE.toString(), "Bearer");
+            refused.addHeader(HttpHeaderNames.WWW_AUTHENTICATE.toString(), "Bearer");
         }
-        current = exchange;
         head = null;
         body = null;
-        exchange.respond(error.status(), "application/json", host.errorBody(error, path));
+        stopTimer();
+        if (current == null) {
+            serve(refused);
+        } else {
+            waiting.add(refused);
+        }
     }
 
     /** Closes once the client had time to read: closing while it sends would take the answer from it. */

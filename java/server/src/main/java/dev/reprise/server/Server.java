@@ -99,7 +99,9 @@ public final class Server implements AutoCloseable {
                             return;
                         }
                         connections.add(channel);
-                        channel.pipeline().addLast(new HttpServerCodec(config), new ConnectionHandler(host, limits));
+                        // The handler has a limit of its own, which it answers.
+                        channel.pipeline().addLast(
+                                new HttpServerCodec(config, Integer.MAX_VALUE), new ConnectionHandler(host, limits));
                     }
                 });
         var bound = bootstrap.bind(new InetSocketAddress(options.host, options.port)).awaitUninterruptibly();
