@@ -46,6 +46,7 @@ final class Api {
     }
 
     private void addRoutes() {
+        routes.add("GET", "/", true, Page::send);
         routes.add("GET", "/health", true, exchange -> exchange.json(200, Doc.of("status", "ok")));
         routes.add("GET", "/v1/models", false, exchange -> exchange.json(200, modelList()));
         routes.add("GET", "/v1/models/", false, this::model);
