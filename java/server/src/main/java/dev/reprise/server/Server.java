@@ -149,7 +149,8 @@ public final class Server implements AutoCloseable {
     }
 
     private void serve(Exchange exchange) {
-        exchange.addHeader("x-request-id", Ids.random("req_", 20));
+        String id = Ids.random("req_", 20);
+        exchange.addHeader(Routes.isAnthropic(exchange.path()) ? "request-id" : "x-request-id", id);
         String origin = exchange.header(HttpHeaderNames.ORIGIN);
         if (origin != null && access.allows(origin)) {
             exchange.addHeader("Access-Control-Allow-Origin", origin);
