@@ -47,9 +47,10 @@ const formatted = await client.chat.completions.create({
 assert.match(JSON.parse(formatted.choices[0].message.content).colour, /^(red|blue)$/);
 
 // Responses.
-const response = await client.responses.create({ model, input: "Name a colour.", max_output_tokens: 12, temperature: 0 });
+const input = { model, input: "Name a colour.", max_output_tokens: 12, temperature: 0 };
+const response = await client.responses.create(input);
 assert.ok(response.output_text);
-const stream = client.responses.stream({ model, input: "Name a colour.", max_output_tokens: 12, temperature: 0 });
+const stream = client.responses.stream(input);
 assert.equal((await stream.finalResponse()).output_text, response.output_text);
 
 // An abort in the middle, and what is wrong.

@@ -58,8 +58,8 @@ final class ServeCommand implements Callable<Integer> {
             names = "--api-key",
             paramLabel = "KEY",
             arity = "1",
-            description = "A key that requests have to carry; may be repeated. Other users of the machine see it in the "
-                    + "list of processes: a file is safer.")
+            description = "A key that requests have to carry; may be repeated. Other users of the machine see it in "
+                    + "the list of processes: a file is safer.")
     private List<String> apiKeys = List.of();
 
     @Option(names = "--api-key-file", paramLabel = "FILE", description = "A file of such keys, one a line.")

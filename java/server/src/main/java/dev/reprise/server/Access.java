@@ -61,7 +61,7 @@ final class Access {
 
     /**
      * Whether a page may ask: one of an allowed origin, or the server's own. A page of another server whose name leads
-     * here has that name in both headers, so without a key the server's own name has to be this machine's or an address.
+     * here has that name in both headers, so without a key the server's name has to be this machine's or an address.
      */
     private boolean mayAsk(String origin, String host) {
         if (allows(origin)) {

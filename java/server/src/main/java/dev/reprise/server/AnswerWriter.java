@@ -5,7 +5,7 @@ import dev.reprise.ChatPart;
 import dev.reprise.Token;
 import java.util.List;
 
-/** Tells a client of the answers to a chat, in the words of its protocol: each in turn, from its beginning to its end. */
+/** Tells a client of the answers to a chat in the words of its protocol: each in turn, from beginning to end. */
 interface AnswerWriter {
     /** The prompt of an answer is evaluated. */
     void begin(int choice, Usage usage) throws InterruptedException;

@@ -36,7 +36,8 @@ final class Metrics {
         synchronized void write(String name, String help, StringBuilder out) {
             head(name, help, "histogram", out);
             for (int i = 0; i < bounds.length; i++) {
-                out.append(name).append("_bucket{le=\"").append(bounds[i]).append("\"} ").append(counts[i]).append('\n');
+                out.append(name).append("_bucket{le=\"").append(bounds[i]).append("\"} ")
+                        .append(counts[i]).append('\n');
             }
             out.append(name).append("_bucket{le=\"+Inf\"} ").append(count).append('\n');
             out.append(name).append("_sum ").append(String.format(Locale.ROOT, "%.6f", sum)).append('\n');

@@ -11,7 +11,7 @@ import java.util.concurrent.Callable;
 import java.util.logging.Level;
 import java.util.logging.Logger;
 
-/** The models that are served: loaded where they are asked for first; the least recently used makes room for another. */
+/** The models that are served: loaded where they are asked for first; the least recently used makes room. */
 final class Models implements AutoCloseable {
     private static final Logger LOG = Logger.getLogger("dev.reprise.server");
 

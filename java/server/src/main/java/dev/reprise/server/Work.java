@@ -9,7 +9,7 @@ import java.util.concurrent.Future;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicBoolean;
 
-/** Runs what takes a model: so many at once, so many waiting, for so long at most, and no longer than a client waits. */
+/** Runs what takes a model: so many at once, so many waiting, for so long at most and while a client waits. */
 final class Work {
     /** What is done with a model; it is interrupted where nobody waits for it any more. */
     @FunctionalInterface

@@ -166,7 +166,8 @@ class ChatApiTest {
         StringBuilder streamed = new StringBuilder();
         String id = null;
         for (String event : server.post(PATH, ask("Weather in Oslo?", more + ",\"stream\":true")).ok().data()) {
-            Object calls = event.equals("[DONE]") ? null : TestServer.at(Json.parse(event), "choices.0.delta.tool_calls");
+            Object calls = event.equals("[DONE]") ? null
+                    : TestServer.at(Json.parse(event), "choices.0.delta.tool_calls");
             if (calls != null) {
                 Object given = TestServer.at(calls, "0.id");
                 id = given == null ? id : (String) given;
@@ -179,8 +180,8 @@ class ChatApiTest {
 
     @Test
     void anAnswerObeysASchemaOrAGrammar() {
-        String schema = ",\"max_tokens\":60,\"response_format\":{\"type\":\"json_schema\",\"json_schema\":{\"name\":\"a\","
-                + "\"strict\":true,\"schema\":{\"type\":\"object\",\"properties\":{\"colour\":{\"enum\":[\"red\","
+        String schema = ",\"max_tokens\":60,\"response_format\":{\"type\":\"json_schema\","
+                + "\"json_schema\":{\"name\":\"a\",\"strict\":true,\"schema\":{\"type\":\"object\",\"properties\":{\"colour\":{\"enum\":[\"red\","
                 + "\"blue\"]},\"number\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":9}},"
                 + "\"required\":[\"colour\",\"number\"],\"additionalProperties\":false}}}";
         Object value = Json.parse((String) server.post(PATH, ask("A colour?", schema)).ok()
@@ -237,8 +238,8 @@ class ChatApiTest {
         TestServer.Answer answer = server.post(PATH, ask("word ".repeat(5000), ""));
         assertEquals(400, answer.status());
         assertEquals("context_length_exceeded", answer.at("error.code"));
-        assertTrue(answer.at("error.message").toString().matches("the prompt has 50\\d\\d tokens and the context 2048:.*"
-                .replace("2048", "\\d{4}")), answer.text());
+        assertTrue(answer.at("error.message").toString()
+                .matches("the prompt has 50\\d\\d tokens and the context \\d{4}:.*"), answer.text());
     }
 
     @Test

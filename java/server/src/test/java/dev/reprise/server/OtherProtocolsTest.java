@@ -36,7 +36,8 @@ class OtherProtocolsTest {
     }
 
     private static String message(String more) {
-        return "{\"model\":\"smol\",\"max_tokens\":40,\"temperature\":0,\"system\":[{\"type\":\"text\",\"text\":\"Be brief.\"}],"
+        return "{\"model\":\"smol\",\"max_tokens\":40,\"temperature\":0,"
+                + "\"system\":[{\"type\":\"text\",\"text\":\"Be brief.\"}],"
                 + "\"messages\":[{\"role\":\"user\",\"content\":\"Weather in Oslo?\"}]" + more + "}";
     }
 
