@@ -8,7 +8,9 @@ const [base, executablePath, picture] = process.argv.slice(2);
 const browser = await puppeteer.launch({ executablePath, args: ["--no-sandbox", "--disable-gpu"] });
 try {
   const page = await browser.newPage();
-  page.setDefaultTimeout(120000);
+  page.setDefaultTimeout(60000);
+  // By a clock: a page that nobody sees is not drawn, and what waits for that waits for ever.
+  const until = (condition) => page.waitForFunction(condition, { polling: 100 });
   await page.setViewport({ width: 900, height: 700 });
   const elsewhere = [];
   const problems = [];
@@ -21,7 +23,7 @@ try {
   await page.waitForSelector("dialog[open] input");
   await page.type("#key", "key-for-tests");
   await page.click("dialog button");
-  await page.waitForFunction(() => document.querySelectorAll("#model option").length > 0);
+  await until(() => document.querySelectorAll("#model option").length > 0);
   problems.length = 0; // the browser tells of the 401 that asks for the key
 
   const ask = async (text) => {
@@ -29,18 +31,18 @@ try {
     await page.keyboard.press("Enter");
   };
   const answers = () => page.$$eval(".turn.assistant", (turns) => turns.map((turn) => turn.textContent));
-  const idle = () => page.waitForFunction(() => document.getElementById("stop").hidden);
+  const idle = () => until(() => document.getElementById("stop").hidden);
 
   // A question, which streams: the answer is seen to grow.
   await ask("Hello! Who are you?");
-  await page.waitForFunction(() => document.querySelector(".turn.assistant")?.textContent.length > 2);
+  await until(() => document.querySelector(".turn.assistant")?.textContent.length > 2);
   const early = (await answers())[0].length;
   await idle();
   assert.ok((await answers())[0].length > early, "the answer did not grow");
 
   // A long answer, which is stopped.
   await ask("Write a very long story about a cat and a dog.");
-  await page.waitForFunction(() => document.querySelectorAll(".turn.assistant")[1]?.textContent.length > 20);
+  await until(() => document.querySelectorAll(".turn.assistant")[1]?.textContent.length > 20);
   await page.click("#stop");
   await idle();
   const stopped = (await answers())[1];

@@ -182,7 +182,8 @@ class ChatApiTest {
     void anAnswerObeysASchemaOrAGrammar() {
         String schema = ",\"max_tokens\":60,\"response_format\":{\"type\":\"json_schema\","
                 + "\"json_schema\":{\"name\":\"a\",\"strict\":true,\"schema\":{\"type\":\"object\","
-                + "\"properties\":{\"colour\":{\"enum\":[\"red\",\"blue\"]},\"number\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":9}},"
+                + "\"properties\":{\"colour\":{\"enum\":[\"red\",\"blue\"]},"
+                + "\"number\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":9}},"
                 + "\"required\":[\"colour\",\"number\"],\"additionalProperties\":false}}}";
         Object value = Json.parse((String) server.post(PATH, ask("A colour?", schema)).ok()
                 .at("choices.0.message.content"));
