@@ -5,6 +5,7 @@ import dev.reprise.chat.AnswerParser;
 import dev.reprise.chat.AnswerPart;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.Iterator;
 import java.util.List;
 import java.util.Queue;
@@ -321,6 +322,15 @@ public final class ChatStream implements Iterable<ChatPart>, AutoCloseable {
             text.append(piece);
             ready.add(ChatPart.text(piece));
         }
+    }
+
+    /**
+     * The tokens so far, those of reasoning, markers and the end included, and those whose text is held back; for the
+     * thread that takes pieces. Where an answer has to obey a constraint, the first of it are drawn anew once it is
+     * certain that the model does not think first: then there are fewer than before.
+     */
+    public List<Token> tokens() {
+        return Collections.unmodifiableList(tokens);
     }
 
     // ---- ending ----------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ import dev.reprise.natives.loader.LoaderCleaner;
 import java.lang.ref.Cleaner;
 import java.nio.file.Path;
 import java.util.Arrays;
+import java.util.List;
 import java.util.Objects;
 
 /**
@@ -214,6 +215,16 @@ public final class Model implements AutoCloseable {
      */
     public ChatTemplate chatTemplate(String name) {
         return ModelTemplates.of(metadata, Objects.requireNonNull(name, "name"));
+    }
+
+    /**
+     * The ids that a new chat with these options evaluates for a conversation, up to where the model's answer begins.
+     *
+     * @throws TemplateException if the model has no template, or the template fails
+     * @throws UnsupportedModelException if the file describes no tokenizer
+     */
+    public int[] promptIds(List<Message> messages, ChatOptions options) {
+        return compiledTemplate(options).prompt(List.copyOf(messages), options).ids();
     }
 
     /** The template that the options ask for, ready for use. Kept as long as the model is open. */

@@ -26,6 +26,8 @@ final class CommandFactory implements CommandLine.IFactory {
             return type.cast(new DetokenizeCommand(terminal));
         } else if (type == PullCommand.class) {
             return type.cast(new PullCommand(terminal));
+        } else if (type == ServeCommand.class) {
+            return type.cast(new ServeCommand(terminal));
         }
         return CommandLine.defaultFactory().create(type);
     }

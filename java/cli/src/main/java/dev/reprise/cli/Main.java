@@ -24,6 +24,7 @@ import picocli.CommandLine.TypeConversionException;
         subcommands = {
             RunCommand.class,
             ChatCommand.class,
+            ServeCommand.class,
             RenderCommand.class,
             InfoCommand.class,
             TokenizeCommand.class,
@@ -40,6 +41,7 @@ import picocli.CommandLine.TypeConversionException;
             "  reprise run model.gguf -p '2+2=' --temp 0 -n 4",
             "  reprise chat model.gguf                 talks with a chat model; /help tells more",
             "  reprise chat model.gguf -p 'Name a colour.' --json-schema colour.json",
+            "  reprise serve model.gguf --port 8080    answers OpenAI's and Anthropic's clients",
             "  reprise render model.gguf --input conversation.json",
             "  reprise info model.gguf",
             "  reprise tokenize model.gguf -p 'Hello' --ids | reprise detokenize model.gguf",
@@ -117,7 +119,7 @@ public final class Main implements Runnable {
     @Override
     public void run() {
         throw new ParameterException(spec.commandLine(),
-                "a command is missing: run, chat, render, info, tokenize, detokenize or pull");
+                "a command is missing: run, chat, serve, render, info, tokenize, detokenize or pull");
     }
 
     private static LocalDate day(String text) {

@@ -37,6 +37,14 @@ final class ModelArgument {
         }
     }
 
+    /** What it is called: of a file its name, without what all of them end with, or the first part of a split model. */
+    String name() {
+        if (HuggingFace.isName(text) && !Files.exists(path)) {
+            return text;
+        }
+        return path.getFileName().toString().replaceFirst("(-\\d{5}-of-\\d{5})?\\.gguf$", "");
+    }
+
     /** The file; of a model that is named, once it is fetched. */
     Path file(Terminal terminal) {
         if (Files.exists(path)) {

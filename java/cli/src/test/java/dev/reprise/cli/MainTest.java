@@ -20,14 +20,13 @@ class MainTest {
     @Test
     void helpListsCommandsAndExitCodes() {
         String help = Program.run("--help").succeeds().out();
-        String[] parts = {
-            "run", "chat", "render", "info", "tokenize", "detokenize", "pull", "Exit codes:", "  0 ", " 10 ", "130 ",
-            "141 ", "Examples:"
-        };
+        String[] commands = {"run", "chat", "serve", "render", "info", "tokenize", "detokenize", "pull"};
+        String[] parts = {"Exit codes:", "  0 ", " 10 ", "130 ", "141 ", "Examples:"};
         for (String expected : parts) {
             assertTrue(help.contains(expected), expected + " in:\n" + help);
         }
-        for (String command : new String[] {"run", "chat", "render", "info", "tokenize", "detokenize", "pull"}) {
+        for (String command : commands) {
+            assertTrue(help.contains("  " + command + " "), command + " in:\n" + help);
             assertTrue(Program.run(command, "--help").succeeds().out().startsWith("Usage: reprise " + command));
         }
     }
