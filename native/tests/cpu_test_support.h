@@ -13,10 +13,12 @@
 namespace reprise::cpu {
 
 inline const std::vector<TensorType> kAllTypes = {
-    TensorType::F32,   TensorType::F16,   TensorType::BF16,  TensorType::Q4_0,   TensorType::Q4_1,
-    TensorType::Q5_0,  TensorType::Q5_1,  TensorType::Q8_0,  TensorType::Q2_K,   TensorType::Q3_K,
-    TensorType::Q4_K,  TensorType::Q5_K,  TensorType::Q6_K,  TensorType::IQ4_NL, TensorType::IQ4_XS,
-    TensorType::TQ1_0, TensorType::TQ2_0, TensorType::MXFP4, TensorType::NVFP4};
+    TensorType::F32,    TensorType::F16,     TensorType::BF16,  TensorType::Q4_0,   TensorType::Q4_1,
+    TensorType::Q5_0,   TensorType::Q5_1,    TensorType::Q8_0,  TensorType::Q2_K,   TensorType::Q3_K,
+    TensorType::Q4_K,   TensorType::Q5_K,    TensorType::Q6_K,  TensorType::IQ4_NL, TensorType::IQ4_XS,
+    TensorType::TQ1_0,  TensorType::TQ2_0,   TensorType::MXFP4, TensorType::NVFP4,  TensorType::IQ2_XXS,
+    TensorType::IQ2_XS, TensorType::IQ3_XXS, TensorType::IQ1_S, TensorType::IQ3_S,  TensorType::IQ2_S,
+    TensorType::IQ1_M};
 
 inline bool is_float(TensorType type) { return traits(type).block_size == 1; }
 
@@ -97,6 +99,27 @@ class Random {
                 break;
             case TensorType::TQ2_0:
                 one_factor<BlockTQ2_0>(block);
+                break;
+            case TensorType::IQ2_XXS:
+                one_factor<BlockIQ2_XXS>(block);
+                break;
+            case TensorType::IQ2_XS:
+                one_factor<BlockIQ2_XS>(block);
+                break;
+            case TensorType::IQ3_XXS:
+                one_factor<BlockIQ3_XXS>(block);
+                break;
+            case TensorType::IQ1_S:
+                one_factor<BlockIQ1_S>(block);
+                break;
+            case TensorType::IQ3_S:
+                one_factor<BlockIQ3_S>(block);
+                break;
+            case TensorType::IQ2_S:
+                one_factor<BlockIQ2_S>(block);
+                break;
+            case TensorType::IQ1_M:
+                set_iq1_m_factor(reinterpret_cast<BlockIQ1_M*>(block)->scales, float_to_half(uniform(-0.1f, 0.1f)));
                 break;
             case TensorType::MXFP4:  // 2^-8 to 2^3
                 *block = static_cast<uint8_t>(120 + byte() % 12);

@@ -13,11 +13,20 @@
 namespace reprise {
 namespace {
 
-constexpr TensorType kSupported[] = {TensorType::F32,   TensorType::F16,    TensorType::BF16,   TensorType::Q4_0,
-                                     TensorType::Q4_1,  TensorType::Q5_0,   TensorType::Q5_1,   TensorType::Q8_0,
-                                     TensorType::Q2_K,  TensorType::Q3_K,   TensorType::Q4_K,   TensorType::Q5_K,
-                                     TensorType::Q6_K,  TensorType::IQ4_NL, TensorType::IQ4_XS, TensorType::TQ1_0,
-                                     TensorType::TQ2_0, TensorType::MXFP4,  TensorType::NVFP4};
+/// Types that quantize() makes, and those that are read only.
+constexpr TensorType kQuantizable[] = {TensorType::F32,   TensorType::F16,    TensorType::BF16,   TensorType::Q4_0,
+                                       TensorType::Q4_1,  TensorType::Q5_0,   TensorType::Q5_1,   TensorType::Q8_0,
+                                       TensorType::Q2_K,  TensorType::Q3_K,   TensorType::Q4_K,   TensorType::Q5_K,
+                                       TensorType::Q6_K,  TensorType::IQ4_NL, TensorType::IQ4_XS, TensorType::TQ1_0,
+                                       TensorType::TQ2_0, TensorType::MXFP4,  TensorType::NVFP4};
+constexpr TensorType kReadOnly[] = {TensorType::IQ2_XXS, TensorType::IQ2_XS, TensorType::IQ3_XXS, TensorType::IQ1_S,
+                                    TensorType::IQ3_S,   TensorType::IQ2_S,  TensorType::IQ1_M};
+
+std::vector<TensorType> supported() {
+    std::vector<TensorType> types(std::begin(kQuantizable), std::end(kQuantizable));
+    types.insert(types.end(), std::begin(kReadOnly), std::end(kReadOnly));
+    return types;
+}
 
 std::vector<float> normal_values(size_t n, float deviation, uint64_t seed) {
     std::vector<float> values(n);
@@ -42,8 +51,8 @@ std::vector<float> expand(TensorType type, const Block& block) {
 
 TEST(TensorTypes, SupportedOnesAreTheSpecifications) {
     EXPECT_EQ(
-        "F32, F16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K, IQ4_NL, IQ4_XS, BF16, TQ1_0, TQ2_0, "
-        "MXFP4, NVFP4",
+        "F32, F16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K, IQ2_XXS, IQ2_XS, IQ3_XXS, IQ1_S, "
+        "IQ4_NL, IQ3_S, IQ2_S, IQ4_XS, IQ1_M, BF16, TQ1_0, TQ2_0, MXFP4, NVFP4",
         supported_types());
     EXPECT_EQ(18u, traits(TensorType::Q4_0).block_bytes);
     EXPECT_EQ(20u, traits(TensorType::Q4_1).block_bytes);
@@ -281,7 +290,7 @@ TEST(Scales, EightBitFloatsRoundToNearest) {
 
 TEST(Dequantize, ReadsUnalignedBlocks) {
     const std::vector<float> weights = normal_values(512, 1, 3);
-    for (const TensorType type : kSupported) {
+    for (const TensorType type : kQuantizable) {
         std::vector<uint8_t> storage(row_bytes(type, weights.size()) + 1);
         quantize(type, weights.data(), storage.data() + 1, weights.size());
         std::vector<float> back(weights.size());
@@ -357,7 +366,7 @@ INSTANTIATE_TEST_SUITE_P(
 
 TEST(Quantize, ZerosStayZeros) {
     const std::vector<float> zeros(512, 0.0f);
-    for (const TensorType type : kSupported) EXPECT_EQ(zeros, round_trip(type, zeros)) << traits(type).name;
+    for (const TensorType type : kQuantizable) EXPECT_EQ(zeros, round_trip(type, zeros)) << traits(type).name;
 }
 
 /// How far a weight between 1 and 2 may be off: half of the largest step between the values there are for it.
@@ -385,12 +394,20 @@ TEST(Quantize, BlocksOfOneSignKeepTheirRange) {
     std::vector<float> weights(512);
     for (const float sign : {1.0f, -1.0f}) {
         for (size_t i = 0; i < weights.size(); ++i) weights[i] = sign * (1 + static_cast<float>(i % 32) / 32);
-        for (const TensorType type : kSupported) {
+        for (const TensorType type : kQuantizable) {
             const std::vector<float> back = round_trip(type, weights);
             for (size_t i = 0; i < weights.size(); ++i) {
                 ASSERT_NEAR(weights[i], back[i], largest_error_of_one_sign(type)) << traits(type).name << " " << i;
             }
         }
+    }
+}
+
+TEST(Quantize, RefusesWhatOnlyASearchMakes) {
+    const std::vector<float> zeros(256, 0.0f);
+    uint8_t block[256];
+    for (const TensorType type : kReadOnly) {
+        EXPECT_THROW(quantize(type, zeros.data(), block, zeros.size()), Error) << traits(type).name;
     }
 }
 
@@ -405,7 +422,7 @@ TEST(Quantize, IsDeterministicAndIdempotentOnItsOwnValues) {
 
 TEST(RandomRows, HaveTheDeviationAskedForInEveryType) {
     constexpr size_t kColumns = 1024, kRows = 64;
-    for (const TensorType type : kSupported) {
+    for (const TensorType type : supported()) {
         const RowSource rows = random_rows(type, kColumns, 0.05f, 17);
         std::vector<uint8_t> bytes(row_bytes(type, kColumns) * kRows);
         rows(0, kRows, bytes.data());
@@ -424,7 +441,7 @@ TEST(RandomRows, HaveTheDeviationAskedForInEveryType) {
 }
 
 TEST(RandomRows, DoNotDependOnHowRowsAreGrouped) {
-    for (const TensorType type : kSupported) {
+    for (const TensorType type : supported()) {
         const RowSource rows = random_rows(type, 256, 1, 23);
         const size_t bytes = row_bytes(type, 256);
         std::vector<uint8_t> together(bytes * 4), apart(bytes * 4);

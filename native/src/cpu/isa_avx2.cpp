@@ -151,6 +151,11 @@ INLINE I look_up(const int8_t* table, I bytes) {
     return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(values), bytes);
 }
 
+/// table[i] for every lane.
+INLINE I gather(const uint32_t* table, I index) {
+    return _mm256_i32gather_epi32(reinterpret_cast<const int*>(table), index, 4);
+}
+
 using ActivationValue = int8_t;
 INLINE void store_activations(ActivationValue* out, const I* q, int n) {
     for (int i = 0; i < n; ++i) store_bytes(reinterpret_cast<uint8_t*>(out + kLanes * i), q[i]);

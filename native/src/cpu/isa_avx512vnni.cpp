@@ -144,6 +144,9 @@ INLINE I look_up(const int8_t* table, I bytes) {
     return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(load_16(reinterpret_cast<const uint8_t*>(table))), bytes);
 }
 
+/// table[i] for every lane.
+INLINE I gather(const uint32_t* table, I index) { return _mm512_i32gather_epi32(index, table, 4); }
+
 using ActivationValue = int8_t;
 INLINE void store_activations(ActivationValue* out, const I* q, int n) {
     for (int i = 0; i < n; ++i) store_bytes(reinterpret_cast<uint8_t*>(out + kLanes * i), q[i]);

@@ -146,6 +146,14 @@ INLINE I look_up(const int8_t* table, I bytes) {
     return _mm_load_si128(reinterpret_cast<const __m128i*>(at));
 }
 
+/// table[i] for every lane.
+INLINE I gather(const uint32_t* table, I index) {
+    alignas(16) uint32_t at[kLanes];
+    _mm_store_si128(reinterpret_cast<__m128i*>(at), index);
+    for (uint32_t& i : at) i = table[i];
+    return _mm_load_si128(reinterpret_cast<const __m128i*>(at));
+}
+
 // Values 4j .. 4j + 3 as 16 bits each, in the order 0, 2, 1, 3: the even and the odd bytes of a word of weights.
 using ActivationValue = int16_t;
 INLINE void store_activations(ActivationValue* out, const I* q, int n) {

@@ -108,12 +108,69 @@ struct BlockTQ2_0 {
     uint8_t qs[64];
     uint16_t d;
 };
+// The IQ types have 256 weights a block, in 8 groups of 32, and indices into codebooks (quant/grids.h). Where seven
+// signs are stored for eight weights, bit i for weight i, the eighth makes the number of minuses even.
+//
+// w = d / 8 * (2 * scale + 1) * +-grid; eight bits of index per 8 weights; of signs_and_scale the low 28 bits are four
+// times seven signs, the upper four the scale.
+struct BlockIQ2_XXS {
+    uint16_t d;
+    struct [[gnu::packed]] {
+        uint8_t entries[4];
+        uint32_t signs_and_scale;
+    } groups[8];
+};
+// As IQ2_XXS with nine bits of index and seven of signs in each of qs, and a scale, nibble i of scales, per 16 weights.
+struct BlockIQ2_XS {
+    uint16_t d;
+    uint16_t qs[32];
+    uint8_t scales[8];
+};
+// As IQ2_XS with ten bits of index, two of them in qh, and eight signs.
+struct BlockIQ2_S {
+    uint16_t d;
+    uint8_t qs[32], signs[32];
+    uint8_t qh[8];
+    uint8_t scales[8];
+};
+// w = d / 4 * (2 * scale + 1) * +-grid; eight bits of index per 4 weights, signs and scales as in IQ2_XXS.
+struct [[gnu::packed]] BlockIQ3_XXS {
+    uint16_t d;
+    uint8_t qs[64];
+    uint32_t signs_and_scales[8];
+};
+// w = d * (2 * scale + 1) * +-grid; nine bits of index per 4 weights, bit l of qh[g] the ninth of entry 8g + l; a sign
+// for every weight; a scale, nibble g, per 32.
+struct BlockIQ3_S {
+    uint16_t d;
+    uint8_t qs[64];
+    uint8_t qh[8];
+    uint8_t signs[32];
+    uint8_t scales[4];
+};
+// w = d * (2 * scale + 1) * (grid +- 1/8); eleven bits of index per 8 weights, of which qh[g] has four times three,
+// then three of scale and, in its highest, whether it is minus.
+struct BlockIQ1_S {
+    uint16_t d;
+    uint8_t qs[32];
+    uint16_t qh[8];
+};
+// As IQ1_S with a scale of three bits per 16 weights, minus or plus per 8 (bits 3 and 7 of qh), and the factor's four
+// nibbles in the highest bits of the scales.
+struct BlockIQ1_M {
+    uint8_t qs[32];
+    uint8_t qh[16];
+    uint16_t scales[4];
+};
 
 static_assert(sizeof(BlockQ4_0) == 18 && sizeof(BlockQ4_1) == 20 && sizeof(BlockQ8_0) == 34);
 static_assert(sizeof(BlockQ4_K) == 144 && sizeof(BlockQ5_K) == 176 && sizeof(BlockQ6_K) == 210);
 static_assert(sizeof(BlockQ5_0) == 22 && sizeof(BlockQ5_1) == 24 && sizeof(BlockQ2_K) == 84);
 static_assert(sizeof(BlockQ3_K) == 110 && sizeof(BlockIQ4_NL) == 18 && sizeof(BlockIQ4_XS) == 136);
 static_assert(sizeof(BlockMXFP4) == 17 && sizeof(BlockNVFP4) == 36);
+static_assert(sizeof(BlockIQ2_XXS) == 66 && sizeof(BlockIQ2_XS) == 74 && sizeof(BlockIQ2_S) == 82);
+static_assert(sizeof(BlockIQ3_XXS) == 98 && sizeof(BlockIQ3_S) == 110);
+static_assert(sizeof(BlockIQ1_S) == 50 && sizeof(BlockIQ1_M) == 56);
 static_assert(sizeof(BlockTQ1_0) == 54 && sizeof(BlockTQ2_0) == 66);
 
 /// What the nibbles of IQ4_NL and IQ4_XS stand for.
@@ -157,6 +214,14 @@ inline void pack_scales_q3_k(const uint8_t* scales, uint8_t* packed) {
         packed[8 + i] = static_cast<uint8_t>(scales[i] >> 4 | scales[i + 4] >> 4 << 2 | scales[i + 8] >> 4 << 4 |
                                              scales[i + 12] >> 4 << 6);
     }
+}
+
+/// The float16 whose nibbles are the highest of the scales of IQ1_M, the lowest first.
+inline uint16_t iq1_m_factor(const uint16_t* scales) {
+    return static_cast<uint16_t>(scales[0] >> 12 | scales[1] >> 12 << 4 | scales[2] >> 12 << 8 | scales[3] >> 12 << 12);
+}
+inline void set_iq1_m_factor(uint16_t* scales, uint16_t d) {
+    for (int i = 0; i < 4; ++i) scales[i] = static_cast<uint16_t>((scales[i] & 0xfff) | (d >> (4 * i) & 15) << 12);
 }
 
 /// An unsigned float of four exponent and three mantissa bits, bias 7; the largest pattern, which is none, counts as 0.

@@ -7,6 +7,15 @@
 
 namespace reprise {
 
+// dequantize_grid.cpp
+void dequantize_block(const BlockIQ2_XXS& block, float* out);
+void dequantize_block(const BlockIQ2_XS& block, float* out);
+void dequantize_block(const BlockIQ3_XXS& block, float* out);
+void dequantize_block(const BlockIQ1_S& block, float* out);
+void dequantize_block(const BlockIQ3_S& block, float* out);
+void dequantize_block(const BlockIQ2_S& block, float* out);
+void dequantize_block(const BlockIQ1_M& block, float* out);
+
 static void dequantize_block(const BlockQ4_0& block, float* out) {
     const float d = half_to_float(block.d);
     for (int i = 0; i < 16; ++i) {
@@ -247,6 +256,27 @@ void dequantize(TensorType type, const void* blocks, float* out, size_t n) {
             return;
         case TensorType::NVFP4:
             dequantize_blocks<BlockNVFP4>(blocks, out, n, block_size);
+            return;
+        case TensorType::IQ2_XXS:
+            dequantize_blocks<BlockIQ2_XXS>(blocks, out, n, block_size);
+            return;
+        case TensorType::IQ2_XS:
+            dequantize_blocks<BlockIQ2_XS>(blocks, out, n, block_size);
+            return;
+        case TensorType::IQ3_XXS:
+            dequantize_blocks<BlockIQ3_XXS>(blocks, out, n, block_size);
+            return;
+        case TensorType::IQ1_S:
+            dequantize_blocks<BlockIQ1_S>(blocks, out, n, block_size);
+            return;
+        case TensorType::IQ3_S:
+            dequantize_blocks<BlockIQ3_S>(blocks, out, n, block_size);
+            return;
+        case TensorType::IQ2_S:
+            dequantize_blocks<BlockIQ2_S>(blocks, out, n, block_size);
+            return;
+        case TensorType::IQ1_M:
+            dequantize_blocks<BlockIQ1_M>(blocks, out, n, block_size);
             return;
     }
     fail(REPRISE_INTERNAL, "no dequantisation for tensor type %d", static_cast<int>(type));

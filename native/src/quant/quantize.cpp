@@ -352,6 +352,14 @@ void quantize(TensorType type, const float* in, void* blocks, size_t n) {
         case TensorType::NVFP4:
             quantize_blocks<BlockNVFP4>(in, blocks, n, block_size);
             return;
+        case TensorType::IQ2_XXS:
+        case TensorType::IQ2_XS:
+        case TensorType::IQ3_XXS:
+        case TensorType::IQ1_S:
+        case TensorType::IQ3_S:
+        case TensorType::IQ2_S:
+        case TensorType::IQ1_M:
+            break;
     }
     fail(REPRISE_INTERNAL, "no quantisation for tensor type %d", static_cast<int>(type));
 }

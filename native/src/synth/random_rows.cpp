@@ -7,6 +7,7 @@
 
 #include "core/error.h"
 #include "quant/blocks.h"
+#include "quant/grids.h"
 
 namespace reprise {
 
@@ -70,6 +71,44 @@ BlockPattern factor_pattern(size_t offset, float deviation, float quants) {
     return pattern<Block>(offset, 2, [&](RandomBits& bits, Block& block) {
         block.d = float_to_half(deviation / quants * spread(bits) * random_sign(bits));
     });
+}
+
+/// Of the scales 2 * i + 1, i from first and below n.
+float root_mean_square_of_odd(int n, int first = 0) {
+    float sum = 0;
+    for (int i = first; i < n; ++i) sum += static_cast<float>((2 * i + 1) * (2 * i + 1));
+    return std::sqrt(sum / static_cast<float>(n - first));
+}
+
+/// A factor d first, and scales of four bits, 8 to 15, from scales_offset on.
+template <typename Block>
+BlockPattern scaled_pattern(size_t scales_offset, float deviation, float quants) {
+    return pattern<Block>(
+        0, 2,
+        [&](RandomBits& bits, Block& block) {
+            block.d = float_to_half(deviation / (quants * root_mean_square_of_odd(16, 8)) * spread(bits));
+            for (uint8_t& scales : block.scales) scales = static_cast<uint8_t>(bits.next() | 0x88);
+        },
+        scales_offset, sizeof(Block::scales));
+}
+
+/// Of a codebook's values, less an offset.
+template <typename AnyGrid>
+float root_mean_square(const AnyGrid& grid, int offset = 0) {
+    float sum = 0;
+    for (size_t i = 0; i < AnyGrid::kEntries; ++i) {
+        for (size_t k = 0; k < AnyGrid::kValues; ++k) {
+            const int value = grid.value(i, k) - offset;
+            sum += static_cast<float>(value * value);
+        }
+    }
+    return std::sqrt(sum / static_cast<float>(AnyGrid::kEntries * AnyGrid::kValues));
+}
+
+/// Of the values of IQ1_S and IQ1_M, an eighth up or down.
+float root_mean_square_of_iq1() {
+    const float eighths = root_mean_square(IQ1_GRID, 8);
+    return std::sqrt(eighths * eighths + 1) / 8;
 }
 
 /// Random exponents of MXFP4: the mean square of two powers of two that are neighbours.
@@ -148,6 +187,27 @@ BlockPattern make_pattern(TensorType type, float deviation) {
                                         spread(bits) * random_sign(bits));
                 block.scales_h = 0xffff;  // scales of 48 to 63, before 32 is taken off
                 for (uint8_t& scales : block.scales_l) scales = static_cast<uint8_t>(bits.next());
+            });
+        case TensorType::IQ2_XXS:
+            return factor_pattern<BlockIQ2_XXS>(0, deviation,
+                                                root_mean_square_of_odd(16) * root_mean_square(IQ2_XXS_GRID) / 8);
+        case TensorType::IQ2_XS:
+            return scaled_pattern<BlockIQ2_XS>(66, deviation, root_mean_square(IQ2_XS_GRID) / 8);
+        case TensorType::IQ2_S:
+            return scaled_pattern<BlockIQ2_S>(74, deviation, root_mean_square(IQ2_S_GRID) / 8);
+        case TensorType::IQ3_XXS:
+            return factor_pattern<BlockIQ3_XXS>(0, deviation,
+                                                root_mean_square_of_odd(16) * root_mean_square(IQ3_XXS_GRID) / 4);
+        case TensorType::IQ3_S:
+            return scaled_pattern<BlockIQ3_S>(106, deviation, root_mean_square(IQ3_S_GRID));
+        case TensorType::IQ1_S:
+            return factor_pattern<BlockIQ1_S>(0, deviation, root_mean_square_of_odd(8) * root_mean_square_of_iq1());
+        case TensorType::IQ1_M:
+            return pattern<BlockIQ1_M>(48, 8, [&](RandomBits& bits, BlockIQ1_M& block) {
+                for (uint16_t& scales : block.scales) scales = static_cast<uint16_t>(bits.below(1 << 12));
+                set_iq1_m_factor(block.scales,
+                                 float_to_half(deviation / (root_mean_square_of_odd(8) * root_mean_square_of_iq1()) *
+                                               spread(bits) * random_sign(bits)));
             });
         case TensorType::MXFP4:
             return mxfp4_pattern(deviation);
