@@ -36,6 +36,15 @@ final class ByteList {
         size = 0;
     }
 
+    /** Forgets what lies behind the first {@code size} bytes. */
+    void truncate(int size) {
+        this.size = size;
+    }
+
+    boolean endsWith(byte[] end) {
+        return size >= end.length && Arrays.equals(values, size - end.length, size, end, 0, end.length);
+    }
+
     int size() {
         return size;
     }

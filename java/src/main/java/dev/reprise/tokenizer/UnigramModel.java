@@ -84,6 +84,10 @@ public final class UnigramModel extends TokenModel {
                 out.add(b);
             }
         }
+        // A U+2581 that somebody wrote at the end goes the way of spaces.
+        while (normalisation.mergeSpaces() && out.endsWith(MARK)) {
+            out.truncate(out.size() - MARK.length);
+        }
         return out.toArray();
     }
 
