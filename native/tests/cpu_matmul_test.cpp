@@ -61,6 +61,7 @@ void expect_matches(const Kernels& kernels, bool rounds_activations, TensorType 
 
 std::vector<Shape> shapes(TensorType type) {
     std::vector<size_t> ks = {32, 576, 896, 1536, 2080};
+    if (traits(type).block_size == 64) ks = {64, 576, 896, 1536, 2112};
     if (traits(type).block_size == 256) ks = {256, 768, 1536, 2048, 2304};
     if (is_float(type)) ks = {1, 7, 31, 32, 33, 100, 576, 2049};
     std::vector<Shape> result;
@@ -158,14 +159,7 @@ TEST(CpuMatmul, ExtremeActivations) {
                     if (is_float(type)) break;
                     std::fill(full.begin(), full.end(), fill);
                     for (size_t at = 0; at < full.size(); at += traits(type).block_bytes) {
-                        if (type == TensorType::Q6_K) {
-                            reinterpret_cast<BlockQ6_K*>(&full[at])->d = float_to_half(0.01f);
-                        } else {
-                            reinterpret_cast<BlockQ4_0*>(&full[at])->d = float_to_half(0.01f);
-                            if (type != TensorType::Q4_0 && type != TensorType::Q8_0) {
-                                reinterpret_cast<BlockQ4_1*>(&full[at])->m = float_to_half(0.02f);
-                            }
-                        }
+                        random.set_factors(type, &full[at]);
                     }
                     const std::vector<float> x(k, sign);
                     const Result full_expected = reference(type, full, x, {n_rows, k, 0, n_rows, 1});

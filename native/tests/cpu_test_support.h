@@ -12,9 +12,13 @@
 
 namespace reprise::cpu {
 
-inline const std::vector<TensorType> kAllTypes = {TensorType::F32,  TensorType::F16,  TensorType::BF16,
-                                                  TensorType::Q4_0, TensorType::Q4_1, TensorType::Q8_0,
-                                                  TensorType::Q4_K, TensorType::Q5_K, TensorType::Q6_K};
+inline const std::vector<TensorType> kAllTypes = {
+    TensorType::F32,    TensorType::F16,     TensorType::BF16,  TensorType::Q4_0,   TensorType::Q4_1,
+    TensorType::Q5_0,   TensorType::Q5_1,    TensorType::Q8_0,  TensorType::Q2_K,   TensorType::Q3_K,
+    TensorType::Q4_K,   TensorType::Q5_K,    TensorType::Q6_K,  TensorType::IQ4_NL, TensorType::IQ4_XS,
+    TensorType::TQ1_0,  TensorType::TQ2_0,   TensorType::MXFP4, TensorType::NVFP4,  TensorType::IQ2_XXS,
+    TensorType::IQ2_XS, TensorType::IQ3_XXS, TensorType::IQ1_S, TensorType::IQ3_S,  TensorType::IQ2_S,
+    TensorType::IQ1_M};
 
 inline bool is_float(TensorType type) { return traits(type).block_size == 1; }
 
@@ -52,11 +56,7 @@ class Random {
         return result;
     }
 
-  private:
-    template <class Block>
-    void one_factor(uint8_t* block) {
-        reinterpret_cast<Block*>(block)->d = float_to_half(uniform(-0.1f, 0.1f));
-    }
+    /// Gives a block factors of ordinary size; its quants and scales stay.
     void set_factors(TensorType type, uint8_t* block) {
         const float value = normal();
         switch (type) {
@@ -82,6 +82,58 @@ class Random {
                 one_factor<BlockQ4_1>(block);
                 reinterpret_cast<BlockQ4_1*>(block)->m = float_to_half(uniform(-1, 1));
                 break;
+            case TensorType::Q5_0:
+                one_factor<BlockQ5_0>(block);
+                break;
+            case TensorType::Q3_K:
+                one_factor<BlockQ3_K>(block);
+                break;
+            case TensorType::IQ4_NL:
+                one_factor<BlockIQ4_NL>(block);
+                break;
+            case TensorType::IQ4_XS:
+                one_factor<BlockIQ4_XS>(block);
+                break;
+            case TensorType::TQ1_0:
+                one_factor<BlockTQ1_0>(block);
+                break;
+            case TensorType::TQ2_0:
+                one_factor<BlockTQ2_0>(block);
+                break;
+            case TensorType::IQ2_XXS:
+                one_factor<BlockIQ2_XXS>(block);
+                break;
+            case TensorType::IQ2_XS:
+                one_factor<BlockIQ2_XS>(block);
+                break;
+            case TensorType::IQ3_XXS:
+                one_factor<BlockIQ3_XXS>(block);
+                break;
+            case TensorType::IQ1_S:
+                one_factor<BlockIQ1_S>(block);
+                break;
+            case TensorType::IQ3_S:
+                one_factor<BlockIQ3_S>(block);
+                break;
+            case TensorType::IQ2_S:
+                one_factor<BlockIQ2_S>(block);
+                break;
+            case TensorType::IQ1_M:
+                set_iq1_m_factor(reinterpret_cast<BlockIQ1_M*>(block)->scales, float_to_half(uniform(-0.1f, 0.1f)));
+                break;
+            case TensorType::MXFP4:  // 2^-8 to 2^3
+                *block = static_cast<uint8_t>(120 + byte() % 12);
+                break;
+            case TensorType::NVFP4:  // every pattern is a scale
+                break;
+            case TensorType::Q5_1:
+                one_factor<BlockQ5_1>(block);
+                reinterpret_cast<BlockQ5_1*>(block)->m = float_to_half(uniform(-1, 1));
+                break;
+            case TensorType::Q2_K:
+                one_factor<BlockQ2_K>(block);
+                reinterpret_cast<BlockQ2_K*>(block)->dmin = float_to_half(uniform(-0.1f, 0.1f));
+                break;
             case TensorType::Q4_K:
                 one_factor<BlockQ4_K>(block);
                 reinterpret_cast<BlockQ4_K*>(block)->dmin = float_to_half(uniform(-0.1f, 0.1f));
@@ -91,6 +143,12 @@ class Random {
                 reinterpret_cast<BlockQ5_K*>(block)->dmin = float_to_half(uniform(-0.1f, 0.1f));
                 break;
         }
+    }
+
+  private:
+    template <class Block>
+    void one_factor(uint8_t* block) {
+        reinterpret_cast<Block*>(block)->d = float_to_half(uniform(-0.1f, 0.1f));
     }
 
     std::mt19937_64 engine_;

@@ -144,7 +144,7 @@ class CudaFusedProject : public ::testing::TestWithParam<TensorType> {
     }
 };
 std::string type_name(const ::testing::TestParamInfo<TensorType>& info) { return traits(info.param).name; }
-INSTANTIATE_TEST_SUITE_P(AllTypes, CudaFusedProject, ::testing::ValuesIn(cpu::kAllTypes), type_name);
+INSTANTIATE_TEST_SUITE_P(AllTypes, CudaFusedProject, ::testing::ValuesIn(device_types()), type_name);
 
 /// All variants of the epilogue; each launch once more at once, for the same bits.
 void check_product(const TestMatrix& w, const Input& input, Slot slot, Random& random) {
@@ -271,8 +271,8 @@ TEST(CudaFusedTypes, MatricesShareALaunchOnlyWhereAKernelTakesTheirTypes) {
         for (const DeviceMatrix& m : matrices) parts.push_back({&m, nullptr});
         return fused_together(parts) == parts.size();
     };
-    for (const TensorType a : cpu::kAllTypes) {
-        for (const TensorType b : cpu::kAllTypes) {
+    for (const TensorType a : device_types()) {
+        for (const TensorType b : device_types()) {
             const auto is_mix = [](TensorType x, TensorType y) {
                 return (x == T::Q4_K || x == T::Q5_K) && y == T::Q6_K;
             };

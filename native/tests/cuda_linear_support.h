@@ -33,6 +33,13 @@ inline std::string missing_device() {
         }                                                                   \
     } while (false)
 
+/// The types that matrices have on the device.
+inline std::vector<TensorType> device_types() {
+    std::vector<TensorType> types = cpu::kAllTypes;
+    std::erase_if(types, [](TensorType type) { return device_type(type, false) != type; });
+    return types;
+}
+
 template <typename T>
 class Buffer {
   public:

@@ -6,7 +6,6 @@
 namespace reprise::cuda {
 namespace {
 
-using cpu::kAllTypes;
 using cpu::Random;
 
 struct Shape {
@@ -41,7 +40,7 @@ class CudaLinear : public ::testing::TestWithParam<TensorType> {
     }
 };
 std::string type_name(const ::testing::TestParamInfo<TensorType>& info) { return traits(info.param).name; }
-INSTANTIATE_TEST_SUITE_P(AllTypes, CudaLinear, ::testing::ValuesIn(kAllTypes), type_name);
+INSTANTIATE_TEST_SUITE_P(AllTypes, CudaLinear, ::testing::ValuesIn(device_types()), type_name);
 
 TEST_P(CudaLinear, EmbeddingRowsAreTheReferenceDequantisation) {
     Random random(1);

@@ -135,17 +135,40 @@ INLINE void load_words(const Rows& rows, size_t offset, I* out) {
     out[3] = _mm256_unpackhi_epi64(t1, t3);
 }
 
+/// Bytes of all ones where bit 4 * j + i of a lane is set, i the byte.
+template <int j>
+INLINE I byte_mask(I bits) {
+    constexpr int n = j / 2;  // the byte that has those bits
+    const I order = _mm256_setr_epi8(n, n, n, n, n + 4, n + 4, n + 4, n + 4, n + 8, n + 8, n + 8, n + 8, n + 12, n + 12,
+                                     n + 12, n + 12, n, n, n, n, n + 4, n + 4, n + 4, n + 4, n + 8, n + 8, n + 8, n + 8,
+                                     n + 12, n + 12, n + 12, n + 12);
+    const I each = i_set1(static_cast<int32_t>(j % 2 == 0 ? 0x08040201 : 0x80402010));
+    return _mm256_cmpeq_epi8(_mm256_and_si256(_mm256_shuffle_epi8(bits, order), each), each);
+}
+/// table[b] for every byte b, 0 to 15.
+INLINE I look_up(const int8_t* table, I bytes) {
+    const __m128i values = _mm_loadu_si128(reinterpret_cast<const __m128i*>(table));
+    return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(values), bytes);
+}
+
+/// table[i] for every lane.
+INLINE I gather(const uint32_t* table, I index) {
+    return _mm256_i32gather_epi32(reinterpret_cast<const int*>(table), index, 4);
+}
+
 using ActivationValue = int8_t;
 INLINE void store_activations(ActivationValue* out, const I* q, int n) {
     for (int i = 0; i < n; ++i) store_bytes(reinterpret_cast<uint8_t*>(out + kLanes * i), q[i]);
 }
 
-/// init + the dot products of 4 * n bytes of every row with activations x: bytes of `bits` bits, unsigned but for 8.
-template <int bits, int n>
+/// init + the dot products of 4 * n bytes of every row with activations x: bytes of `bits` bits, or signed ones whose
+/// magnitude has so many.
+template <int bits, int n, bool is_signed = false>
 INLINE I dot(const I* q, const ActivationValue* x, I init) {
     // How many products of pairs fit 16 bits: 2 * 127 * (2^bits - 1) each. Of signed bytes |q| * (sign(q) x) is at
     // most 128 * 127, a pair of them just fits.
-    constexpr int fit = bits == 4 ? 8 : bits == 5 ? 4 : bits == 6 ? 2 : 1;
+    static_assert(bits <= 6 || is_signed);
+    constexpr int most = bits <= 4 ? 8 : bits == 5 ? 4 : bits == 6 ? 2 : 1, fit = most < n ? most : n;
     static_assert(n % fit == 0);
     I sum = init;
     UNROLL
@@ -154,7 +177,7 @@ INLINE I dot(const I* q, const ActivationValue* x, I init) {
         UNROLL
         for (int j = 0; j < fit; ++j) {
             const I weights = q[begin + j], values = i_set1(load_i32(x + 4 * (begin + j)));
-            const I products = bits == 8
+            const I products = is_signed
                                    ? _mm256_maddubs_epi16(_mm256_abs_epi8(weights), _mm256_sign_epi8(values, weights))
                                    : _mm256_maddubs_epi16(weights, values);
             pairs = j == 0 ? products : _mm256_add_epi16(pairs, products);

@@ -130,13 +130,30 @@ INLINE void load_words(const Rows& rows, size_t offset, I* out) {
     out[3] = _mm512_unpackhi_epi64(t1, t3);
 }
 
+/// Bytes of all ones where bit 4 * j + i of a lane is set, i the byte.
+template <int j>
+INLINE I byte_mask(I bits) {
+    constexpr int n = j / 2;  // the byte that has those bits
+    const __m128i order = _mm_setr_epi8(n, n, n, n, n + 4, n + 4, n + 4, n + 4, n + 8, n + 8, n + 8, n + 8, n + 12,
+                                        n + 12, n + 12, n + 12);
+    const I each = i_set1(static_cast<int32_t>(j % 2 == 0 ? 0x08040201 : 0x80402010));
+    return _mm512_movm_epi8(_mm512_test_epi8_mask(_mm512_shuffle_epi8(bits, _mm512_broadcast_i32x4(order)), each));
+}
+/// table[b] for every byte b, 0 to 15.
+INLINE I look_up(const int8_t* table, I bytes) {
+    return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(load_16(reinterpret_cast<const uint8_t*>(table))), bytes);
+}
+
+/// table[i] for every lane.
+INLINE I gather(const uint32_t* table, I index) { return _mm512_i32gather_epi32(index, table, 4); }
+
 using ActivationValue = int8_t;
 INLINE void store_activations(ActivationValue* out, const I* q, int n) {
     for (int i = 0; i < n; ++i) store_bytes(reinterpret_cast<uint8_t*>(out + kLanes * i), q[i]);
 }
 
 /// init + the dot products of 4 * n unsigned bytes of every row with activations x.
-template <int bits, int n>
+template <int bits, int n, bool is_signed = false>
 INLINE I dot(const I* q, const ActivationValue* x, I init) {
     I sum = init;
     UNROLL

@@ -131,6 +131,29 @@ INLINE void load_words(const Rows& rows, size_t offset, I* out) {
     out[3] = _mm_unpackhi_epi64(t1, t3);
 }
 
+/// Bytes of all ones where bit 4 * j + i of a lane is set, i the byte.
+template <int j>
+INLINE I byte_mask(I bits) {
+    const I four = _mm_and_si128(i_shr<4 * j>(bits), _mm_set1_epi32(15));
+    const I spread = i_or(i_or(four, i_shl<7>(four)), i_or(i_shl<14>(four), i_shl<21>(four)));
+    return _mm_cmpeq_epi8(_mm_and_si128(spread, _mm_set1_epi8(1)), _mm_set1_epi8(1));
+}
+/// table[b] for every byte b, 0 to 15.
+INLINE I look_up(const int8_t* table, I bytes) {
+    alignas(16) uint8_t at[16];
+    _mm_store_si128(reinterpret_cast<__m128i*>(at), bytes);
+    for (uint8_t& byte : at) byte = static_cast<uint8_t>(table[byte]);
+    return _mm_load_si128(reinterpret_cast<const __m128i*>(at));
+}
+
+/// table[i] for every lane.
+INLINE I gather(const uint32_t* table, I index) {
+    alignas(16) uint32_t at[kLanes];
+    _mm_store_si128(reinterpret_cast<__m128i*>(at), index);
+    for (uint32_t& i : at) i = table[i];
+    return _mm_load_si128(reinterpret_cast<const __m128i*>(at));
+}
+
 // Values 4j .. 4j + 3 as 16 bits each, in the order 0, 2, 1, 3: the even and the odd bytes of a word of weights.
 using ActivationValue = int16_t;
 INLINE void store_activations(ActivationValue* out, const I* q, int n) {
@@ -141,7 +164,7 @@ INLINE void store_activations(ActivationValue* out, const I* q, int n) {
 }
 
 /// init + the dot products of 4 * n unsigned bytes of every row with activations x.
-template <int bits, int n>
+template <int bits, int n, bool is_signed = false>
 INLINE I dot(const I* q, const ActivationValue* x, I init) {
     I sum = init;
     UNROLL

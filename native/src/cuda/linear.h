@@ -27,6 +27,9 @@ struct DeviceMatrix {
 /// Rows that are stored together; pieces of a matrix are repacked in multiples of it.
 constexpr uint32_t TILE_ROWS = 4;
 
+/// Type in which the rows of a file's type are uploaded: that type where the device has a layout for it, else a float
+/// type, to which the host dequantises (converted_rows.h).
+TensorType upload_type(TensorType file_type, bool exact);
 /// Type that a matrix of a file's type has on the device.
 TensorType device_type(TensorType file_type, bool exact);
 /// Bytes of a matrix on the device. cols is a multiple of the type's block size.
@@ -35,7 +38,7 @@ size_t device_bytes(TensorType device_type, uint32_t rows, uint32_t cols);
 /// Prepares matrix.data for repack_rows(): call once, before the first piece.
 void begin_repack(const DeviceMatrix& matrix, cudaStream_t stream);
 /// Repacks rows first_row .. first_row + n_rows - 1. blocks (device memory, 16-byte aligned) holds exactly those rows
-/// as they lie in the file, in file_type. first_row is a multiple of TILE_ROWS, and so is n_rows unless it ends the
+/// as they lie in the file, in file_type, which upload_type() names. first_row is a multiple of TILE_ROWS, and so is n_rows unless it ends the
 /// matrix.
 void repack_rows(const DeviceMatrix& matrix, TensorType file_type, uint32_t first_row, uint32_t n_rows,
                  const void* blocks, cudaStream_t stream);

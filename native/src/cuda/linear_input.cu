@@ -207,6 +207,8 @@ EmbedKernel<Tokens> embed_kernel_of(TensorType type) {
             return embed_kernel<TensorType::Q5_K, Tokens>;
         case TensorType::Q6_K:
             return embed_kernel<TensorType::Q6_K, Tokens>;
+        default:  // no matrix on the device has another
+            break;
     }
     fail(REPRISE_INTERNAL, "embed_rows: type %d", static_cast<int>(type));
 }

@@ -173,7 +173,14 @@ void launch_repack(const DeviceMatrix& m, uint8_t* tiles, const TileLayout& layo
 
 }  // namespace
 
-TensorType device_type(TensorType file_type, bool exact) { return exact ? TensorType::F32 : file_type; }
+TensorType upload_type(TensorType file_type, bool exact) {
+    if (!is_quantized(file_type) || quant_shape(file_type).planes != 0) return file_type;
+    return exact ? TensorType::F32 : TensorType::F16;
+}
+
+TensorType device_type(TensorType file_type, bool exact) {
+    return exact ? TensorType::F32 : upload_type(file_type, exact);
+}
 
 size_t device_bytes(TensorType device_type, uint32_t rows, uint32_t cols) {
     const size_t tiles = size_t{tile_count(rows)} * tile_layout(device_type, cols).bytes;
@@ -214,6 +221,8 @@ void repack_rows(const DeviceMatrix& matrix, TensorType file_type, uint32_t firs
             return launch_repack<TensorType::Q5_K>(matrix, tiles, layout, n_rows, bytes, stream);
         case TensorType::Q6_K:
             return launch_repack<TensorType::Q6_K>(matrix, tiles, layout, n_rows, bytes, stream);
+        default:  // upload_type() is never one of these
+            break;
     }
     fail(REPRISE_INTERNAL, "repack_rows: type %d", static_cast<int>(file_type));
 }

@@ -5,6 +5,7 @@
 
 #include "core/error.h"
 #include "cuda/check.h"
+#include "cuda/converted_rows.h"
 #include "cuda/rope.h"
 
 namespace reprise::cuda {
@@ -113,7 +114,10 @@ DeviceWeights::DeviceWeights(const Plan& plan, bool exact)
 
 void DeviceWeights::upload(const Plan& plan, reprise_progress_fn progress_fn, void* progress_user) {
     size_t widest = 0;
-    for (const auto& w : plan.weights) widest = std::max(widest, w->row_bytes());
+    for (const auto& w : plan.weights) {
+        // A row may be uploaded as float32, the widest there is.
+        widest = std::max({widest, w->row_bytes(), is_vector(*w) ? 0 : w->cols * sizeof(float)});
+    }
     Staging staging(std::max(STAGE_BYTES, widest * TILE_ROWS));
     Progress progress(progress_fn, progress_user, plan.weight_bytes());
     const auto copy_vector = [&](void* to, const void* from, size_t n) {
@@ -129,14 +133,16 @@ void DeviceWeights::upload(const Plan& plan, reprise_progress_fn progress_fn, vo
         }
         const DeviceMatrix& matrix = matrices_[w->id];
         begin_repack(matrix, staging.stream());
-        const size_t row_bytes = w->row_bytes();
+        const TensorType type = upload_type(w->type, matrix.type == TensorType::F32);
+        ConvertedRows source(*w, type);
+        const size_t row_bytes = source.row_bytes();
         const auto rows_per_piece = static_cast<uint32_t>(staging.slot_bytes() / row_bytes / TILE_ROWS * TILE_ROWS);
         for (uint32_t row = 0; row < matrix.rows; row += rows_per_piece) {
             const uint32_t n = std::min(rows_per_piece, matrix.rows - row);
-            const void* blocks = staging.bring(w->data.data() + row * row_bytes, n * row_bytes);
-            repack_rows(matrix, w->type, row, n, blocks, staging.stream());
+            const void* blocks = staging.bring(source.rows(row, n), n * row_bytes);
+            repack_rows(matrix, type, row, n, blocks, staging.stream());
             staging.done();
-            progress.add(n * row_bytes);
+            progress.add(n * w->row_bytes());
         }
     }
     const std::vector<double> turns = cuda::rope_turns(plan.rope);

@@ -1,6 +1,11 @@
-// 16-bit floats. IEEE 754 binary16 (F16) and bfloat16 (BF16, the upper half of a binary32).
+// 16-bit floats, IEEE 754 binary16 (F16) and bfloat16 (BF16, the upper half of a binary32), and the 8-bit floats that
+// are scales: E8M0 (OCP Microscaling Formats specification 1.0) and unsigned E4M3 (of OCP's 8-bit floats, without
+// sign).
+#include <algorithm>
 #include <bit>
+#include <cmath>
 
+#include "quant/blocks.h"
 #include "quant/tensor_type.h"
 
 namespace reprise {
@@ -47,5 +52,23 @@ uint16_t float_to_bf16(float f) {
     if ((bits & 0x7fffffff) > 0x7f800000) return static_cast<uint16_t>(bits >> 16 | 0x40);
     return static_cast<uint16_t>((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
 }
+
+float ue4m3_to_float(uint8_t x) {
+    const int exponent = x >> 3 & 15, mantissa = x & 7;
+    if ((x & 0x7f) == 0x7f) return 0;
+    return exponent == 0 ? std::ldexp(static_cast<float>(mantissa), -9)
+                         : std::ldexp(static_cast<float>(8 + mantissa), exponent - 10);
+}
+
+uint8_t float_to_ue4m3(float x) {
+    if (!(x > 0)) return 0;
+    if (x >= 448) return 0x7e;
+    const int exponent = std::max(std::ilogb(x), -6);  // of the smallest normal number and below
+    const auto units = static_cast<int>(std::round(std::ldexp(x, 3 - exponent)));  // of the last place: 0 to 16
+    // The implicit one carries into the exponent, as does rounding up to 16.
+    return static_cast<uint8_t>(std::min(((exponent + 6) << 3) + units, 0x7e));
+}
+
+float half_of_e8m0(uint8_t e) { return std::ldexp(1.0f, e - 128); }
 
 }  // namespace reprise

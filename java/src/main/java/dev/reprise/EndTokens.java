@@ -33,7 +33,7 @@ final class EndTokens {
     private static final List<String> TEXTS = List.of(
             "</s>", "<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|end_of_text|>", "<|eom_id|>", "<end_of_turn>",
             "<|end|>", "<|return|>", "<|call|>", "<EOT>", "_<EOT>", "<|end_of_turn|>", "<|END_OF_TURN_TOKEN|>",
-            "<end_of_utterance>", "<｜end▁of▁sentence｜>");
+            "<end_of_utterance>", "<turn|>", "<｜end▁of▁sentence｜>");
 
     private final Metadata metadata;
     private final int vocabularySize;

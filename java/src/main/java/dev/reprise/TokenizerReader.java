@@ -1,10 +1,14 @@
 package dev.reprise;
 
 import dev.reprise.tokenizer.ByteLevelModel;
+import dev.reprise.tokenizer.CharacterMap;
+import dev.reprise.tokenizer.MarkedBpeModel;
 import dev.reprise.tokenizer.SentencePieceModel;
 import dev.reprise.tokenizer.TextTable;
 import dev.reprise.tokenizer.TokenModel;
+import dev.reprise.tokenizer.UnigramModel;
 import dev.reprise.tokenizer.Vocabulary;
+import dev.reprise.tokenizer.WordPieceModel;
 import java.nio.charset.StandardCharsets;
 import java.util.BitSet;
 import java.util.EnumSet;
@@ -26,8 +30,51 @@ final class TokenizerReader {
     private static final String UNKNOWN = "tokenizer.ggml.unknown_token_id";
     private static final String BOS = "tokenizer.ggml.bos_token_id";
     private static final String EOS = "tokenizer.ggml.eos_token_id";
+    private static final String CLS = "tokenizer.ggml.cls_token_id";
+    private static final String SEPARATOR = "tokenizer.ggml.seperator_token_id";  // spelled so in the format
+    private static final String LOWERCASE = "tokenizer.ggml.normalizer.lowercase";
+    private static final String STRIP_ACCENTS = "tokenizer.ggml.normalizer.strip_accents";
+    private static final String CHARACTER_MAP = "tokenizer.ggml.precompiled_charsmap";
+    private static final String MERGE_SPACES = "tokenizer.ggml.remove_extra_whitespaces";
+
+    /** A value of {@link #MODEL}, and what holds where a file with it names no ids and does not say what is added. */
+    private enum Kind {
+        LLAMA(0, 1, 2, true, false),
+        GPT2(-1, -1, -1, false, false),
+        GEMMA4(-1, -1, -1, true, false),
+        BERT(100, 101, 102, true, true),
+        T5(2, -1, 1, false, true);
+
+        final int unknown;
+        final int bos;
+        final int eos;
+        final boolean addsBos;
+        final boolean addsEos;
+
+        Kind(int unknown, int bos, int eos, boolean addsBos, boolean addsEos) {
+            this.unknown = unknown;
+            this.bos = bos;
+            this.eos = eos;
+            this.addsBos = addsBos;
+            this.addsEos = addsEos;
+        }
+
+        static Kind named(String name) {
+            StringBuilder names = new StringBuilder();
+            for (Kind kind : values()) {
+                String known = kind.name().toLowerCase(Locale.ROOT);
+                if (known.equals(name)) {
+                    return kind;
+                }
+                names.append(names.length() == 0 ? "" : ", ").append(known);
+            }
+            throw new UnsupportedModelException(
+                    "tokenizer '" + name + "' (" + MODEL + ") is not supported; supported are " + names);
+        }
+    }
 
     private final Metadata metadata;
+    private final Kind kind;
     private final Vocabulary vocabulary;
     private final TokenModel model;
     private final EndTokens endTokens;
@@ -39,38 +86,63 @@ final class TokenizerReader {
     TokenizerReader(Metadata metadata) {
         this.metadata = metadata;
         need(MODEL);
-        String kind = metadata.string(MODEL, "");
-        boolean sentencePiece = kind.equals("llama");
-        if (!sentencePiece && !kind.equals("gpt2")) {
-            throw new UnsupportedModelException(
-                    "tokenizer '" + kind + "' (" + MODEL + ") is not supported; supported are llama, gpt2");
-        }
+        kind = Kind.named(metadata.string(MODEL, ""));
         TextTable tokens = readTexts(TOKENS);
         if (tokens.size() == 0) {
             throw new ModelFormatException(TOKENS + " is empty");
         }
         vocabulary = new Vocabulary(tokens, readTypes(tokens.size()));
-        // SentencePiece fixes its special ids where a file does not name them; byte-level vocabularies have no such
-        // rule.
-        int unknown = readId(UNKNOWN, sentencePiece ? 0 : -1);
-        bos = readId(BOS, sentencePiece ? 1 : -1);
+        // Byte-level vocabularies have no rule for special ids that a file does not name; the others do.
+        int unknown = readId(UNKNOWN, kind.unknown);
+        boolean isBert = kind == Kind.BERT;
+        bos = readId(BOS, isBert ? readId(CLS, kind.bos) : kind.bos);
         endTokens = new EndTokens(metadata, vocabulary.size());
-        if (sentencePiece) {
-            endTokens.setDefaultEos(2);
+        int defaultEos = isBert ? readId(SEPARATOR, kind.eos) : kind.eos;
+        if (defaultEos >= 0) {
+            endTokens.setDefaultEos(defaultEos);
         }
         if (metadata.numbers(TOKEN_TYPES).map(types -> types.length).orElse(0) == 0) {
             setType(bos, TokenType.CONTROL);
             setType(endTokens.eos(), TokenType.CONTROL);
             setType(unknown, TokenType.UNKNOWN);
         }
-        String preTokenizer = sentencePiece ? "" : readPreTokenizer();
-        model = sentencePiece
-                ? new SentencePieceModel(vocabulary, readScores(), readTruth(SPACE_PREFIX, true), unknown)
-                : new ByteLevelModel(vocabulary, readTexts(MERGES), preTokenizer);
+        String preTokenizer = kind == Kind.GPT2 ? readPreTokenizer() : "";
+        model = switch (kind) {
+            case LLAMA -> new SentencePieceModel(vocabulary, readScores(), readTruth(SPACE_PREFIX, true), unknown);
+            case GPT2 -> new ByteLevelModel(vocabulary, readTexts(MERGES), preTokenizer);
+            case GEMMA4 -> new MarkedBpeModel(vocabulary, readTexts(MERGES), readTruth(SPACE_PREFIX, false));
+            case BERT -> readWordPiece(unknown);
+            case T5 -> new UnigramModel(vocabulary, readScores(), readNormalisation(), unknown);
+        };
         endTokens.addKnownTexts(vocabulary);
         fimTokens = new FimTokens(metadata, vocabulary);
-        addsBos = readAdds(ADD_BOS, BOS, bos, sentencePiece || ByteLevelModel.isLlama3(preTokenizer));
-        addsEos = readAdds(ADD_EOS, EOS, endTokens.eos(), false);
+        boolean addsBosUnlessTold =
+                kind == Kind.GPT2 ? ByteLevelModel.addsBos(preTokenizer) : kind.addsBos;
+        addsBos = readAdds(ADD_BOS, namesCls(isBert) ? CLS : BOS, bos, addsBosUnlessTold);
+        addsEos = readAdds(ADD_EOS, EOS, endTokens.eos(), kind.addsEos);
+    }
+
+    private boolean namesCls(boolean isBert) {
+        return isBert && !metadata.contains(BOS);
+    }
+
+    /** Files of uncased models may lack the key: most models are. */
+    private WordPieceModel readWordPiece(int unknown) {
+        boolean lowercase = readTruth(LOWERCASE, true);
+        return new WordPieceModel(vocabulary, unknown, lowercase, readTruth(STRIP_ACCENTS, lowercase));
+    }
+
+    private UnigramModel.Normalisation readNormalisation() {
+        double[] numbers = metadata.numbers(CHARACTER_MAP).orElse(new double[0]);
+        byte[] bytes = new byte[numbers.length];
+        for (int i = 0; i < bytes.length; i++) {
+            if (numbers[i] != Math.rint(numbers[i]) || numbers[i] < -128 || numbers[i] > 255) {
+                throw new ModelFormatException(CHARACTER_MAP + " holds " + numbers[i] + ", which is no byte");
+            }
+            bytes[i] = (byte) (int) numbers[i];
+        }
+        return new UnigramModel.Normalisation(
+                CharacterMap.of(bytes, CHARACTER_MAP), readTruth(SPACE_PREFIX, true), readTruth(MERGE_SPACES, false));
     }
 
     private void setType(int id, TokenType type) {
@@ -182,7 +254,8 @@ final class TokenizerReader {
         if (inAnyText) {
             return vocabulary.idsOf(EnumSet.of(TokenType.USER_DEFINED));
         }
-        BitSet ids = (BitSet) endTokens.ordinary().clone();
+        // Gemma's vocabulary has learnt HTML: </s> is text there, whatever is parsed.
+        BitSet ids = kind == Kind.GEMMA4 ? new BitSet() : (BitSet) endTokens.ordinary().clone();
         for (int id : vocabulary.idsOf(EnumSet.of(TokenType.USER_DEFINED, TokenType.CONTROL, TokenType.UNKNOWN))) {
             ids.set(id);
         }

@@ -39,7 +39,7 @@ public final class ByteLevelModel extends TokenModel implements PairMerger.Ranks
     public ByteLevelModel(Vocabulary vocabulary, TextTable merges, String preTokenizer) {
         this.vocabulary = vocabulary;
         this.preTokenizer = PreTokenizer.named(preTokenizer);
-        this.wholeWordsFirst = isLlama3(preTokenizer);
+        this.wholeWordsFirst = PreTokenizer.kind(preTokenizer).wholeWordsFirst();
         this.merges = TextIndex.ofFirst(merges);
         byte[] spelled = new byte[2];
         for (int b = 0; b < 256; b++) {
@@ -47,17 +47,23 @@ public final class ByteLevelModel extends TokenModel implements PairMerger.Ranks
         }
     }
 
-    /** Whether the pre-tokenizer is that of Llama 3, whose words that are tokens never go through the merges. */
-    public static boolean isLlama3(String preTokenizer) {
-        return preTokenizer.equals("llama-bpe") || preTokenizer.equals("llama3") || preTokenizer.equals("llama-v3");
+    /**
+     * Whether text begins with the token of begin of text where a file with this pre-tokenizer does not say so.
+     *
+     * @throws dev.reprise.UnsupportedModelException if the pre-tokenizer is not known
+     */
+    public static boolean addsBos(String preTokenizer) {
+        return PreTokenizer.kind(preTokenizer).addsBos();
     }
 
     @Override
     public void encode(byte[] text, int from, int to, boolean prefix, IntList ids) {
         PairMerger merger = new PairMerger();
+        IntList ends = new IntList((to - from) / 4);
+        preTokenizer.cut(text, from, to, ends);
         int at = from;
-        while (at < to) {
-            int end = preTokenizer.next(text, at, to);
+        for (int i = 0; i < ends.size(); i++) {
+            int end = ends.get(i);
             encodeCached(text, at, end, merger, ids);
             at = end;
         }

@@ -14,7 +14,7 @@ package dev.reprise.tokenizer;
  * The apostrophe falls to the first, so contractions never match; punctuation stands like the end of the text for the
  * white space before it.
  */
-final class DefaultScanner extends PreTokenizer {
+final class DefaultScanner extends Scanner {
     @Override
     int next(byte[] text, int from, int end) {
         int c = CodePoints.at(text, from, end);

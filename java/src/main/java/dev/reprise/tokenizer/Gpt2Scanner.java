@@ -8,7 +8,7 @@ package dev.reprise.tokenizer;
  * SmolLM cuts the text around every {@code \p{N}} first and applies the expression to each piece by itself: a number is
  * a word of one character, and stands like the end of the text for the white space before it.
  */
-final class Gpt2Scanner extends PreTokenizer {
+final class Gpt2Scanner extends Scanner {
     private final boolean singleDigits;
 
     Gpt2Scanner(boolean singleDigits) {

@@ -39,6 +39,15 @@ public final class IntList {
         return values[index];
     }
 
+    void set(int index, int value) {
+        values[index] = value;
+    }
+
+    /** Forgets what lies behind the first {@code size} values. */
+    void truncate(int size) {
+        this.size = size;
+    }
+
     int[] copyFrom(int from) {
         return Arrays.copyOfRange(values, from, size);
     }

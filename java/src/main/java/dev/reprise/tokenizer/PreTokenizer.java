@@ -1,86 +1,88 @@
 package dev.reprise.tokenizer;
 
 import dev.reprise.UnsupportedModelException;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
+import java.util.function.Supplier;
 
 /**
- * Cuts text into the words within which byte-level BPE merges. Each is defined by a regular expression of the model's
- * authors; these are scanners written by hand, which take a tenth of the time.
+ * Cuts text into the words within which byte-level BPE merges. Each is defined by regular expressions of the model's
+ * authors. The usual ones are scanners written by hand; the others are the expressions themselves.
  */
 abstract class PreTokenizer {
-    private static final String SUPPORTED =
-            "llama-bpe, llama3, llama-v3, qwen2, deepseek-r1-qwen, gpt-2, smollm, default";
+    /**
+     * What a name in {@code tokenizer.ggml.pre} stands for.
+     *
+     * @param wholeWordsFirst whether a word that is a token never goes through the merges
+     * @param addsBos whether text begins with the token of begin of text unless the file says otherwise
+     */
+    record Kind(Supplier<PreTokenizer> maker, boolean wholeWordsFirst, boolean addsBos) {}
+
+    private static final Map<String, Kind> KINDS = new TreeMap<>();
+
+    static {
+        add(() -> new TiktokenScanner(3), true, true, "llama-bpe", "llama3", "llama-v3", "falcon3", "falcon-h1",
+                "pixtral", "midm-2.0", "lfm2", "jina-v5-nano");
+        add(() -> new TiktokenScanner(3), false, false, "dbrx", "smaug-bpe", "chatglm-bpe", "glm4");
+        add(() -> new TiktokenScanner(1), false, false, "qwen2", "deepseek-r1-qwen", "stablelm2", "hunyuan",
+                "solar-open", "megrez", "grok-2", "kormo", "f2llmv2");
+        add(() -> new Gpt2Scanner(false), false, false, "gpt-2", "phi-2", "mpt", "olmo", "dolma", "gpt-neox", "jais",
+                "trillion", "granite-docling", "exaone4", "gigachat", "a.x-4.0", "mellum", "modern-bert", "roberta-bpe",
+                "jina-es", "jina-de", "jina-v1-en", "jina-v2-es", "jina-v2-de", "jina-v2-code");
+        add(() -> new Gpt2Scanner(true), false, false, "smollm", "starcoder", "refact", "command-r", "codeshell",
+                "exaone", "minerva-7b", "mellum2");
+        add(DefaultScanner::new, false, false, "default");
+        add(Expressions::falcon, false, false, "falcon");
+        add(Expressions::deepseekLlm, false, false, "deepseek-llm");
+        add(Expressions::deepseekCoder, false, false, "deepseek-coder");
+        add(Expressions::deepseekV3, false, false, "deepseek-v3", "hunyuan-dense", "joyai-llm", "hy_v4");
+        add(Expressions::qwen35, false, false, "qwen35");
+        add(Expressions::gpt4o, false, false, "gpt-4o", "llama4", "minimax-m2", "kanana2", "talkie");
+        add(Expressions::gpt4o, true, false, "granite-embed-multi-97m");
+        add(Expressions::tekken, true, true, "tekken");
+        add(Expressions::bloom, false, false, "bloom", "poro-chat", "gpt3-finnish");
+        add(Expressions::viking, false, false, "viking");
+        add(Expressions::kimiK2, false, false, "kimi-k2");
+        add(Expressions::superBpe, false, false, "superbpe");
+        add(Expressions::bailingMoe, false, false, "bailingmoe", "bailingmoe2", "llada-moe");
+        add(Expressions::seedCoder, false, false, "seed-coder");
+        add(Expressions::afMoe, false, false, "afmoe");
+        add(Expressions::exaoneMoe, false, false, "exaone-moe");
+        add(Expressions::jais2, false, false, "jais-2");
+        add(Expressions::tinyAya, false, false, "tiny_aya", "cohere2moe");
+        add(Expressions::youtu, true, false, "youtu");
+        add(Expressions::laguna, false, false, "laguna");
+        add(Expressions::miniCpm5, true, false, "minicpm5");
+        add(Expressions::chameleon, false, true, "chameleon");
+    }
+
+    private static void add(Supplier<PreTokenizer> maker, boolean wholeWordsFirst, boolean addsBos, String... names) {
+        for (String name : names) {
+            KINDS.put(name, new Kind(maker, wholeWordsFirst, addsBos));
+        }
+    }
+
+    /** @throws UnsupportedModelException if {@code name} is none that is known */
+    static Kind kind(String name) {
+        Kind kind = KINDS.get(name);
+        if (kind == null) {
+            throw new UnsupportedModelException("pre-tokenizer '" + name + "' (tokenizer.ggml.pre) is not supported; "
+                    + "supported are " + String.join(", ", KINDS.keySet()));
+        }
+        return kind;
+    }
 
     /** @throws UnsupportedModelException if {@code name} is none that is known */
     static PreTokenizer named(String name) {
-        return switch (name) {
-            case "llama-bpe", "llama3", "llama-v3" -> new TiktokenScanner(3);
-            case "qwen2", "deepseek-r1-qwen" -> new TiktokenScanner(1);
-            case "gpt-2" -> new Gpt2Scanner(false);
-            case "smollm" -> new Gpt2Scanner(true);
-            case "default" -> new DefaultScanner();
-            default -> throw new UnsupportedModelException(
-                    "pre-tokenizer '" + name + "' (tokenizer.ggml.pre) is not supported; supported are " + SUPPORTED);
-        };
+        return kind(name).maker().get();
     }
 
-    /**
-     * The end of the word that starts at {@code from}.
-     *
-     * @param text UTF-8
-     * @param from less than {@code end}
-     */
-    abstract int next(byte[] text, int from, int end);
-
-    /** The end of the run of characters of one class. */
-    static int run(int charClass, byte[] text, int from, int end) {
-        int at = from;
-        while (at < end) {
-            int c = CodePoints.at(text, at, end);
-            if (CodePoints.classOf(c) != charClass) {
-                break;
-            }
-            at += CodePoints.lengthOf(c);
-        }
-        return at;
+    static List<String> names() {
+        return new ArrayList<>(KINDS.keySet());
     }
 
-    /** The end of the run of characters that are no letter, number or space. */
-    static int othersRun(byte[] text, int from, int end) {
-        int at = from;
-        while (at < end) {
-            int c = CodePoints.at(text, at, end);
-            if (CodePoints.classOf(c) < CodePoints.OTHER) {
-                break;
-            }
-            at += CodePoints.lengthOf(c);
-        }
-        return at;
-    }
-
-    /** The start of the last character in a run of white space. */
-    static int lastSpace(byte[] text, int from, int end) {
-        int last = end - 1;
-        while (last > from && (text[last] & 0xC0) == 0x80) {
-            last--;
-        }
-        return last;
-    }
-
-    /** The length of {@code 's 't 'm 'd 're 've 'll} at {@code from}, where an apostrophe is, or 0. */
-    static int contraction(byte[] text, int from, int end, boolean ignoreCase) {
-        if (end - from < 2) {
-            return 0;
-        }
-        int fold = ignoreCase ? 0x20 : 0;
-        int first = text[from + 1] | fold;
-        if (first == 's' || first == 't' || first == 'm' || first == 'd') {
-            return 2;
-        }
-        if (end - from < 3) {
-            return 0;
-        }
-        int second = text[from + 2] | fold;
-        boolean pair = first == 'r' && second == 'e' || first == 'v' && second == 'e' || first == 'l' && second == 'l';
-        return pair ? 3 : 0;
-    }
+    /** Appends the end of every word of {@code text[from, to)}, UTF-8. */
+    abstract void cut(byte[] text, int from, int to, IntList ends);
 }

@@ -66,7 +66,8 @@ public final class SentencePieceModel extends TokenModel implements PairMerger.R
         }
     }
 
-    private static byte[] spell(int b) {
+    /** How a vocabulary spells the token of a byte. */
+    static byte[] spell(int b) {
         String digits = "0123456789ABCDEF";
         return new byte[] {'<', '0', 'x', (byte) digits.charAt(b >> 4), (byte) digits.charAt(b & 15), '>'};
     }
@@ -115,7 +116,8 @@ public final class SentencePieceModel extends TokenModel implements PairMerger.R
         }
     }
 
-    private static byte[] escape(byte[] text, int from, int to, boolean prefix) {
+    /** {@code text[from, to)} with U+2581 for every space and, where there is a prefix, before it. */
+    static byte[] escape(byte[] text, int from, int to, boolean prefix) {
         int spaces = prefix ? 1 : 0;
         for (int i = from; i < to; i++) {
             if (text[i] == ' ') {
@@ -197,7 +199,8 @@ public final class SentencePieceModel extends TokenModel implements PairMerger.R
         };
     }
 
-    private static byte[] unescape(byte[] text) {
+    /** Spaces for every U+2581. */
+    static byte[] unescape(byte[] text) {
         int length = 0;
         for (int at = 0; at < text.length; ) {
             if (at <= text.length - SPACE.length && isSpace(text, at)) {
@@ -210,7 +213,8 @@ public final class SentencePieceModel extends TokenModel implements PairMerger.R
         return Arrays.copyOf(text, length);
     }
 
-    private static byte byteValue(int id, byte[] text) {
+    /** The byte that the spelling of a token of type BYTE stands for. */
+    static byte byteValue(int id, byte[] text) {
         if (text.length == 6 && text[0] == '<' && text[1] == '0' && text[2] == 'x' && text[5] == '>') {
             int high = Character.digit(text[3], 16);
             int low = Character.digit(text[4], 16);

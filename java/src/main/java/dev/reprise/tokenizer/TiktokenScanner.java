@@ -9,7 +9,7 @@ package dev.reprise.tokenizer;
  *
  * with n = 3 for Llama 3 and 1 for Qwen 2.
  */
-final class TiktokenScanner extends PreTokenizer {
+final class TiktokenScanner extends Scanner {
     private final int maxDigits;
 
     TiktokenScanner(int maxDigits) {

@@ -2,13 +2,21 @@ package dev.reprise.tokenizer;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTimeout;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.reprise.UnsupportedModelException;
+import dev.reprise.json.Json;
+import java.io.IOException;
+import java.io.InputStream;
 import java.nio.charset.StandardCharsets;
+import java.time.Duration;
 import java.util.ArrayList;
+import java.util.HashSet;
 import java.util.List;
+import java.util.Map;
 import java.util.Random;
+import java.util.Set;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import org.junit.jupiter.api.Test;
@@ -60,13 +68,17 @@ class PreTokenizerTest {
     private static List<String> actual(String name, String text) {
         PreTokenizer preTokenizer = PreTokenizer.named(name);
         byte[] bytes = text.getBytes(StandardCharsets.UTF_8);
+        IntList ends = new IntList(8);
+        preTokenizer.cut(bytes, 0, bytes.length, ends);
         List<String> words = new ArrayList<>();
-        for (int at = 0; at < bytes.length; ) {
-            int end = preTokenizer.next(bytes, at, bytes.length);
+        int at = 0;
+        for (int i = 0; i < ends.size(); i++) {
+            int end = ends.get(i);
             assertTrue(end > at && end <= bytes.length, () -> "no progress in " + text);
             words.add(new String(bytes, at, end - at, StandardCharsets.UTF_8));
             at = end;
         }
+        assertEquals(bytes.length, at, text);
         return words;
     }
 
@@ -132,23 +144,63 @@ class PreTokenizerTest {
     @Test
     void survivesTextCutWithinACharacter() {
         byte[] bytes = {(byte) 0x80, 'a', (byte) 0xE4, (byte) 0xB8, ' ', (byte) 0xF0, (byte) 0x9F};
-        for (String name : List.of("llama-bpe", "qwen2", "gpt-2", "smollm", "default")) {
+        for (String name : PreTokenizer.names()) {
             PreTokenizer preTokenizer = PreTokenizer.named(name);
             for (int from = 0; from < bytes.length; from++) {
                 for (int to = from + 1; to <= bytes.length; to++) {
+                    IntList ends = new IntList(8);
+                    preTokenizer.cut(bytes, from, to, ends);
                     int at = from;
-                    while (at < to) {
-                        int end = preTokenizer.next(bytes, at, to);
-                        assertTrue(end > at && end <= to);
-                        at = end;
+                    for (int i = 0; i < ends.size(); i++) {
+                        assertTrue(ends.get(i) > at && ends.get(i) <= to, name);
+                        at = ends.get(i);
                     }
+                    assertEquals(to, at, name);
                 }
             }
         }
     }
 
+    /** What Python's {@code regex} makes of the published expressions (data/pre_tokenizers.py). */
+    @Test
+    void cutsAsThePublishedExpressionsDo() throws IOException {
+        Map<?, ?> all;
+        try (InputStream in = getClass().getResourceAsStream("/dev/reprise/pre_tokenizers.json")) {
+            all = (Map<?, ?>) Json.parse(new String(in.readAllBytes(), StandardCharsets.UTF_8));
+        }
+        Set<String> named = new HashSet<>();
+        for (Map.Entry<?, ?> entry : all.entrySet()) {
+            List<?> names = List.of(((String) entry.getKey()).split(" "));
+            for (Object one : (List<?>) entry.getValue()) {
+                List<?> words = (List<?>) one;
+                String text = String.join("", words.stream().map(String.class::cast).toList());
+                for (Object name : names) {
+                    assertEquals(words, actual((String) name, text), name + " on " + escape(text));
+                    named.add((String) name);
+                }
+            }
+        }
+        assertEquals(new HashSet<>(PreTokenizer.names()), named);
+    }
+
+    /** Expressions that walk a text again from each of its places, or descend for each of its characters. */
+    @Test
+    void cutsLongRunsInTime() {
+        for (String name : PreTokenizer.names()) {
+            for (String unit : List.of("1", "a", "A", " ", "\n", " \n", "!", "\u4E2D", "a ", "\u0301", "'")) {
+                String text = unit.repeat(100_000 / unit.length());
+                byte[] bytes = text.getBytes(StandardCharsets.UTF_8);
+                assertTimeout(Duration.ofSeconds(20), () -> {
+                    IntList ends = new IntList(8);
+                    PreTokenizer.named(name).cut(bytes, 0, bytes.length, ends);
+                    assertEquals(bytes.length, ends.get(ends.size() - 1), name);
+                }, name + " " + escape(unit));
+            }
+        }
+    }
+
     @ParameterizedTest
-    @ValueSource(strings = {"falcon", "deepseek-llm", "starcoder", "smaug-bpe", "tekken", "", "GPT-2"})
+    @ValueSource(strings = {"unheard-of", "", "GPT-2", "falcon ", "deepseek"})
     void refusesUnknownNamesAndSaysWhatIsKnown(String name) {
         String message = assertThrows(UnsupportedModelException.class, () -> PreTokenizer.named(name)).getMessage();
         assertTrue(message.contains("'" + name + "'") && message.contains("llama-bpe"), message);
