@@ -42,10 +42,8 @@ CpuEngine::CpuEngine(std::shared_ptr<CpuModel> model, const EngineOptions& optio
 
 uint32_t CpuEngine::adopt(std::span<const int32_t> history, uint32_t n, const std::atomic<bool>& cancel) {
     // Not at work meanwhile: whom it waits for may wait for memory.
-    kv_.truncate(n);
-    states_.rewind(n);
-    if (!states_.empty()) return states_.position();
-    return std::max(n, kv_.adopt(history, cancel));
+    truncate(n);
+    return states_.empty() ? std::max(n, kv_.adopt(history, cancel)) : states_.position();
 }
 
 KvView CpuEngine::view() {

@@ -14,8 +14,8 @@ class CpuEngine : public Engine {
     uint32_t adopt(std::span<const int32_t> history, uint32_t n, const std::atomic<bool>& cancel) override;
     void prefill(std::span<const int32_t> ids, uint32_t position, const std::atomic<bool>& cancel) override;
     void truncate(uint32_t n) override {
-        kv_.truncate(n);
         states_.rewind(n);
+        kv_.truncate(states_.held(n));
     }
     uint32_t held(uint32_t n) const override { return states_.held(n); }
     void read_states(uint32_t n, std::span<float> values) override;

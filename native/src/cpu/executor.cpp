@@ -22,6 +22,11 @@ constexpr size_t MAX_TOGETHER = std::max(MAX_HEADS, QUERY_TILE);
 // Rows whose logits are computed together where they do not go to neighbouring places.
 constexpr size_t MAX_LOGIT_ROWS = 64;
 
+/// Whether a form of a launch's input has a second part.
+bool has_rest(const Launch& launch, TensorType form) {
+    return launch.precise && form != TensorType::F32 && form != TensorType::F16 && form != TensorType::BF16;
+}
+
 Room room_for(uint32_t max_rows, size_t n_threads) { return {max_rows, max_rows, n_threads}; }
 
 }  // namespace
@@ -183,6 +188,8 @@ void Executor::prepare_row(const Task& task, const Weight* norm, TensorType form
         row = normed;
     }
     kernels_.prepare(form, row, n_cols, out);
+    if (has_rest(task.launch, form))
+        kernels_.prepare_rest(form, row, n_cols, out + kernels_.activation_bytes(form, n_cols));
 }
 
 void Executor::prepare(const Task& task) {
@@ -222,15 +229,35 @@ void Executor::multiply(const Task& task, size_t product, size_t n_cols, Range r
     const uint8_t* activations = input(task, product);
     if (rows.size() == 0) return;
     const size_t stride = task.launch.prepares ? 0 : task.value(task.launch.products[product].input).row_bytes;
-    kernels_.matmul(weight->type, weight->data.data(), weight->cols, rows.begin, rows.end, activations, stride, n_cols,
-                    out, out_stride);
+    if (!has_rest(task.launch, weight->type)) {
+        return kernels_.matmul(weight->type, weight->data.data(), weight->cols, rows.begin, rows.end, activations,
+                               stride, n_cols, out, out_stride);
+    }
+    // A few rows of weights at a time, so that they are read from memory once for both parts of the input.
+    constexpr size_t FEW = 4 * ROW_GRAIN, COLUMNS = 32;
+    float of_rest[FEW * COLUMNS];
+    const uint8_t* rest = activations + kernels_.activation_bytes(weight->type, weight->cols);
+    for (size_t begin = rows.begin; begin < rows.end; begin += FEW) {
+        const size_t n = std::min(FEW, rows.end - begin);
+        const uint8_t* data = weight->data.data() + begin * weight->row_bytes();
+        kernels_.matmul(weight->type, data, weight->cols, 0, n, activations, stride, n_cols, out + begin, out_stride);
+        for (size_t column = 0; column < n_cols; column += COLUMNS) {
+            const size_t n_now = std::min(COLUMNS, n_cols - column);
+            kernels_.matmul(weight->type, data, weight->cols, 0, n, rest + column * stride, stride, n_now, of_rest,
+                            FEW);
+            for (size_t i = 0; i < n_now; ++i) {
+                float* y = out + (column + i) * out_stride + begin;
+                kernels_.add(y, of_rest + i * FEW, n, y);
+            }
+        }
+    }
 }
 
 void Executor::products(const Task& task) {
     for (size_t i = 0; i < task.launch.products.size(); ++i) {
         const auto& [weight, bias, input] = task.launch.products[i];
         const ValueId out = task.launch.writes[i];
-        const size_t column = task.launch.columns.empty() ? 0 : task.launch.columns[i];
+        const size_t column = task.launch.out_columns.empty() ? 0 : task.launch.out_columns[i];
         const Range rows = part(weight->rows, task.thread, ROW_GRAIN);
         multiply(task, i, task.n(), rows, task.floats(out) + column, task.value(out).width());
         if (bias == nullptr) continue;

@@ -9,12 +9,10 @@
 
 #include "exec/kv_block.h"
 #include "model/activation.h"
+#include "model/limits.h"
 #include "quant/tensor_type.h"
 
 namespace reprise::cpu {
-
-/// Of keys; values are as long or shorter.
-constexpr size_t MAX_HEAD_DIM = 576;
 
 /// Attention of n_rows queries that share one KV head. K and V rows are values of kv_type (F16, F32 or Q8_0).
 struct AttentionArgs {
@@ -43,6 +41,9 @@ struct Kernels {
     size_t (*activation_bytes)(TensorType weight_type, size_t k);
     /// Prepares an activation row: quantised to 8 bits in blocks of 32 for quantised weights, float32 for float ones.
     void (*prepare)(TensorType weight_type, const float* x, size_t k, uint8_t* out);
+    /// The same of what prepare() loses of a row, for quantised weights: the sum of the products with both is as if
+    /// activations had 15 bits. Null where nothing is lost.
+    void (*prepare_rest)(TensorType weight_type, const float* x, size_t k, uint8_t* out);
     /// out[c * out_stride + r] = weights row r . activation row c, for r in [row_begin, row_end), c in [0, n_cols).
     /// weights points at row 0, rows lie row_bytes(type, k) apart; activations lie activation_stride bytes apart.
     void (*matmul)(TensorType weight_type, const uint8_t* weights, size_t k, size_t row_begin, size_t row_end,

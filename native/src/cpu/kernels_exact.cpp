@@ -134,7 +134,7 @@ void store_kv(TensorType type, const float* x, size_t n, uint8_t* out) { quantiz
 }  // namespace
 
 const Kernels& exact_kernels() {
-    static constexpr Kernels table = {"exact", activation_bytes, prepare,   matmul,  rms_norm, swiglu,
+    static constexpr Kernels table = {"exact", activation_bytes, prepare,   nullptr, matmul, rms_norm, swiglu,
                                       add,     activate,         attention, store_kv};
     return table;
 }

@@ -15,7 +15,11 @@ class Lowering {
         // Values that the plan names have the same numbers here.
         for (const PlanValue& value : plan_.values) floats(value.name.c_str(), value.width);
         x_ = 0;
-        for (const Step& step : plan_.steps) has_rows_ |= std::holds_alternative<RowStep>(step);
+        for (const Step& step : plan_.steps) {
+            const auto* row = std::get_if<RowStep>(&step);
+            has_rows_ |= row != nullptr;
+            has_router_ |= row != nullptr && std::holds_alternative<RouteOp>(row->op);
+        }
         if (!has_rows_) add_values();
         for (const Step& step : plan_.steps) std::visit([&](const auto& s) { lower(s); }, step);
         return std::move(program_);
@@ -63,6 +67,7 @@ class Lowering {
         Launch prepare(Kernel::PREPARE, launch.layer);
         prepare.reads = {input.value};
         prepare.input = launch.input = input;
+        prepare.precise = launch.precise;
         prepare.norm = norm;
         const uint64_t n_cols = products.front().weight->cols;
         if (norm != nullptr) scratch("normed", Extent::THREAD, n_cols * sizeof(float), true);
@@ -73,8 +78,9 @@ class Lowering {
             if (known == prepare.forms.end()) {
                 const Extent held = one_row_ ? Extent::THREAD : extent;
                 const char* kind = one_row_ ? "own " : extent == Extent::ROW ? "input " : "input of logits ";
-                prepare.writes.push_back(
-                    scratch(kind + std::to_string(i), held, kernels_.activation_bytes(type, n_cols), false));
+                prepare.writes.push_back(scratch(kind + std::to_string(i), held,
+                                                 (launch.precise ? 2 : 1) * kernels_.activation_bytes(type, n_cols),
+                                                 false));
                 prepare.forms.push_back(type);
             }
             product.input = one_row_ ? input.value : prepare.writes[i];
@@ -192,11 +198,12 @@ class Lowering {
 
     void lower(const LinearStep& step) {
         Launch launch(Kernel::PRODUCTS, step.layer);
+        launch.precise = has_router_ && kernels_.prepare_rest != nullptr;
         std::vector<Product> parts;
         for (const LinearStep::Part& part : step.parts) {
             parts.push_back({part.weight, part.bias, 0});
             launch.writes.push_back(part.out.value);
-            launch.columns.push_back(part.out.offset);
+            launch.out_columns.push_back(part.out.offset);
         }
         products(std::move(launch), step.in, nullptr, std::move(parts));
     }
@@ -243,6 +250,9 @@ class Lowering {
     Program program_;
     uint32_t layer_ = 0;
     bool has_rows_ = false;  // the plan uses the words of words.h
+    // What 8 bits lose of the inputs of attention decides which experts are chosen where two are close, and another
+    // expert is another result altogether.
+    bool has_router_ = false;
     ValueId x_ = 0, turns_ = 0, q_ = 0, k_ = 0, v_ = 0, attention_ = 0, gate_ = 0, up_ = 0, projected_ = 0;
 };
 

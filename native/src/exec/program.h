@@ -65,9 +65,9 @@ struct Launch {
     uint32_t layer;  // of the KV cache and of the trace
     std::vector<ValueId> reads, writes;
     std::vector<Product> products;
-    std::vector<uint32_t> columns;  // of PRODUCTS: where in writes[i] products[i] begins; empty: at 0
-    Pieces input;                   // what is prepared; value is a ValueId
-    std::vector<RowOp> row_ops;     // of ROWS
+    std::vector<uint32_t> out_columns;  // of PRODUCTS: where in writes[i] products[i] begins; empty: at 0
+    Pieces input;                       // what is prepared; value is a ValueId
+    std::vector<RowOp> row_ops;         // of ROWS
     // What a launch of words.h does; of ATTENTION always.
     std::variant<std::monostate, AttendStep, SelectedLinearStep, ConvStep, DeltaNetStep, ScanStep> word;
     std::vector<TensorType> forms;  // of PREPARE, and of a launch that prepares its input itself
@@ -78,6 +78,7 @@ struct Launch {
     float scale = 0;                                    // of ATTENTION and LOGITS
     float cap = 0;                                      // of LOGITS; 0: none
     bool prepares = false;  // its input itself, every thread for itself: cheaper than a launch where there is one row
+    bool precise = false;   // of products and what prepares them: inputs in two parts, the second what the first loses
     bool begins_layer = false;  // where a step may be given up
 
     /// All weights that it takes; those of EMBED by the row.

@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "core/error.h"
+#include "model/limits.h"
 
 namespace reprise {
 
@@ -58,6 +59,7 @@ void PlanBuilder::read_sizes(NormKind norm) {
 void PlanBuilder::read_common() {
     HyperParams& h = hparams();
     read_sizes(NormKind::RMS);
+    keys_.refuse_unless_default("nextn_predict_layers");
     h.n_kv_heads = keys_.uint_or("attention.head_count_kv", h.n_heads, 1, 65536);
     if (h.n_heads % h.n_kv_heads != 0) {
         fail(REPRISE_MODEL_FORMAT, "%u attention heads cannot share %u KV heads (%s) evenly", h.n_heads, h.n_kv_heads,
@@ -249,9 +251,9 @@ const Weight* PlanBuilder::table(const std::string& name, uint64_t rows, uint64_
 
 uint32_t PlanBuilder::add_kv(const KvSpec& spec) {
     for (const uint32_t dim : {spec.key_dim, spec.value_dim}) {
-        if (dim % 8 == 0 && dim <= 576) continue;
-        fail(REPRISE_UNSUPPORTED_MODEL, "attention heads of %u values are not supported: multiples of 8 up to 576 are",
-             dim);
+        if (dim % 8 == 0 && dim <= MAX_HEAD_DIM) continue;
+        fail(REPRISE_UNSUPPORTED_MODEL, "attention heads of %u values are not supported: multiples of 8 up to %u are",
+             dim, MAX_HEAD_DIM);
     }
     hparams().kv.push_back(spec);
     return static_cast<uint32_t>(hparams().kv.size() - 1);

@@ -4,12 +4,23 @@
 #include <cmath>
 
 #include "core/error.h"
+#include "model/limits.h"
 
 namespace reprise {
+
+namespace {
+
+constexpr uint64_t MOST_VALUES = uint64_t{1} << 30;  // in a row of a value
+
+}  // namespace
 
 // ---- words ----
 
 Pieces Layers::value(const std::string& name, uint64_t width) {
+    if (width > MOST_VALUES) {
+        fail(REPRISE_UNSUPPORTED_MODEL, "a token has %llu values (%s), more than any model has",
+             static_cast<unsigned long long>(width), name.c_str());
+    }
     std::vector<PlanValue>& values = builder_.plan().values;
     const auto [known, is_new] = values_.try_emplace(name, static_cast<uint32_t>(values.size()));
     if (is_new) values.push_back({name, 0});
@@ -295,6 +306,13 @@ ExpertsSpec read_experts(ModelKeys& keys, bool normalised) {
     return spec;
 }
 
+uint32_t read_head_dim(ModelKeys& keys, const char* key, uint32_t fallback) {
+    const uint32_t head_dim = keys.uint_or(key, fallback, 1, 65536);
+    if (head_dim > 0 && head_dim % 8 == 0 && head_dim <= MAX_HEAD_DIM) return head_dim;
+    fail(REPRISE_UNSUPPORTED_MODEL, "head size %u (%s) is not supported: multiples of 8 up to %u are", head_dim,
+         keys.name(key).c_str(), MAX_HEAD_DIM);
+}
+
 AttentionSpec read_attention(PlanBuilder& builder) {
     HyperParams& h = builder.hparams();
     ModelKeys& keys = builder.keys();
@@ -316,9 +334,10 @@ AttentionSpec read_attention(PlanBuilder& builder) {
     }
     if (!keys.has("attention.key_length") && h.n_embd % h.n_heads != 0)
         fail(REPRISE_MODEL_FORMAT, "an embedding of %u cannot be split over %u heads", h.n_embd, h.n_heads);
-    spec.head_dim = keys.uint_or("attention.key_length", h.n_embd / h.n_heads, 1, 65536);
+    spec.head_dim = read_head_dim(keys, "attention.key_length", h.n_embd / h.n_heads);
     keys.refuse_unless("attention.value_length", {double(spec.head_dim)}, "value heads of another size than key heads");
     spec.scale = keys.nonzero_or("attention.scale", 1.0f / std::sqrt(static_cast<float>(spec.head_dim)), 1e-6f, 1e6f);
+    spec.window = keys.uint_or("attention.sliding_window", 0, 0, UINT32_MAX);
     h.n_kv_heads = spec.n_kv_heads;
     h.head_dim = spec.head_dim;
     h.attention_scale = spec.scale;

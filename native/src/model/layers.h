@@ -131,7 +131,10 @@ class Layers {
 
 /// Reads the keys about experts that models with them share. normalised: unless a key says otherwise.
 ExpertsSpec read_experts(ModelKeys& keys, bool normalised = true);
-/// Reads heads and their sizes: attention.head_count_kv (one for all layers), key_length, value_length, scale.
+/// Reads a size of heads. REPRISE_UNSUPPORTED_MODEL unless it is a multiple of 8, at most MAX_HEAD_DIM.
+uint32_t read_head_dim(ModelKeys& keys, const char* key, uint32_t fallback);
+/// Reads heads and their sizes: attention.head_count_kv (one for all layers), key_length, value_length, scale,
+/// sliding_window.
 AttentionSpec read_attention(PlanBuilder& builder);
 
 }  // namespace reprise

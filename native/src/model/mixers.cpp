@@ -46,7 +46,8 @@ MixerSpec read_mixer(ModelKeys& keys) {
     spec.n_heads = keys.need_uint("ssm.time_step_rank", 1, MOST);
     spec.n_groups = keys.need_uint("ssm.group_count", 1, MOST);
     spec.kernel = keys.need_uint("ssm.conv_kernel", 2, 64);
-    if (spec.inner % spec.n_heads != 0 || spec.n_heads % spec.n_groups != 0 || spec.inner % spec.n_groups != 0) {
+    if (spec.inner % spec.n_heads != 0 || spec.n_heads % spec.n_groups != 0 || spec.inner % spec.n_groups != 0 ||
+        uint64_t{spec.n_groups} * spec.state > MOST) {
         fail(REPRISE_MODEL_FORMAT, "%u values (%s) cannot be split over %u heads in %u groups", spec.inner,
              keys.name("ssm.inner_size").c_str(), spec.n_heads, spec.n_groups);
     }

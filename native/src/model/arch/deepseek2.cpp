@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "core/error.h"
+#include "model/limits.h"
 
 namespace reprise {
 
@@ -107,6 +108,10 @@ LatentSpec read_latent(PlanBuilder& builder, Layers& layers) {
     const uint32_t value_length = keys.need_uint("attention.value_length", 1, 65536);
     const uint32_t head_dim = keys.uint_or("attention.key_length_mla", key_length, 1, 65536);
     spec.value_dim = keys.uint_or("attention.value_length_mla", value_length, 1, 65536);
+    if (head_dim > MAX_HEAD_DIM || spec.value_dim > MAX_HEAD_DIM) {
+        fail(REPRISE_UNSUPPORTED_MODEL, "attention heads of %u and %u values are not supported: up to %u are", head_dim,
+             spec.value_dim, MAX_HEAD_DIM);
+    }
     if (head_dim <= spec.n_rope) {
         fail(REPRISE_MODEL_FORMAT, "heads of %u cannot have %u dimensions with RoPE (%s)", head_dim, spec.n_rope,
              keys.name("rope.dimension_count").c_str());

@@ -1,11 +1,17 @@
 // Falcon 7B and 40B: layer norms, attention beside the feed-forward network, GELU without a gate.
 // https://arxiv.org/abs/2311.16867
+#include "core/error.h"
 #include "model/layers.h"
 
 namespace reprise {
 
 void build_falcon(PlanBuilder& builder) {
     builder.read_sizes(NormKind::LAYER);
+    if (const std::string layout = builder.keys().text_or("tensor_data_layout", "jploski"); layout != "jploski") {
+        fail(REPRISE_UNSUPPORTED_MODEL,
+             "the rows of q, k and v are ordered as %s has them (%s): only jploski is supported",
+             quoted(layout).c_str(), builder.keys().name("tensor_data_layout").c_str());
+    }
     Layers layers(builder);
     AttentionSpec attention = read_attention(builder);
     attention.fused = true;

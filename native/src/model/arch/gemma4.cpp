@@ -55,8 +55,8 @@ void build_gemma4(PlanBuilder& builder) {
     Layers layers(builder);
     const std::vector<uint32_t> kv_heads = keys.uints_or("attention.head_count_kv", h.n_heads, 1, 65536);
     const std::vector<uint32_t> widths = keys.uints_or("feed_forward_length", 0, 1, 1u << 24);
-    const uint32_t head_dim = keys.need_uint("attention.key_length", 1, 65536);
-    const uint32_t head_dim_local = keys.uint_or("attention.key_length_swa", head_dim, 1, 65536);
+    const uint32_t head_dim = read_head_dim(keys, "attention.key_length", 0);
+    const uint32_t head_dim_local = read_head_dim(keys, "attention.key_length_swa", head_dim);
     keys.refuse_unless("attention.value_length", {double(head_dim)}, "value heads of another size than key heads");
     keys.refuse_unless("attention.value_length_swa", {double(head_dim_local)},
                        "value heads of another size than key heads");

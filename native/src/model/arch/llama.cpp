@@ -12,7 +12,6 @@ void build_with_experts(PlanBuilder& builder) {
     Layers layers(builder);
     AttentionSpec attention = read_attention(builder);
     attention.bias = attention.output_bias = Bias::OPTIONAL;
-    attention.window = builder.keys().uint_or("attention.sliding_window", 0, 0, UINT32_MAX);
     attention.rope = layers.add_rope(builder.make_rope({.style = RopeStyle::ADJACENT, .n_rot = attention.head_dim}));
     const ExpertsSpec experts = read_experts(builder.keys());
     builder.keys().uint_or("feed_forward_length", 0, 0, 1u << 24);

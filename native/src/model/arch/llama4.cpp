@@ -13,6 +13,7 @@ void build_llama4(PlanBuilder& builder) {
     attention.bias = attention.output_bias = Bias::OPTIONAL;
     const uint32_t rope =
         layers.add_rope(builder.make_rope({.style = RopeStyle::ADJACENT, .n_rot = attention.head_dim}));
+    attention.window = 0;
     attention.rotates_first = true;
     attention.head_norm_has_weight = false;
     const uint32_t chunk = keys.uint_or("attention.chunk_size", 8192, 1, UINT32_MAX);

@@ -10,7 +10,6 @@ void build_phi3(PlanBuilder& builder) {
     Layers layers(builder);
     AttentionSpec attention = read_attention(builder);
     attention.fused = true;
-    attention.window = keys.uint_or("attention.sliding_window", 0, 0, UINT32_MAX);
     attention.rope = layers.add_rope(builder.make_rope({.n_rot = attention.head_dim, .by_context = true}));
     FeedForwardSpec feed_forward;
     feed_forward.n_ff = keys.need_uint("feed_forward_length", 1, 1u << 24);

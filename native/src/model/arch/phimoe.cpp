@@ -11,7 +11,6 @@ void build_phimoe(PlanBuilder& builder) {
     AttentionSpec attention = read_attention(builder);
     attention.fused = builder.has("blk.0.attn_qkv.weight");
     attention.bias = attention.output_bias = Bias::OPTIONAL;
-    attention.window = keys.uint_or("attention.sliding_window", 0, 0, UINT32_MAX);
     attention.rope = layers.add_rope(builder.make_rope({.n_rot = attention.head_dim, .by_context = true}));
     const ExpertsSpec experts = read_experts(keys);
     keys.uint_or("feed_forward_length", 0, 0, 1u << 24);

@@ -15,6 +15,9 @@ void build(PlanBuilder& builder, const AttentionSpec& differs, bool has_shared) 
     attention.head_norm = differs.head_norm;
     attention.rope = layers.add_rope(builder.make_rope({.n_rot = attention.head_dim}));
     ExpertsSpec experts = read_experts(keys, !has_shared);
+    // Of pictures, as in qwen3.cpp.
+    keys.has("rope.dimension_sections");
+    keys.has("n_deepstack_layers");
     keys.uint_or("feed_forward_length", 0, 0, 1u << 24);  // of layers without experts, which there are none of
     if (has_shared) {
         experts.n_ff_shared = keys.need_uint("expert_shared_feed_forward_length", 1, 1u << 24);
