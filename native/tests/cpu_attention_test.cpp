@@ -65,13 +65,18 @@ struct Fixture {
                 0,
                 KV_BLOCK * kv_stride,
                 kv_stride,
+                kv_stride,
                 kv_type,
                 n_keys.data() + first,
                 n_rows,
                 head_dim,
+                head_dim,
                 1.0f / std::sqrt(static_cast<float>(head_dim)),
                 out + first * out_stride(),
-                out_stride()};
+                out_stride(),
+                nullptr,
+                0,
+                nullptr};
     }
     size_t out_stride() const { return head_dim + 3; }
 

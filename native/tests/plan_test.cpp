@@ -116,6 +116,32 @@ TEST(Plan, RopeTurnsAtTheFrequenciesOfTheFile) {
     expect_refused(REPRISE_MODEL_FORMAT, {"rope_freqs.weight"}, model_with({}, spec));
 }
 
+// Numbers by the definition in the paper, https://arxiv.org/abs/2309.00071, section 3.2 and 3.4.
+TEST(Plan, YarnLeavesFastTurnsAndDividesSlowOnes) {
+    const std::vector<Change> yarn = {{"llama.rope.scaling.type", text("yarn")},
+                                      {"llama.rope.scaling.factor", real(4)},
+                                      {"llama.rope.scaling.original_context_length", uint(4096)}};
+    const auto plain = plan_of(model_with({}))->rope, scaled = plan_of(model_with(yarn))->rope;
+    EXPECT_FLOAT_EQ(static_cast<float>(1 + 0.1 * std::log(4.0)), scaled.magnitude);
+    const auto dimension = [](double turns) {
+        return 64 * std::log(4096 / (turns * 2 * M_PI)) / (2 * std::log(10000.0));
+    };
+    const double low = std::floor(dimension(32)), high = std::ceil(dimension(1));
+    ASSERT_GT(low, 0);
+    ASSERT_LT(high, 31);
+    for (size_t i = 0; i < 32; ++i) {
+        const double slow = std::clamp((static_cast<double>(i) - low) / (high - low), 0.0, 1.0);
+        const double expected = plain.inv_freq[i] * (1 - slow) + plain.inv_freq[i] / 4 * slow;
+        EXPECT_NEAR(scaled.inv_freq[i], expected, 1e-6 * expected) << i;
+    }
+    expect_refused(REPRISE_MODEL_FORMAT, {"llama.rope.scaling.original_context_length", "missing"},
+                   model_with({yarn[0], yarn[1]}));
+    // Where all of the length is made up for there is none left.
+    std::vector<Change> made_up = yarn;
+    made_up.push_back({"llama.rope.scaling.yarn_log_multiplier", real(1)});
+    EXPECT_FLOAT_EQ(1, plan_of(model_with(made_up))->rope.magnitude);
+}
+
 TEST(Plan, RefusesArchitecturesByName) {
     expect_refused(REPRISE_UNSUPPORTED_MODEL, {"'mamba'", "llama", "qwen2", "qwen3"},
                    model_with({{"general.architecture", text("mamba")}}));
@@ -140,8 +166,8 @@ TEST(Plan, RefusesArithmeticThatIsNotThere) {
     expect_unsupported("llama.embedding_scale", real(12), "12");
     expect_unsupported("llama.residual_scale", real(0.22f), "0.22");
     expect_unsupported("llama.use_parallel_residual", EncodedValue::boolean(true), "parallel");
-    for (const char* scaling : {"yarn", "longrope", "su", ""}) {
-        expect_refused(REPRISE_UNSUPPORTED_MODEL, {"rope scaling", scaling, "linear"},
+    for (const char* scaling : {"longrope", "su", ""}) {
+        expect_refused(REPRISE_UNSUPPORTED_MODEL, {"rope scaling", scaling, "supported"},
                        model_with({{"llama.rope.scaling.type", text(scaling)}}));
     }
     // The same keys with values that change nothing.

@@ -4,6 +4,7 @@
 #include "api/options.h"
 #include "api/session_object.h"
 #include "core/log.h"
+#include "model/backends.h"
 #include "session/constraint.h"
 #include "session/sampler.h"
 
@@ -21,7 +22,12 @@ std::shared_ptr<ModelObject> model_of(reprise_handle handle) {
 std::shared_ptr<DeviceModel> load(std::shared_ptr<const GgufFile> file, const LoadOptions& options) {
     auto plan = build_plan(*file);
     if (options.device == REPRISE_DEVICE_CPU) return load_cpu(std::move(file), std::move(plan), options);
-    const std::string reason = cuda_unavailable_reason(options.device_index);
+    std::string reason = cuda_unavailable_reason(options.device_index);
+    if (reason.empty()) {
+        reason = cuda_refusal(*plan);
+        if (!reason.empty() && options.device == REPRISE_DEVICE_CUDA)
+            fail(REPRISE_UNSUPPORTED_MODEL, "%s: load the model with device cpu or auto", reason.c_str());
+    }
     if (reason.empty()) return load_cuda(std::move(file), std::move(plan), options);
     if (options.device == REPRISE_DEVICE_CUDA) fail(REPRISE_DEVICE_UNAVAILABLE, "%s", reason.c_str());
     log(REPRISE_LOG_INFO, "running on the CPU: %s", reason.c_str());

@@ -45,11 +45,14 @@ TensorType kv_type_of(int32_t option, const HyperParams& hparams) {
             break;
     }
     const uint32_t block = traits(TensorType::Q8_0).block_size;
-    if (hparams.head_dim % block != 0) {
-        fail(REPRISE_INVALID_ARGUMENT,
-             "option kv_type is Q8_0, which stores blocks of %u values, but the model's head_dim is %u and no multiple "
-             "of that: choose F16 or F32",
-             block, hparams.head_dim);
+    for (const KvSpec& spec : hparams.kv) {
+        for (const uint32_t dim : {spec.key_dim, spec.value_dim}) {
+            if (dim % block == 0) continue;
+            fail(REPRISE_INVALID_ARGUMENT,
+                 "option kv_type is Q8_0, which stores blocks of %u values, but the model's head_dim is %u and no "
+                 "multiple of that: choose F16 or F32",
+                 block, dim);
+        }
     }
     return TensorType::Q8_0;
 }

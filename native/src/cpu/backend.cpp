@@ -85,9 +85,9 @@ reprise_token CpuModel::sample(std::span<const float> logits, const int32_t* cou
     return sampler.sample(logits, counts, host, sampling, position);
 }
 
-std::shared_ptr<KvCache> CpuModel::kv_cache(TensorType type) {
+std::shared_ptr<KvCache> CpuModel::kv_cache(TensorType type, bool is_long) {
     std::lock_guard lock(kv_mutex_);
-    std::shared_ptr<KvCache>& cache = kv_caches_[type];
+    std::shared_ptr<KvCache>& cache = kv_caches_[{type, is_long}];
     if (cache == nullptr) cache = std::make_shared<KvCache>(plan_->hparams, type, kv_budget_);
     return cache;
 }
@@ -131,7 +131,9 @@ bool CpuModel::compute(std::span<const Scheduler::Share> shares, const std::func
 class CpuModel::Tracer : public StepTracer {
   public:
     Tracer(std::shared_ptr<CpuModel> model, TensorType kv_type)
-        : model_(std::move(model)), kv_(model_->kv_cache(kv_type)) {}
+        : model_(std::move(model)),
+          kv_(model_->kv_cache(kv_type, false)),
+          states_(model_->plan().hparams.state_values) {}
 
     void step(std::span<const int32_t> ids, uint32_t position, const Trace& trace) override {
         const size_t n_vocab = model_->plan().hparams.n_vocab;
@@ -144,7 +146,8 @@ class CpuModel::Tracer : public StepTracer {
             rows.push_back({id, position + i, 0});
             row_logits.push_back({i, &logits[i * n_vocab]});
         }
-        const KvView view = kv_.view();
+        KvView view = kv_.view();
+        view.states = states_.pointers();
         model_->executor_.run({rows, {&view, 1}, row_logits}, [] { return false; }, &trace);
         trace(Launch(Kernel::LOGITS, model_->plan().hparams.n_layers - 1),
               {"logits", Extent::LOGIT_ROW, n_vocab * sizeof(float), true}, logits);
@@ -153,6 +156,7 @@ class CpuModel::Tracer : public StepTracer {
   private:
     const std::shared_ptr<CpuModel> model_;
     KvSequence kv_;
+    States states_;
 };
 
 std::unique_ptr<StepTracer> CpuModel::trace_steps(TensorType kv_type) {

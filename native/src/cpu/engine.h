@@ -2,6 +2,7 @@
 #pragma once
 
 #include "cpu/model.h"
+#include "cpu/states.h"
 #include "session/sampler.h"
 
 namespace reprise::cpu {
@@ -12,7 +13,13 @@ class CpuEngine : public Engine {
 
     uint32_t adopt(std::span<const int32_t> history, uint32_t n, const std::atomic<bool>& cancel) override;
     void prefill(std::span<const int32_t> ids, uint32_t position, const std::atomic<bool>& cancel) override;
-    void truncate(uint32_t n) override { kv_.truncate(n); }
+    void truncate(uint32_t n) override {
+        states_.rewind(n);
+        kv_.truncate(states_.held(n));
+    }
+    uint32_t held(uint32_t n) const override { return states_.held(n); }
+    void read_states(uint32_t n, std::span<float> values) override;
+    void write_states(uint32_t n, std::span<const float> values) override;
     void read_logits(float* logits) override;
     void begin(const GenerationStart& start) override;
     reprise_token next(const std::atomic<bool>& cancel) override;
@@ -38,6 +45,8 @@ class CpuEngine : public Engine {
     }
     template <class Body>
     void for_each_row(const KvPiece& piece, Body body);
+    /// With the states in motion until they have arrived behind position.
+    KvView view();
     std::span<const float> logits() const { return {logits_.floats(), n_vocab_}; }
 
     const std::shared_ptr<CpuModel> model_;
@@ -45,8 +54,10 @@ class CpuEngine : public Engine {
     const uint32_t context_length_, chunk_;
     Scheduler::Member member_;
     KvOrder::Member holder_;
+    const bool is_long_;  // which of two RoPEs
     const std::shared_ptr<KvCache> cache_;
     KvSequence kv_;
+    States states_;
     Buffer logits_;
     CpuSampler sampler_;
     reprise_sampling sampling_{};

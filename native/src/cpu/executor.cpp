@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "core/error.h"
+#include "cpu/executor_task.h"
 #include "cpu/lower.h"
 
 namespace reprise::cpu {
@@ -17,25 +18,18 @@ constexpr size_t ROW_GRAIN = 16;
 constexpr size_t QUERY_TILE = 32;
 // Heads of one row per attention call.
 constexpr size_t MAX_HEADS = 256;
+constexpr size_t MAX_TOGETHER = std::max(MAX_HEADS, QUERY_TILE);
 // Rows whose logits are computed together where they do not go to neighbouring places.
 constexpr size_t MAX_LOGIT_ROWS = 64;
+
+/// Whether a form of a launch's input has a second part.
+bool has_rest(const Launch& launch, TensorType form) {
+    return launch.precise && form != TensorType::F32 && form != TensorType::F16 && form != TensorType::BF16;
+}
 
 Room room_for(uint32_t max_rows, size_t n_threads) { return {max_rows, max_rows, n_threads}; }
 
 }  // namespace
-
-struct Executor::Task {
-    const Step& step;
-    const Bound& bound;
-    const Launch& launch;
-    size_t thread;
-
-    size_t n() const { return step.rows.size(); }
-    const StepValue& value(ValueId id) const { return bound.program.values[id]; }
-    uint8_t* bytes(ValueId id, size_t row = 0) const { return bound.values[id] + row * value(id).row_bytes; }
-    float* floats(ValueId id, size_t row = 0) const { return reinterpret_cast<float*>(bytes(id, row)); }
-    const KvView& sequence(size_t row) const { return step.sequences[step.rows[row].sequence]; }
-};
 
 uint64_t Executor::workspace_bytes(const Plan& plan, const Kernels& kernels, uint32_t max_rows, size_t n_threads) {
     const Program one = lower(plan, kernels, 1), many = lower(plan, kernels, max_rows);
@@ -69,15 +63,15 @@ Executor::Executor(const Plan& plan, const Kernels& kernels, ThreadPool& pool, u
     runs_.reserve(max_rows);
 
     size_t n_values = 0;
-    for (const auto& w : plan.weights) n_values += w->rows == 1 && w->type == TensorType::F32 ? w->cols : 0;
+    for (const auto& w : plan.weights) n_values += w->is_vector() ? w->rows * w->cols : 0;
     vector_data_.resize(n_values);
     vectors_.resize(plan.weights.size());
     float* next = vector_data_.data();
     for (const auto& w : plan.weights) {
-        if (w->rows != 1 || w->type != TensorType::F32) continue;
-        std::memcpy(next, w->data.data(), w->cols * sizeof(float));
+        if (!w->is_vector()) continue;
+        std::memcpy(next, w->data.data(), w->n_bytes());
         vectors_[w->id] = next;
-        next += w->cols;
+        next += w->rows * w->cols;
     }
 }
 
@@ -150,24 +144,39 @@ void Executor::launch(const Task& task) {
             return gated_products(task);
         case Kernel::LOGITS:
             return logits(task);
+        case Kernel::ROWS:
+            return rows(task);
+        case Kernel::SELECTED_PRODUCTS:
+            return selected_products(task);
+        case Kernel::CONVOLVE:
+            return convolve(task);
+        case Kernel::DELTA_NET:
+            return delta_net(task);
+        case Kernel::SCAN:
+            return scan(task);
     }
 }
 
 void Executor::embed(const Task& task) {
     const Weight* table = task.launch.table;
-    const uint32_t half = plan_.rope.n_rot / 2;
     const Range rows = part(task.n(), task.thread, 1);
     for (size_t i = rows.begin; i < rows.end; ++i) {
         const Row& row = task.step.rows[i];
         const uint8_t* data = table->data.data() + static_cast<size_t>(row.token) * table->row_bytes();
         dequantize(table->type, data, task.floats(task.launch.writes[0], i), h_.n_embd);
-        float* cos_sin = task.floats(task.launch.writes[1], i);
-        for (uint32_t j = 0; j < half; ++j) {
-            // In double: at position 100,000 a float angle would be off by 0.004 radians.
-            const double angle = static_cast<double>(row.position) * plan_.rope.inv_freq[j];
-            cos_sin[j] = static_cast<float>(plan_.rope.magnitude * std::cos(angle));
-            cos_sin[half + j] = static_cast<float>(plan_.rope.magnitude * std::sin(angle));
-        }
+        if (task.launch.writes.size() > 1)
+            turns(plan_.rope, task.sequence(i).is_long, row.position, task.floats(task.launch.writes[1], i));
+    }
+}
+
+void Executor::turns(const Rope& rope, bool is_long, uint32_t position, float* cos_sin) {
+    const uint32_t half = rope.n_rot / 2;
+    const std::vector<float>& inv_freq = is_long && !rope.long_inv_freq.empty() ? rope.long_inv_freq : rope.inv_freq;
+    for (uint32_t j = 0; j < half; ++j) {
+        // In double: at position 100,000 a float angle would be off by 0.004 radians.
+        const double angle = static_cast<double>(position) * inv_freq[j];
+        cos_sin[j] = static_cast<float>(rope.magnitude * std::cos(angle));
+        cos_sin[half + j] = static_cast<float>(rope.magnitude * std::sin(angle));
     }
 }
 
@@ -179,18 +188,23 @@ void Executor::prepare_row(const Task& task, const Weight* norm, TensorType form
         row = normed;
     }
     kernels_.prepare(form, row, n_cols, out);
+    if (has_rest(task.launch, form))
+        kernels_.prepare_rest(form, row, n_cols, out + kernels_.activation_bytes(form, n_cols));
 }
 
 void Executor::prepare(const Task& task) {
     const Launch& launch = task.launch;
-    const ValueId input = launch.reads[0];
-    const size_t n_cols = task.value(input).width();
+    const Pieces& input = launch.input;
     const bool of_logits = task.value(launch.writes[0]).extent == Extent::LOGIT_ROW;
     const Range rows = part(of_logits ? task.step.logits.size() : task.n(), task.thread, 1);
     for (size_t i = 0; i < launch.forms.size(); ++i) {
         for (size_t r = rows.begin; r < rows.end; ++r) {
             const float* row = task.floats(input, of_logits ? task.step.logits[r].row : r);
-            prepare_row(task, launch.norm, launch.forms[i], n_cols, row, task.bytes(launch.writes[i], r));
+            uint8_t* out = task.bytes(launch.writes[i], r);
+            for (uint32_t piece = 0; piece < input.n; ++piece, row += input.stride) {
+                prepare_row(task, launch.norm, launch.forms[i], input.width, row, out);
+                out += kernels_.activation_bytes(launch.forms[i], input.width);
+            }
         }
     }
 }
@@ -206,7 +220,7 @@ const uint8_t* Executor::input(const Task& task, size_t product) {
     for (size_t i = 0; i < product; ++i) {
         if (launch.products[i].weight->type == weight->type) return own;
     }
-    prepare_row(task, launch.norm, weight->type, weight->cols, task.floats(id), own);
+    prepare_row(task, launch.norm, weight->type, weight->cols, task.floats(launch.input, 0), own);
     return own;
 }
 
@@ -215,28 +229,49 @@ void Executor::multiply(const Task& task, size_t product, size_t n_cols, Range r
     const uint8_t* activations = input(task, product);
     if (rows.size() == 0) return;
     const size_t stride = task.launch.prepares ? 0 : task.value(task.launch.products[product].input).row_bytes;
-    kernels_.matmul(weight->type, weight->data.data(), weight->cols, rows.begin, rows.end, activations, stride, n_cols,
-                    out, out_stride);
+    if (!has_rest(task.launch, weight->type)) {
+        return kernels_.matmul(weight->type, weight->data.data(), weight->cols, rows.begin, rows.end, activations,
+                               stride, n_cols, out, out_stride);
+    }
+    // A few rows of weights at a time, so that they are read from memory once for both parts of the input.
+    constexpr size_t FEW = 4 * ROW_GRAIN, COLUMNS = 32;
+    float of_rest[FEW * COLUMNS];
+    const uint8_t* rest = activations + kernels_.activation_bytes(weight->type, weight->cols);
+    for (size_t begin = rows.begin; begin < rows.end; begin += FEW) {
+        const size_t n = std::min(FEW, rows.end - begin);
+        const uint8_t* data = weight->data.data() + begin * weight->row_bytes();
+        kernels_.matmul(weight->type, data, weight->cols, 0, n, activations, stride, n_cols, out + begin, out_stride);
+        for (size_t column = 0; column < n_cols; column += COLUMNS) {
+            const size_t n_now = std::min(COLUMNS, n_cols - column);
+            kernels_.matmul(weight->type, data, weight->cols, 0, n, rest + column * stride, stride, n_now, of_rest,
+                            FEW);
+            for (size_t i = 0; i < n_now; ++i) {
+                float* y = out + (column + i) * out_stride + begin;
+                kernels_.add(y, of_rest + i * FEW, n, y);
+            }
+        }
+    }
 }
 
 void Executor::products(const Task& task) {
     for (size_t i = 0; i < task.launch.products.size(); ++i) {
         const auto& [weight, bias, input] = task.launch.products[i];
         const ValueId out = task.launch.writes[i];
+        const size_t column = task.launch.out_columns.empty() ? 0 : task.launch.out_columns[i];
         const Range rows = part(weight->rows, task.thread, ROW_GRAIN);
-        multiply(task, i, task.n(), rows, task.floats(out), weight->rows);
+        multiply(task, i, task.n(), rows, task.floats(out) + column, task.value(out).width());
         if (bias == nullptr) continue;
         for (size_t r = 0; r < task.n(); ++r) {
-            float* y = task.floats(out, r) + rows.begin;
+            float* y = task.floats(out, r) + column + rows.begin;
             kernels_.add(y, vectors_[bias->id] + rows.begin, rows.size(), y);
         }
     }
 }
 
-void Executor::rotate(float* head, const float* cos_sin) const {
-    const uint32_t half = plan_.rope.n_rot / 2;
-    const uint32_t step = plan_.rope.style == RopeStyle::ADJACENT ? 2 : 1;
-    const uint32_t partner = plan_.rope.style == RopeStyle::ADJACENT ? 1 : half;
+void Executor::rotate(const Rope& rope, float* head, const float* cos_sin) {
+    const uint32_t half = rope.n_rot / 2;
+    const uint32_t step = rope.style == RopeStyle::ADJACENT ? 2 : 1;
+    const uint32_t partner = rope.style == RopeStyle::ADJACENT ? 1 : half;
     for (uint32_t i = 0; i < half; ++i) {
         float& a = head[i * step];
         float& b = head[i * step + partner];
@@ -259,7 +294,7 @@ void Executor::rotate_and_store(const Task& task) {
                                  : task.floats(launch.reads[1], r) + kv_head * h_.head_dim;
         const Weight* norm = is_query ? launch.q_norm : launch.k_norm;
         if (norm != nullptr) kernels_.rms_norm(vector, vectors_[norm->id], h_.rms_eps, h_.head_dim, vector);
-        rotate(vector, task.floats(launch.reads[3], r));
+        rotate(plan_.rope, vector, task.floats(launch.reads[3], r));
         if (is_query) continue;
         const KvView& kv = task.sequence(r);
         const uint32_t position = task.step.rows[r].position;
@@ -269,44 +304,65 @@ void Executor::rotate_and_store(const Task& task) {
     }
 }
 
-void Executor::attend(const Task& task, size_t row, uint32_t head, size_t stride, std::span<const uint32_t> n_keys) {
+void Executor::attend(const Task& task, size_t row, uint32_t head, bool by_head, std::span<const uint32_t> n_keys) {
+    const auto& word = std::get<AttendStep>(task.launch.word);
     const KvView& kv = task.sequence(row);
-    const uint32_t kv_head = head / (h_.n_heads / h_.n_kv_heads);
+    const KvSpec& spec = h_.kv[word.kv];
+    const uint32_t kv_head = head / (word.q.n / spec.n_heads);
     AttentionArgs args{};
-    args.q = task.floats(task.launch.reads[0], row) + head * h_.head_dim;
-    args.out = task.floats(task.launch.writes[0], row) + head * h_.head_dim;
-    args.q_stride = args.out_stride = stride;
+    args.q = task.floats(word.q, row) + head * word.q.stride;
+    args.out = task.floats(word.out, row) + head * word.out.stride;
+    args.q_stride = by_head ? word.q.stride : task.value(word.q.value).width();
+    args.out_stride = by_head ? word.out.stride : task.value(word.out.value).width();
     args.blocks = kv.blocks;
-    args.k_offset = kv.layout->offset(false, task.launch.layer, kv_head);
-    args.v_offset = kv.layout->offset(true, task.launch.layer, kv_head);
-    args.kv_stride = kv.layout->row_bytes;
+    args.k_offset = kv.layout->offset(false, word.kv, kv_head);
+    args.v_offset = kv.layout->offset(true, word.kv, kv_head);
+    args.k_stride = kv.layout->row_bytes(false, word.kv);
+    args.v_stride = kv.layout->row_bytes(true, word.kv);
     args.kv_type = kv.layout->type;
     args.n_keys = n_keys.data();
     args.n_rows = n_keys.size();
-    args.head_dim = h_.head_dim;
-    args.scale = task.launch.scale;
+    args.head_dim = word.q.width;
+    args.value_dim = word.out.width;
+    args.scale = word.scale;
+    args.soft_cap = word.soft_cap;
+    uint32_t first_keys[MAX_TOGETHER];
+    if (word.window != 0 || word.chunk != 0) {
+        for (size_t i = 0; i < n_keys.size(); ++i) {
+            first_keys[i] = word.window != 0 ? n_keys[i] - std::min(n_keys[i], word.window)
+                                             : (n_keys[i] - 1) / word.chunk * word.chunk;
+        }
+        args.first_keys = first_keys;
+    }
+    float sinks[MAX_TOGETHER];
+    if (word.sinks != nullptr) {
+        for (size_t i = 0; i < n_keys.size(); ++i) sinks[i] = vector(word.sinks)[by_head ? head + i : head];
+        args.sinks = sinks;
+    }
     kernels_.attention(args);
 }
 
 void Executor::attention(const Task& task) {
-    const uint32_t group = h_.n_heads / h_.n_kv_heads;
+    const auto& word = std::get<AttendStep>(task.launch.word);
+    const uint32_t n_heads = word.q.n, n_kv_heads = h_.kv[word.kv].n_heads;
+    const uint32_t group = n_heads / n_kv_heads;
     // Rows that are the only ones of their sequence: heads of one KV head that fall to the same thread go together and
     // share its keys. Where there are few of them, a thread's part begins within such a group.
     const size_t n_single = static_cast<size_t>(std::ranges::count(runs_, 1u, &Run::n));
-    const bool whole_groups = n_single * h_.n_kv_heads >= 2 * pool_.size();
-    const Range heads = part(n_single * h_.n_heads, task.thread, whole_groups ? group : 1);
-    uint32_t n_keys[std::max(MAX_HEADS, QUERY_TILE)];
+    const bool whole_groups = n_single * n_kv_heads >= 2 * pool_.size();
+    const Range heads = part(n_single * n_heads, task.thread, whole_groups ? group : 1);
+    uint32_t n_keys[MAX_TOGETHER];
     size_t single = 0;  // index of the row among the single ones
     size_t tile = 0;    // index among the tiles of the others
     for (const Run& run : runs_) {
         if (run.n == 1) {
-            const size_t begin = std::max(heads.begin, single * h_.n_heads);
-            const size_t end = std::min(heads.end, (single + 1) * h_.n_heads);
+            const size_t begin = std::max(heads.begin, single * n_heads);
+            const size_t end = std::min(heads.end, (single + 1) * n_heads);
             for (size_t i = begin; i < end;) {
-                const auto head = static_cast<uint32_t>(i - single * h_.n_heads);
+                const auto head = static_cast<uint32_t>(i - single * n_heads);
                 const size_t n = std::min<size_t>({(head / group + 1) * group - head, end - i, MAX_HEADS});
                 std::fill_n(n_keys, n, task.step.rows[run.first].position + 1);
-                attend(task, run.first, head, h_.head_dim, {n_keys, n});
+                attend(task, run.first, head, true, {n_keys, n});
                 i += n;
             }
             ++single;
@@ -316,9 +372,8 @@ void Executor::attention(const Task& task) {
         for (size_t first = 0; first < run.n; first += QUERY_TILE) {
             const size_t n = std::min<size_t>(QUERY_TILE, run.n - first);
             for (size_t i = 0; i < n; ++i) n_keys[i] = task.step.rows[run.first + first + i].position + 1;
-            for (uint32_t head = 0; head < h_.n_heads; ++head) {
-                if (tile++ % pool_.size() == task.thread)
-                    attend(task, run.first + first, head, h_.q_dim(), {n_keys, n});
+            for (uint32_t head = 0; head < n_heads; ++head) {
+                if (tile++ % pool_.size() == task.thread) attend(task, run.first + first, head, false, {n_keys, n});
             }
         }
     }
@@ -347,6 +402,21 @@ void Executor::gated_products(const Task& task) {
     }
 }
 
+void Executor::finish_logits(const Task& task, Range rows, size_t n, float* out) {
+    const Launch& launch = task.launch;
+    const float* bias = vector(launch.products[0].bias);
+    for (size_t i = 0; i < n; ++i) {
+        float* y = out + i * h_.n_vocab;
+        if (bias != nullptr) kernels_.add(y + rows.begin, bias + rows.begin, rows.size(), y + rows.begin);
+        if (launch.scale != 1) {
+            for (size_t j = rows.begin; j < rows.end; ++j) y[j] *= launch.scale;
+        }
+        if (launch.cap != 0) {
+            for (size_t j = rows.begin; j < rows.end; ++j) y[j] = launch.cap * std::tanh(y[j] / launch.cap);
+        }
+    }
+}
+
 void Executor::logits(const Task& task) {
     const std::span<const RowLogits> wanted = task.step.logits;
     const Range rows = part(h_.n_vocab, task.thread, ROW_GRAIN);
@@ -357,6 +427,7 @@ void Executor::logits(const Task& task) {
     const auto multiply = [&](size_t first, size_t n, float* out) {
         kernels_.matmul(weight->type, weight->data.data(), weight->cols, rows.begin, rows.end,
                         activations + first * stride, stride, n, out, h_.n_vocab);
+        finish_logits(task, rows, n, out);
     };
     bool neighbours = true;
     for (size_t i = 0; i < wanted.size(); ++i) neighbours &= wanted[i].out == wanted[0].out + i * h_.n_vocab;

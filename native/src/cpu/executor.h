@@ -52,7 +52,7 @@ class Executor {
         Program program;
         std::vector<uint8_t*> values;
     };
-    struct Task;  // a launch of a step, as a thread sees it
+    struct Task;  // a launch of a step, as a thread sees it: executor_task.h
     struct Range {
         size_t begin, end;
         size_t size() const { return end - begin; }
@@ -74,15 +74,36 @@ class Executor {
     void add_product(const Task& task);
     void gated_products(const Task& task);
     void logits(const Task& task);
+    void finish_logits(const Task& task, Range rows, size_t n, float* out);
+
+    // words.cpp
+    void rows(const Task& task);
+    void selected_products(const Task& task);
+    void convolve(const Task& task);
+    void delta_net(const Task& task);
+    void scan(const Task& task);
+    void apply(const Task& task, size_t row, const NormOp& op);
+    void apply(const Task& task, size_t row, const AngleOp& op);
+    void apply(const Task& task, size_t row, const RotateOp& op);
+    void apply(const Task& task, size_t row, const ScaleOp& op);
+    void apply(const Task& task, size_t row, const TemperatureOp& op);
+    void apply(const Task& task, size_t row, const ActivateOp& op);
+    void apply(const Task& task, size_t row, const AddOp& op);
+    void apply(const Task& task, size_t row, const LookupOp& op);
+    void apply(const Task& task, size_t row, const StoreKvOp& op);
+    void apply(const Task& task, size_t row, const RouteOp& op);
+    void apply(const Task& task, size_t row, const CombineOp& op);
 
     /// The input of products in the form that they read: of a launch that prepares it itself, by and for this thread.
     const uint8_t* input(const Task& task, size_t product);
     void prepare_row(const Task& task, const Weight* norm, TensorType form, size_t n_cols, const float* row,
                      uint8_t* out);
     void multiply(const Task& task, size_t product, size_t n_cols, Range rows, float* out, size_t out_stride);
-    void rotate(float* head, const float* cos_sin) const;
-    /// Of a row and a head, and of what lies stride values on from there, with one KV head.
-    void attend(const Task& task, size_t row, uint32_t head, size_t stride, std::span<const uint32_t> n_keys);
+    static void rotate(const Rope& rope, float* head, const float* cos_sin);
+    static void turns(const Rope& rope, bool is_long, uint32_t position, float* cos_sin);
+    const float* vector(const Weight* weight) const { return weight == nullptr ? nullptr : vectors_[weight->id]; }
+    /// Of a row and a head, and of the heads behind it (by_head) or the rows, with one KV head.
+    void attend(const Task& task, size_t row, uint32_t head, bool by_head, std::span<const uint32_t> n_keys);
 
     const Plan& plan_;
     const HyperParams& h_;

@@ -1,5 +1,6 @@
 #include "cpu/kv_cache.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "core/error.h"
@@ -12,13 +13,25 @@ constexpr uint64_t PAGE = 4096;
 
 }  // namespace
 
-KvLayout::KvLayout(const HyperParams& h, TensorType type)
-    : type(type),
-      n_layers(h.n_layers),
-      n_kv_heads(h.n_kv_heads),
-      row_bytes(reprise::row_bytes(type, h.head_dim)),
-      position_bytes(uint64_t{h.n_layers} * 2 * h.n_kv_heads * row_bytes),
-      block_bytes((KV_BLOCK * position_bytes + PAGE - 1) / PAGE * PAGE) {}
+KvLayout::KvLayout(const HyperParams& h, TensorType type) : type(type), position_bytes(0) {
+    for (const KvSpec& spec : h.kv) {
+        Layer layer{};
+        layer.n_heads = spec.n_heads;
+        layer.has_values = spec.value_dim != 0;
+        layer.row_bytes[0] = reprise::row_bytes(type, spec.key_dim);
+        layer.row_bytes[1] = layer.has_values ? reprise::row_bytes(type, spec.value_dim) : layer.row_bytes[0];
+        layer.begin[0] = layer.begin[1] = position_bytes * KV_BLOCK;
+        position_bytes += spec.n_heads * layer.row_bytes[0];
+        if (!layer.has_values) {
+            layers.push_back(layer);
+            continue;
+        }
+        layer.begin[1] = position_bytes * KV_BLOCK;
+        position_bytes += spec.n_heads * layer.row_bytes[1];
+        layers.push_back(layer);
+    }
+    block_bytes = std::max<uint64_t>(PAGE, (KV_BLOCK * position_bytes + PAGE - 1) / PAGE * PAGE);
+}
 
 KvCache::KvCache(const HyperParams& h, TensorType type, KvBudget& budget)
     : layout_(h, type),

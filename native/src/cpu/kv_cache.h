@@ -12,18 +12,26 @@
 
 namespace reprise::cpu {
 
-/// How the keys and values of KV_BLOCK positions lie in a block: [layer][k, v][n_kv_heads][KV_BLOCK][head_dim].
+/// How the keys and values of KV_BLOCK positions lie in a block: by layer of the KV cache, keys before values, by head,
+/// KV_BLOCK rows.
 struct KvLayout {
+    struct Layer {
+        uint64_t begin[2];      // of keys, of values
+        uint64_t row_bytes[2];  // of a head at a position
+        uint32_t n_heads;
+        bool has_values;
+    };
     TensorType type;
-    uint32_t n_layers, n_kv_heads;
-    uint64_t row_bytes;
+    std::vector<Layer> layers;
     uint64_t position_bytes;  // keys and values of all layers at a position
     uint64_t block_bytes;     // of KV_BLOCK positions, in whole pages
 
     KvLayout(const HyperParams& h, TensorType type);
+    uint64_t row_bytes(bool values, uint32_t layer) const { return layers[layer].row_bytes[values ? 1 : 0]; }
     /// Of the row of a head at the first position of a block.
     uint64_t offset(bool values, uint32_t layer, uint32_t head) const {
-        return ((uint64_t{layer} * 2 + (values ? 1 : 0)) * n_kv_heads + head) * KV_BLOCK * row_bytes;
+        const Layer& of = layers[layer];
+        return of.begin[values ? 1 : 0] + head * KV_BLOCK * of.row_bytes[values ? 1 : 0];
     }
 };
 
@@ -48,10 +56,12 @@ class KvCache {
 /// What a step needs to know of a sequence.
 struct KvView {
     const KvLayout* layout;
-    uint8_t* const* blocks;  // in the order of positions
+    uint8_t* const* blocks;          // in the order of positions
+    float* const* states = nullptr;  // HyperParams::state_values; what comes behind the step's rows replaces them
+    bool is_long = false;            // RoPE of long contexts
     uint8_t* row(bool values, uint32_t layer, uint32_t head, uint32_t position) const {
         return blocks[position / KV_BLOCK] + layout->offset(values, layer, head) +
-               position % KV_BLOCK * layout->row_bytes;
+               position % KV_BLOCK * layout->row_bytes(values, layer);
     }
 };
 

@@ -4,6 +4,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <utility>
 
 #include "cpu/executor.h"
 #include "exec/kv_order.h"
@@ -37,8 +38,8 @@ class CpuModel : public DeviceModel {
 
     // ---- for its engines, on any thread ----
 
-    /// The blocks of sequences of a type.
-    std::shared_ptr<KvCache> kv_cache(TensorType type);
+    /// The blocks of sequences of a type, apart for those with the RoPE of long contexts, whose keys are others.
+    std::shared_ptr<KvCache> kv_cache(TensorType type, bool is_long);
     KvOrder& kv_order() { return kv_order_; }
     Scheduler& scheduler() { return scheduler_; }
     /// Evaluates in steps that are shared with who comes at the same time, at most chunk tokens in each. Throws
@@ -63,7 +64,7 @@ class CpuModel : public DeviceModel {
     KvBudget kv_budget_;
     KvOrder kv_order_;
     std::mutex kv_mutex_;
-    std::map<TensorType, std::shared_ptr<KvCache>> kv_caches_;
+    std::map<std::pair<TensorType, bool>, std::shared_ptr<KvCache>> kv_caches_;
     Executor executor_;
     // Of the present step.
     std::vector<Row> rows_;

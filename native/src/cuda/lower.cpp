@@ -445,6 +445,12 @@ class Lowering {
         }
     }
 
+    /// Of the steps of words.h there is none: such a plan is refused when its model is opened.
+    template <class Word>
+    void lower(const Word&) {
+        fail(REPRISE_INTERNAL, "a step has no launches on CUDA");
+    }
+
     bool can_fuse(const Weight* weight) const {
         const MatvecPart part = {&matrix(weight), nullptr};
         return fused_together({&part, 1}) > 0 && target_.fits({&part, 1});

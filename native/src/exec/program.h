@@ -34,14 +34,19 @@ struct StepValue {
 };
 
 enum class Kernel {
-    EMBED,             // writes[0] = table[token]; writes[1] = cosines, then sines, of the angles that RoPE turns by
-    PREPARE,           // writes[i] = norm(reads[0]) in the form that products with weights of type forms[i] read
-    PRODUCTS,          // writes[i] = products[i]
-    ROTATE_AND_STORE,  // q, k = reads[0], reads[1]: norm of every head, RoPE; k and v, reads[2], to the KV cache
-    ATTENTION,         // writes[0] = softmax(scale q K^T) V over the positions up to the row's own
-    ADD_PRODUCT,       // writes[0] += products[0], which is left in writes[1] without its bias
-    GATED_PRODUCTS,    // writes[0] = silu(products[0]) * products[1], which is left in writes[1]
-    LOGITS,            // products[0], to where the step wants it
+    EMBED,              // writes[0] = table[token]; writes[1] = cosines, then sines, of the angles that RoPE turns by
+    PREPARE,            // writes[i] = norm(reads[0]) in the form that products with weights of type forms[i] read
+    PRODUCTS,           // writes[i] = products[i]
+    ROTATE_AND_STORE,   // q, k = reads[0], reads[1]: norm of every head, RoPE; k and v, reads[2], to the KV cache
+    ATTENTION,          // writes[0] = softmax(scale q K^T) V over the positions up to the row's own
+    ADD_PRODUCT,        // writes[0] += products[0], which is left in writes[1] without its bias
+    GATED_PRODUCTS,     // writes[0] = silu(products[0]) * products[1], which is left in writes[1]
+    LOGITS,             // products[0], scaled and capped, to where the step wants it
+    ROWS,               // row_ops, in their order, of each row
+    SELECTED_PRODUCTS,  // the SelectedLinearStep of word
+    CONVOLVE,           // its ConvStep
+    DELTA_NET,          // its DeltaNetStep
+    SCAN,               // its ScanStep
 };
 const char* kernel_name(Kernel kernel);
 
@@ -60,20 +65,28 @@ struct Launch {
     uint32_t layer;  // of the KV cache and of the trace
     std::vector<ValueId> reads, writes;
     std::vector<Product> products;
+    std::vector<uint32_t> out_columns;  // of PRODUCTS: where in writes[i] products[i] begins; empty: at 0
+    Pieces input;                       // what is prepared; value is a ValueId
+    std::vector<RowOp> row_ops;         // of ROWS
+    // What a launch of words.h does; of ATTENTION always.
+    std::variant<std::monostate, AttendStep, SelectedLinearStep, ConvStep, DeltaNetStep, ScanStep> word;
     std::vector<TensorType> forms;  // of PREPARE, and of a launch that prepares its input itself
     std::vector<ValueId> scratch;   // of the latter: scratch[i] gets forms[i], a row for each thread
     const Weight* table = nullptr;  // of EMBED
     const Weight* norm = nullptr;   // of the input, before it is prepared; or null
     const Weight *q_norm = nullptr, *k_norm = nullptr;  // of ROTATE_AND_STORE; or null
-    float scale = 0;                                    // of ATTENTION
+    float scale = 0;                                    // of ATTENTION and LOGITS
+    float cap = 0;                                      // of LOGITS; 0: none
     bool prepares = false;  // its input itself, every thread for itself: cheaper than a launch where there is one row
+    bool precise = false;   // of products and what prepares them: inputs in two parts, the second what the first loses
     bool begins_layer = false;  // where a step may be given up
 
     /// All weights that it takes; those of EMBED by the row.
     std::vector<const Weight*> weights() const;
 };
 
-/// Bytes of weights that a step of n rows reads: everything once, of the embedding table a row for each.
+/// Bytes of weights that a step of n rows reads: everything once, of tables a row for each, of the matrices of a stack
+/// at most as many as are chosen.
 uint64_t weight_bytes(std::span<const Launch* const> launches, uint64_t n_rows);
 
 /// Of a backend's launches, which may say more than Launch does.

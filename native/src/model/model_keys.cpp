@@ -178,6 +178,43 @@ uint32_t ModelKeys::uint_or(const char* key, uint32_t fallback, uint32_t min, ui
     return has(key) ? need_uint(key, min, max) : fallback;
 }
 
+std::vector<uint32_t> ModelKeys::uints_or(const char* key, uint32_t fallback, uint32_t min, uint32_t max) {
+    const Value* value = read(key);
+    if (value == nullptr) return std::vector<uint32_t>(n_layers_, fallback);
+    std::vector<double> numbers;
+    const bool are_numbers = value->all_numbers([&](double number) {
+        numbers.push_back(number);
+        return true;
+    });
+    if (are_numbers && value->type != ValueType::ARRAY) numbers.assign(n_layers_, numbers.front());
+    if (!are_numbers || numbers.size() != n_layers_) {
+        fail(REPRISE_MODEL_FORMAT, "metadata key %s is %s: a number, or one for each of %u layers, is needed",
+             name(key).c_str(), value->to_string().c_str(), n_layers_);
+    }
+    std::vector<uint32_t> result;
+    for (const double number : numbers) {
+        if (!(number >= min && number <= max && number == std::floor(number))) {
+            fail(REPRISE_MODEL_FORMAT, "metadata key %s holds %.20g: whole numbers from %u to %u are possible",
+                 name(key).c_str(), number, min, max);
+        }
+        result.push_back(static_cast<uint32_t>(number));
+    }
+    return result;
+}
+
+std::vector<bool> ModelKeys::all_but_last_of(const char* key, uint32_t period) {
+    const Value* value = read(key);
+    const std::vector<uint32_t> numbers = uints_or(key, period, 0, 65536);
+    std::vector<bool> result;
+    for (uint32_t i = 0; i < n_layers_; ++i) {
+        const bool is_list = value != nullptr && value->type == ValueType::ARRAY;
+        result.push_back(is_list ? numbers[i] != 0 : numbers[i] != 0 && i % numbers[i] < numbers[i] - 1);
+    }
+    return result;
+}
+
+bool ModelKeys::flag_or(const char* key, bool fallback) { return uints_or(key, fallback ? 1 : 0, 0, 1).front() != 0; }
+
 float ModelKeys::need_float(const char* key, float min, float max) {
     const auto value = number(key);
     if (!value) fail(REPRISE_MODEL_FORMAT, "metadata key %s is missing", name(key).c_str());

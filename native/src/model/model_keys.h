@@ -7,6 +7,7 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "gguf/gguf.h"
 
@@ -34,6 +35,11 @@ class ModelKeys {
     float float_or(const char* key, float fallback, float min, float max);
     /// As float_or(), for keys of which 0 says the same as their absence.
     float nonzero_or(const char* key, float fallback, float min, float max);
+    /// Values that may differ between layers, one for each; a single one is for all.
+    std::vector<uint32_t> uints_or(const char* key, uint32_t fallback, uint32_t min, uint32_t max);
+    /// Which layers are not the last of their period: the key holds the period, or a truth value for each layer.
+    std::vector<bool> all_but_last_of(const char* key, uint32_t period);
+    bool flag_or(const char* key, bool fallback);
     std::string text_or(const char* key, const char* fallback);
 
     /// REPRISE_UNSUPPORTED_MODEL if the key is there with a value, as float32, other than one of neutral. what: what

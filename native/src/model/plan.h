@@ -1,4 +1,7 @@
 // What a model computes for one token, as data. arch/<name>.cpp writes it, the backends execute it.
+//
+// A layer of the llama family is five steps, which backends fuse. Whatever else a model computes is said in the words
+// of words.h: smaller steps over values that the plan names.
 #pragma once
 
 #include <algorithm>
@@ -11,6 +14,7 @@
 #include <vector>
 
 #include "gguf/gguf.h"
+#include "model/words.h"
 #include "quant/tensor_type.h"
 
 namespace reprise {
@@ -22,8 +26,17 @@ struct Weight {
     TensorType type;
     uint64_t rows, cols;
     std::span<const uint8_t> data;  // in the file
+    bool is_table = false;          // an F32 matrix that no product takes
     size_t row_bytes() const { return reprise::row_bytes(type, cols); }
     size_t n_bytes() const { return rows * row_bytes(); }
+    /// Read by other steps than products: norms, biases and the like.
+    bool is_vector() const { return type == TensorType::F32 && (rows == 1 || is_table); }
+};
+
+/// What one layer of the KV cache holds of a token.
+struct KvSpec {
+    uint32_t n_heads, key_dim, value_dim;  // value_dim 0: values are the leading dimensions of keys
+    bool operator==(const KvSpec&) const = default;
 };
 
 struct HyperParams {
@@ -39,6 +52,8 @@ struct HyperParams {
     uint32_t sliding_window = 0;  // latest tokens that attention sees, the own one included; 0: all
     float attention_scale = 0;    // on q k
     float rms_eps = 0;
+    std::vector<KvSpec> kv;  // of every layer of the KV cache; those of the model that share one or have none apart
+    std::vector<uint64_t> state_values;  // float32 values of every recurrent state of a sequence
     uint32_t q_dim() const { return n_heads * head_dim; }
     uint32_t kv_dim() const { return n_kv_heads * head_dim; }
     /// Of a session: attention sees all tokens, which is the model's own arithmetic as long as its window holds them.
@@ -56,9 +71,11 @@ enum class RopeStyle {
 
 struct Rope {
     RopeStyle style = RopeStyle::ADJACENT;
-    uint32_t n_rot = 0;           // leading dimensions of a head that are turned; even
-    std::vector<float> inv_freq;  // [n_rot / 2] radians per position, scaling and frequency factors included
-    float magnitude = 1;          // on cosines and sines, and so on the turned dimensions of q and of k
+    uint32_t n_rot = 0;                // leading dimensions of a head that are turned; even
+    std::vector<float> inv_freq;       // [n_rot / 2] radians per position, scaling and frequency factors included
+    float magnitude = 1;               // on cosines and sines, and so on the turned dimensions of q and of k
+    std::vector<float> long_inv_freq;  // instead, in sessions of more than short_context tokens; empty: in none
+    uint32_t short_context = 0;
 };
 
 // ---- steps, in the order in which they run. x is the residual stream [n_embd] ----
@@ -93,17 +110,23 @@ struct GatedFeedForwardStep {
     const Weight* norm;       // [n_embd]
     const Weight *gate, *up;  // [n_ff, n_embd]
 };
-/// logits = W rms_norm(x)
+/// logits = cap tanh(scale W rms_norm(x) / cap)
 struct OutputHeadStep {
-    const Weight* norm;    // [n_embd]
-    const Weight* weight;  // [n_vocab, n_embd]; the embedding table where tied
+    const Weight* norm;            // [n_embd]; null: the input is normalised
+    const Weight* weight;          // [n_vocab, n_embd]; the embedding table where tied
+    const Weight* bias = nullptr;  // [n_vocab] or null
+    uint32_t input = 0;            // index into Plan::values
+    float scale = 1, cap = 0;      // cap 0: none
 };
 
-using Step = std::variant<EmbedStep, QkvStep, AttentionStep, ProjectResidualStep, GatedFeedForwardStep, OutputHeadStep>;
+using Step = std::variant<EmbedStep, QkvStep, AttentionStep, ProjectResidualStep, GatedFeedForwardStep, OutputHeadStep,
+                          RowStep, LinearStep, SelectedLinearStep, AttendStep, ConvStep, DeltaNetStep, ScanStep>;
 
 struct Plan {
     HyperParams hparams;
-    Rope rope;
+    Rope rope;                                   // of QkvSteps
+    std::vector<Rope> ropes;                     // of AngleOps
+    std::vector<PlanValue> values = {{"x", 0}};  // what steps of words.h name; the first is the residual stream
     std::vector<std::unique_ptr<Weight>> weights;
     std::vector<Step> steps;
 

@@ -35,9 +35,9 @@ struct GenerationStart {
 };
 
 /// Keys or values of a layer at n consecutive positions, as they are moved out of and into a KV cache: rows of head_dim
-/// values in the cache's type as GGUF has it, [n][n_kv_heads].
+/// values in the cache's type as GGUF has it, [n][heads].
 struct KvPiece {
-    uint32_t layer;
+    uint32_t layer;     // of the KV cache: HyperParams::kv
     bool values;        // or the keys
     uint32_t position;  // a multiple of KV_PIECE
     uint32_t n;         // at most KV_PIECE
@@ -50,8 +50,8 @@ class Engine {
 
     /// Before prefill() of what history has behind the first n tokens, which the KV cache holds: where the engine
     /// shares the memory of equal beginnings it takes over what others have evaluated of them, waiting for those who
-    /// are at it, and returns how many tokens the KV cache holds then, fewer than history has. Throws REPRISE_CANCELLED
-    /// where cancel became true.
+    /// are at it, and returns how many tokens the KV cache holds then, fewer than history has; of a model with
+    /// recurrent states held(n). Throws REPRISE_CANCELLED where cancel became true.
     virtual uint32_t adopt(std::span<const int32_t> history, uint32_t n, const std::atomic<bool>& cancel) {
         (void)history, (void)cancel;
         return n;
@@ -61,6 +61,9 @@ class Engine {
     virtual void prefill(std::span<const int32_t> ids, uint32_t position, const std::atomic<bool>& cancel) = 0;
     /// What the KV cache has behind the first n positions is of no use any more. Not during a generation.
     virtual void truncate(uint32_t n) { (void)n; }
+    /// How many of the first n positions it could go on behind: all, unless the model has recurrent states, which are
+    /// known at some positions alone.
+    virtual uint32_t held(uint32_t n) const { return n; }
     /// Logits after the last evaluated token, [n_vocab].
     virtual void read_logits(float* logits) = 0;
 
@@ -87,6 +90,9 @@ class Engine {
 
     virtual void read_kv(const KvPiece& piece, uint8_t* rows) = 0;
     virtual void write_kv(const KvPiece& piece, const uint8_t* rows) = 0;
+    /// Recurrent states behind the first n tokens, a position that held() gives; of a model without, nothing.
+    virtual void read_states(uint32_t n, std::span<float> values) { (void)n, (void)values; }
+    virtual void write_states(uint32_t n, std::span<const float> values) { (void)n, (void)values; }
     /// What read_logits() gives from now on, [n_vocab].
     virtual void write_logits(const float* logits) = 0;
     /// Takes the first n positions of the KV cache and, if asked to, the logits over from another engine that the same

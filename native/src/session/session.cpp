@@ -57,6 +57,7 @@ void Session::truncate(size_t n) {
     n_evaluated_ = std::min(n_evaluated_, n);
     if (logits_after_ != n) logits_after_ = 0;
     engine_->truncate(static_cast<uint32_t>(n));
+    n_evaluated_ = engine_->held(static_cast<uint32_t>(n_evaluated_));
 }
 
 void Session::check_ids(std::span<const int32_t> ids) const {
@@ -94,7 +95,7 @@ void Session::bring_logits_up_to_date() {
     {
         Stopwatch stopwatch(prefill_ns_);
         n_evaluated_ = engine_->adopt(history_, static_cast<uint32_t>(from), cancel_);
-        prefix_tokens_ += n_evaluated_ - from;
+        prefix_tokens_ += n_evaluated_ > from ? n_evaluated_ - from : 0;
         engine_->prefill(std::span<const int32_t>(history_).subspan(n_evaluated_), static_cast<uint32_t>(n_evaluated_),
                          cancel_);
     }
@@ -250,7 +251,7 @@ void Session::end_generation() {
     if (armed) {
         logits_after_ = 0;  // a backend that runs ahead has overwritten them
         n_evaluated_ = 0;   // should the engine fail, nothing that it holds is of use
-        n_evaluated_ = std::min<size_t>(engine_->end(), history_.size());
+        n_evaluated_ = engine_->held(static_cast<uint32_t>(std::min<size_t>(engine_->end(), history_.size())));
     }
     complete_ = complete();
     host_part_.reset();  // the engine has let go of it

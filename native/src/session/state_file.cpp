@@ -35,8 +35,10 @@ struct RawHeader {
     uint32_t kv_type;  // number of the GGUF type
     uint32_t context_length, prefill_chunk;
     uint32_t n_tokens, n_evaluated;
-    uint32_t unused[5];  // zero
-    uint64_t hash;       // of all in front of it
+    uint32_t other_position_bytes;
+    uint32_t n_state_values[2];  // low half first
+    uint32_t unused[2];          // zero
+    uint64_t hash;               // of all in front of it
 };
 static_assert(sizeof(RawHeader) == StateHeader::HEADER_BYTES);
 
@@ -53,7 +55,10 @@ constexpr uint32_t MOST = 1 << 20;  // layers, heads, values of a head, tokens o
 
 /// Bytes of the whole file. In 128 bits, which tokens times layers times heads times values up to MOST fit into.
 unsigned __int128 total_bytes(const StateHeader& h) {
-    return static_cast<unsigned __int128>(h.position_bytes()) * h.n_evaluated * 2 * h.n_layers +
+    const unsigned __int128 position_bytes = h.other_position_bytes != 0
+                                                 ? h.other_position_bytes
+                                                 : static_cast<unsigned __int128>(h.position_bytes()) * 2 * h.n_layers;
+    return position_bytes * h.n_evaluated + static_cast<unsigned __int128>(h.n_state_values) * sizeof(float) +
            sizeof(int32_t) * uint64_t{h.n_tokens} + (h.has_logits ? sizeof(float) * uint64_t{h.n_vocab} : 0) +
            StateHeader::HEADER_BYTES + sizeof(uint64_t);
 }
@@ -73,6 +78,9 @@ RawHeader encode(const StateHeader& h) {
     raw.kv_type = static_cast<uint32_t>(h.kv_type);
     raw.context_length = h.context_length;
     raw.prefill_chunk = h.prefill_chunk;
+    raw.other_position_bytes = h.other_position_bytes;
+    raw.n_state_values[0] = static_cast<uint32_t>(h.n_state_values);
+    raw.n_state_values[1] = static_cast<uint32_t>(h.n_state_values >> 32);
     raw.n_tokens = h.n_tokens;
     raw.n_evaluated = h.n_evaluated;
     raw.hash = hash_of(raw);
@@ -239,6 +247,8 @@ void StateReader::read_header() {
     header_.kv_type = static_cast<TensorType>(raw.kv_type);
     header_.context_length = raw.context_length;
     header_.prefill_chunk = raw.prefill_chunk;
+    header_.other_position_bytes = raw.other_position_bytes;
+    header_.n_state_values = raw.n_state_values[0] | uint64_t{raw.n_state_values[1]} << 32;
     header_.n_tokens = raw.n_tokens;
     header_.n_evaluated = raw.n_evaluated;
     header_.has_logits = (raw.flags & HAS_LOGITS) != 0;

@@ -5,7 +5,8 @@
 //   history        [n_tokens] int32, the ids
 //   logits         [n_vocab] float32 after the last token, where has_logits
 //   KV cache       [n_layers][keys, values][n_evaluated][n_kv_heads] rows of head_dim values in kv_type, as GGUF has
-//                  the type: the same whatever device it comes from
+//                  the type: the same whatever device it comes from; where layers differ, those that a layer has
+//   states         [n_state_values] float32, recurrent states behind the evaluated tokens
 //   hash           uint64 of all bytes between preface and here
 //
 // Hashes are XXH64 (core/hash.h). A change of any of this is another format version.
@@ -33,6 +34,9 @@ struct StateHeader {
     // How it was opened.
     TensorType kv_type;
     uint32_t context_length, prefill_chunk;
+    // Of models whose layers differ or are recurrent; else 0.
+    uint32_t other_position_bytes;  // of all keys and values at one position
+    uint64_t n_state_values;
     // What it holds.
     uint32_t n_tokens;
     uint32_t n_evaluated;  // leading tokens that the KV cache holds

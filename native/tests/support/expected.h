@@ -21,7 +21,7 @@ struct GoldenRow {
     std::vector<float> exact_logits() const;
 };
 
-/// folder holds index.json and the files it names.
+/// folder holds index.json and the files it names. Rows of embedding models are left out.
 std::vector<GoldenRow> read_golden_rows(const std::string& folder);
 
 /// A greedy continuation under float32 arithmetic on the dequantised weights: one entry of expected.json.
