@@ -545,8 +545,8 @@ REPRISE_API reprise_status reprise_vocabulary_close(reprise_handle vocabulary);
  * by text.
  * `%json { schema }` stands for a JSON value; what is said above of schemas holds, and its key "x-guidance":
  * {"whitespace_flexible": false} makes it compact, "key_separator": ": " and "item_separator": ", " separate it.
- * `%lark { … }` nests a grammar. With either of them %ignore is REPRISE_UNSUPPORTED. llguidance's docs/syntax.md has all
- * of it.
+ * `%lark { … }` nests a grammar. With either of them %ignore is REPRISE_UNSUPPORTED. llguidance's docs/syntax.md has
+ * all of it.
  *
  * GBNF: rules `name ::= …` from root on; "text", [class], ., ( ), |, *, +, ?, {m}, {m,}, {m,n}, #comments, <token>,
  * <[id]>, !<token>.

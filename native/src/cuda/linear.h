@@ -38,8 +38,8 @@ size_t device_bytes(TensorType device_type, uint32_t rows, uint32_t cols);
 /// Prepares matrix.data for repack_rows(): call once, before the first piece.
 void begin_repack(const DeviceMatrix& matrix, cudaStream_t stream);
 /// Repacks rows first_row .. first_row + n_rows - 1. blocks (device memory, 16-byte aligned) holds exactly those rows
-/// as they lie in the file, in file_type, which upload_type() names. first_row is a multiple of TILE_ROWS, and so is n_rows unless it ends the
-/// matrix.
+/// as they lie in the file, in file_type, which upload_type() names. first_row is a multiple of TILE_ROWS, and so is
+/// n_rows unless it ends the matrix.
 void repack_rows(const DeviceMatrix& matrix, TensorType file_type, uint32_t first_row, uint32_t n_rows,
                  const void* blocks, cudaStream_t stream);
 

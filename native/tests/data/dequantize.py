@@ -17,11 +17,29 @@ SEED = 20
 ONE = [0x00, 0x3C]  # 1 as float16
 # Where a block holds its factors, and what they become; IQ1_M has nibbles of one, see below.
 FACTORS = {
-    "Q4_0": {0: ONE}, "Q4_1": {0: ONE, 2: ONE}, "Q5_0": {0: ONE}, "Q5_1": {0: ONE, 2: ONE}, "Q8_0": {0: ONE},
-    "Q2_K": {80: ONE, 82: ONE}, "Q3_K": {108: ONE}, "Q4_K": {0: ONE, 2: ONE}, "Q5_K": {0: ONE, 2: ONE},
-    "Q6_K": {208: ONE}, "IQ2_XXS": {0: ONE}, "IQ2_XS": {0: ONE}, "IQ2_S": {0: ONE}, "IQ3_XXS": {0: ONE},
-    "IQ3_S": {0: ONE}, "IQ1_S": {0: ONE}, "IQ1_M": {}, "IQ4_NL": {0: ONE}, "IQ4_XS": {0: ONE}, "TQ1_0": {52: ONE},
-    "TQ2_0": {64: ONE}, "MXFP4": {0: [0x80]}, "NVFP4": {0: [0x38], 1: [0x3A], 2: [0x41], 3: [0x05]},
+    "Q4_0": {0: ONE},
+    "Q4_1": {0: ONE, 2: ONE},
+    "Q5_0": {0: ONE},
+    "Q5_1": {0: ONE, 2: ONE},
+    "Q8_0": {0: ONE},
+    "Q2_K": {80: ONE, 82: ONE},
+    "Q3_K": {108: ONE},
+    "Q4_K": {0: ONE, 2: ONE},
+    "Q5_K": {0: ONE, 2: ONE},
+    "Q6_K": {208: ONE},
+    "IQ2_XXS": {0: ONE},
+    "IQ2_XS": {0: ONE},
+    "IQ2_S": {0: ONE},
+    "IQ3_XXS": {0: ONE},
+    "IQ3_S": {0: ONE},
+    "IQ1_S": {0: ONE},
+    "IQ1_M": {},
+    "IQ4_NL": {0: ONE},
+    "IQ4_XS": {0: ONE},
+    "TQ1_0": {52: ONE},
+    "TQ2_0": {64: ONE},
+    "MXFP4": {0: [0x80]},
+    "NVFP4": {0: [0x38], 1: [0x3A], 2: [0x41], 3: [0x05]},
 }
 
 
@@ -51,12 +69,14 @@ def main():
             blocks[:, 48:] = scales.view(np.uint8)
         weights = gguf.quants.dequantize(blocks, kind).astype(np.float64).reshape(-1)
         places = (np.arange(weights.size) * 7919 % 10007 - 5003) / 5003
-        rows.append({
-            "type": name,
-            "first": [float(w) for w in weights[:8]],
-            "squares": float((weights * weights).sum()),
-            "by_place": float((weights * places).sum()),
-        })
+        rows.append(
+            {
+                "type": name,
+                "first": [float(w) for w in weights[:8]],
+                "squares": float((weights * weights).sum()),
+                "by_place": float((weights * places).sum()),
+            }
+        )
     print(json.dumps({"blocks": BLOCKS, "seed": SEED, "factors": FACTORS, "rows": rows}, indent=1))
 
 

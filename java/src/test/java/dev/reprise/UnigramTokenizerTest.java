@@ -78,7 +78,8 @@ class UnigramTokenizerTest {
 
     @Test
     void refusesMapsThatAreNone() throws IOException {
-        for (int[] map : new int[][] {{1}, {8, 0, 0, 0, 1, 2, 3, 4}, {3, 0, 0, 0, 1, 2, 3}, {4, 0, 0, 0, 1, 2, 3, 4, 65}}) {
+        for (int[] map : new int[][] {
+                {1}, {8, 0, 0, 0, 1, 2, 3, 4}, {3, 0, 0, 0, 1, 2, 3}, {4, 0, 0, 0, 1, 2, 3, 4, 65}}) {
             TestVocabulary vocabulary =
                     vocabulary((Map<?, ?>) models().get(0)).set("precompiled_charsmap", map);
             String message = assertThrows(ModelFormatException.class, vocabulary::tokenizer).getMessage();
