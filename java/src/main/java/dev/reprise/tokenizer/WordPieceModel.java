@@ -8,8 +8,8 @@ import java.util.Locale;
 /**
  * WordPiece with BERT's normalisation and words, the {@code bert} tokenizer of GGUF: control characters vanish, accents
  * and case where the model has none, white space parts words, punctuation and Chinese characters are words by
- * themselves, and of each word the longest token that it begins with is taken again and again. A word of which something
- * is left over, or of more than 100 characters, is the unknown token.
+ * themselves, and of each word the longest token that it begins with is taken again and again. A word of which
+ * something is left over, or of more than 100 characters, is the unknown token.
  *
  * <p>The file spells what begins a word with U+2581 before it, what goes on with nothing.
  *
@@ -169,7 +169,7 @@ public final class WordPieceModel extends TokenModel {
         return count;
     }
 
-    /** Appends the longest token that begins at {@code from} and goes beyond {@code least}; its end, or {@code from}. */
+    /** Appends the longest token from {@code from} that goes beyond {@code least}; its end, or {@code from}. */
     private int longestToken(byte[] word, int from, int least, IntList ids) {
         long hash = TextHash.of(word, from, least);
         int found = TextIndex.NONE;
