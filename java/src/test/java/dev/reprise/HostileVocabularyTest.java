@@ -48,8 +48,8 @@ class HostileVocabularyTest {
         for (String name : List.of("rwkv", "plamo2", "none", "Llama", "")) {
             TestVocabulary vocabulary = TestVocabulary.byteLevel("gpt-2").set("model", name);
             String message = assertThrows(UnsupportedModelException.class, vocabulary::tokenizer).getMessage();
-            assertTrue(message.contains("'" + name + "'") && message.contains("llama, gpt2, gemma4, bert, t5"),
-                    message);
+            assertTrue(message.contains("'" + name + "'"), message);
+            assertTrue(message.contains("llama, gpt2, gemma4, bert, t5"), message);
         }
     }
 

@@ -78,10 +78,9 @@ class UnigramTokenizerTest {
 
     @Test
     void refusesMapsThatAreNone() throws IOException {
-        for (int[] map : new int[][] {
-                {1}, {8, 0, 0, 0, 1, 2, 3, 4}, {3, 0, 0, 0, 1, 2, 3}, {4, 0, 0, 0, 1, 2, 3, 4, 65}}) {
-            TestVocabulary vocabulary =
-                    vocabulary((Map<?, ?>) models().get(0)).set("precompiled_charsmap", map);
+        int[][] maps = {{1}, {8, 0, 0, 0, 1, 2, 3, 4}, {3, 0, 0, 0, 1, 2, 3}, {4, 0, 0, 0, 1, 2, 3, 4, 65}};
+        for (int[] map : maps) {
+            TestVocabulary vocabulary = vocabulary((Map<?, ?>) models().get(0)).set("precompiled_charsmap", map);
             String message = assertThrows(ModelFormatException.class, vocabulary::tokenizer).getMessage();
             assertTrue(message.contains("tokenizer.ggml.precompiled_charsmap"), message);
         }

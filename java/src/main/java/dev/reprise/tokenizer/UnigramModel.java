@@ -65,6 +65,10 @@ public final class UnigramModel extends TokenModel {
             at = normalisation.characters().next(text, at, to, piece);
             for (int i = 0; i < piece.size(); i++) {
                 byte b = piece.get(i);
+                if (prefix && !marked && !normalisation.mergeSpaces()) {
+                    out.addAll(MARK);
+                    marked = true;
+                }
                 if (b == ' ') {
                     inWord = false;
                     behindSpace = true;

@@ -169,7 +169,7 @@ public final class WordPieceModel extends TokenModel {
         return count;
     }
 
-    /** Appends the longest token from {@code from} on that goes beyond {@code least}; its end, or {@code from}. */
+    /** Appends the longest token from {@code from} that goes beyond {@code least}; its end, or {@code from}. */
     private int longestToken(byte[] word, int from, int least, IntList ids) {
         long hash = TextHash.of(word, from, least);
         int found = TextIndex.NONE;
