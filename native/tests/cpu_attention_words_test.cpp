@@ -23,7 +23,11 @@ struct Rules {
 class Case {
   public:
     Case(const Rules& rules, size_t n_positions, size_t n, Random& random)
-        : rules_(rules), n_positions_(n_positions), q_(random.normals(n * rules.key_dim)) {
+
+        : rules_(rules),
+          scale_(1.6f / std::sqrt(static_cast<float>(rules.key_dim))),
+          n_positions_(n_positions),
+          q_(random.normals(n * rules.key_dim)) {
         k_ = random.normals(kv_blocks(static_cast<uint32_t>(n_positions)) * KV_BLOCK * rules.key_dim);
         v_ = random.normals(kv_blocks(static_cast<uint32_t>(n_positions)) * KV_BLOCK * rules.value_dim);
         for (float& x : q_) x *= 3;
@@ -61,7 +65,7 @@ class Case {
         args.n_rows = end - begin;
         args.head_dim = rules_.key_dim;
         args.value_dim = rules_.value_dim;
-        args.scale = SCALE;
+        args.scale = scale_;
         args.out = out.data();
         args.out_stride = rules_.value_dim;
         args.first_keys = rules_.window == 0 ? nullptr : &first_[begin];
@@ -80,7 +84,7 @@ class Case {
                 double score = 0;
                 for (size_t d = 0; d < rules_.key_dim; ++d)
                     score += double(q_[i * rules_.key_dim + d]) * k_[p * rules_.key_dim + d];
-                score *= SCALE;
+                score *= scale_;
                 if (rules_.soft_cap != 0) score = rules_.soft_cap * std::tanh(score / rules_.soft_cap);
                 const double weight = std::exp(score);
                 total += weight;
@@ -95,8 +99,8 @@ class Case {
     size_t width() const { return rules_.value_dim; }
 
   private:
-    static constexpr float SCALE = 0.2f;
     Rules rules_;
+    float scale_;
     size_t n_positions_;
     std::vector<float> q_, k_, v_, sinks_;
     std::vector<uint32_t> n_keys_, first_;

@@ -141,6 +141,11 @@ TEST_F(StateFile, WhoseNumbersContradictEachOtherIsRefused) {
     expect_refused(with(state::FLAGS, 4u), {"no meaning"});
     expect_refused(with(state::UNUSED, 1u), {"no meaning"});
     expect_refused(with(state::FLAGS, 0u), {"size"});  // no logits
+    expect_refused(with(state::OTHER_POSITION_BYTES, 8u), {"size"});
+    expect_refused(with(state::N_STATE_VALUES, uint64_t{1}), {"size"});
+    expect_refused(with(state::N_STATE_VALUES, ~uint64_t{0}), {"size"});
+    // As much as the dimensions say, in other words.
+    expect_refused(with(state::OTHER_POSITION_BYTES, 1024u), {"other dimensions"});
     expect_refused(with(state::FILE_BYTES, uint64_t{1} << 60), {"size"});
     expect_refused(with(state::KV_TYPE, 12u), {"KV cache"});
     expect_refused(with(state::KV_TYPE, ~0u), {"KV cache"});

@@ -36,7 +36,7 @@ void PlanBuilder::read_sizes(NormKind norm) {
     HyperParams& h = hparams();
     n_blocks_ = keys_.need_uint("block_count", 1, 4096);
     keys_.set_layers(n_blocks_);
-    h.n_layers = n_blocks_ - keys_.uint_or("nextn_predict_layers", 0, 0, n_blocks_ - 1);
+    h.n_layers = n_blocks_ - keys_.uints_or("nextn_predict_layers", 0, 0, n_blocks_ - 1).front();
     h.n_embd = keys_.need_uint("embedding_length", 1, MAX_DIM);
     plan_->values[0].width = h.n_embd;
     h.context_length = keys_.need_uint("context_length", 1, 1u << 30);

@@ -15,9 +15,11 @@ namespace reprise::test {
 namespace state {
 constexpr size_t FORMAT = 8, FLAGS = 12, FILE_BYTES = 16, FINGERPRINT = 24, ARCHITECTURE = 32, N_VOCAB = 64,
                  N_LAYERS = 68, N_KV_HEADS = 72, HEAD_DIM = 76, KV_TYPE = 80, CONTEXT_LENGTH = 84, PREFILL_CHUNK = 88,
-                 N_TOKENS = 92, N_EVALUATED = 96, UNUSED = 100, HASH = 120, HISTORY = 128;
-constexpr size_t NUMBERS[] = {FORMAT,  FLAGS,          N_VOCAB,       N_LAYERS, N_KV_HEADS,  HEAD_DIM,
-                              KV_TYPE, CONTEXT_LENGTH, PREFILL_CHUNK, N_TOKENS, N_EVALUATED, UNUSED};
+                 N_TOKENS = 92, N_EVALUATED = 96, OTHER_POSITION_BYTES = 100, N_STATE_VALUES = 104, UNUSED = 112,
+                 HASH = 120, HISTORY = 128;
+constexpr size_t NUMBERS[] = {
+    FORMAT,         FLAGS,         N_VOCAB,  N_LAYERS,    N_KV_HEADS,           HEAD_DIM,       KV_TYPE,
+    CONTEXT_LENGTH, PREFILL_CHUNK, N_TOKENS, N_EVALUATED, OTHER_POSITION_BYTES, N_STATE_VALUES, UNUSED};
 }  // namespace state
 
 template <class T>
