@@ -7,9 +7,9 @@ import java.util.Arrays;
  * SentencePiece's precompiled map of characters: what begins with the longest of its keys becomes that key's value.
  *
  * <p>Four bytes give the size of a double array of 32-bit units, in which the keys are walked byte by byte; behind it
- * lie the values, each ended by a zero byte. Of a unit, bits 0 to 7 are the byte that leads there, bit 8 says that a key
- * ends and that its value's unit comes next, bit 9 scales the offset in bits 10 to 30 by 256; in a value's unit the low
- * 31 bits are where the value begins. S. Yata's darts-clone, in which SentencePiece writes it.
+ * lie the values, each ended by a zero byte. Of a unit, bits 0 to 7 are the byte that leads there, bit 8 says that a
+ * key ends and that its value's unit comes next, bit 9 scales the offset in bits 10 to 30 by 256; in a value's unit the
+ * low 31 bits are where the value begins. S. Yata's darts-clone, in which SentencePiece writes it.
  */
 public final class CharacterMap {
     private static final byte[] REPLACEMENT = {(byte) 0xEF, (byte) 0xBF, (byte) 0xBD};
