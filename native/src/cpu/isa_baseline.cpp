@@ -146,12 +146,11 @@ INLINE I look_up(const int8_t* table, I bytes) {
     return _mm_load_si128(reinterpret_cast<const __m128i*>(at));
 }
 
-/// table[i] for every lane.
+/// table[i] for every lane, i below 2^16.
 INLINE I gather(const uint32_t* table, I index) {
-    alignas(16) uint32_t at[kLanes];
-    _mm_store_si128(reinterpret_cast<__m128i*>(at), index);
-    for (uint32_t& i : at) i = table[i];
-    return _mm_load_si128(reinterpret_cast<const __m128i*>(at));
+    const auto entry = [&](int i) { return static_cast<int32_t>(table[i]); };
+    return _mm_setr_epi32(entry(_mm_extract_epi16(index, 0)), entry(_mm_extract_epi16(index, 2)),
+                          entry(_mm_extract_epi16(index, 4)), entry(_mm_extract_epi16(index, 6)));
 }
 
 // Values 4j .. 4j + 3 as 16 bits each, in the order 0, 2, 1, 3: the even and the odd bytes of a word of weights.

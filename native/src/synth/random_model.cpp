@@ -23,7 +23,15 @@ constexpr NamedMix kMixes[] = {
     {"Q6_K", TensorType::Q6_K, std::nullopt, true, 18},       {"Q8_0", TensorType::Q8_0, std::nullopt, false, 7},
     {"Q4_0", TensorType::Q4_0, std::nullopt, true, 2},        {"Q4_1", TensorType::Q4_1, std::nullopt, true, 3},
     {"F16", TensorType::F16, std::nullopt, false, 1},         {"BF16", TensorType::BF16, std::nullopt, false, 32},
-    {"F32", TensorType::F32, std::nullopt, false, 0},
+    {"F32", TensorType::F32, std::nullopt, false, 0},         {"Q5_0", TensorType::Q5_0, std::nullopt, true, 8},
+    {"Q5_1", TensorType::Q5_1, std::nullopt, true, 9},        {"Q2_K_S", TensorType::Q2_K, std::nullopt, true, 21},
+    {"Q3_K_S", TensorType::Q3_K, std::nullopt, true, 11},     {"IQ4_NL", TensorType::IQ4_NL, std::nullopt, true, 25},
+    {"IQ4_XS", TensorType::IQ4_XS, std::nullopt, true, 30},   {"IQ3_XXS", TensorType::IQ3_XXS, std::nullopt, true, 23},
+    {"IQ3_S", TensorType::IQ3_S, std::nullopt, true, 26},     {"IQ2_XXS", TensorType::IQ2_XXS, std::nullopt, true, 19},
+    {"IQ2_XS", TensorType::IQ2_XS, std::nullopt, true, 20},   {"IQ2_S", TensorType::IQ2_S, std::nullopt, true, 28},
+    {"IQ1_S", TensorType::IQ1_S, std::nullopt, true, 24},     {"IQ1_M", TensorType::IQ1_M, std::nullopt, true, 31},
+    {"TQ1_0", TensorType::TQ1_0, std::nullopt, true, 36},     {"TQ2_0", TensorType::TQ2_0, std::nullopt, true, 37},
+    {"MXFP4", TensorType::MXFP4, std::nullopt, true, 38},     {"NVFP4", TensorType::NVFP4, std::nullopt, true, 39},
 };
 
 bool has_more_bits(uint32_t layer, uint32_t n_layers) {

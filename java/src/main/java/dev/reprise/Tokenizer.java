@@ -19,7 +19,9 @@ import java.util.stream.IntStream;
 /**
  * Turns text into token ids and back, as the model's file describes it. Immutable and safe for use by many threads.
  *
- * <p>Text is taken as it is: there is no Unicode normalisation. An unpaired surrogate counts as U+FFFD. Tokens of type
+ * <p>Text is taken as it is, without Unicode normalisation, but for the models that were trained with one: BERT's
+ * WordPiece, which drops what the model does not tell apart, and SentencePiece's unigram models, whose file has the map
+ * of characters. An unpaired surrogate counts as U+FFFD. Tokens of type
  * {@link TokenType#USER_DEFINED} are matched in any text, {@link TokenType#CONTROL} and {@link TokenType#UNKNOWN} ones
  * only where special tokens are parsed; where several could match, the one that starts first does, and of those the
  * longest.
