@@ -52,7 +52,8 @@ if(REPRISE_WITH_TEXT)
     set(coverage -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=3
                  -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table)
     list(JOIN coverage " " coverage)
-    set(cargo "${CMAKE_COMMAND}" -E env "RUSTFLAGS=${coverage}" "${REPRISE_CARGO}")
+    # Optimised like the C++ code of the targets: of a short run most is compiling.
+    set(cargo "${CMAKE_COMMAND}" -E env "RUSTFLAGS=${coverage}" CARGO_PROFILE_RELEASE_OPT_LEVEL=1 "${REPRISE_CARGO}")
   endif()
   file(GLOB_RECURSE crate_sources CONFIGURE_DEPENDS "${crate}/src/*.rs")
   add_custom_command(OUTPUT "${crate_library}"

@@ -244,7 +244,7 @@ class User {
 TEST_F(SessionStress, RandomUseByThirtyTwoThreadsLeavesNothingBehind) {
     constexpr uint64_t N = 32;
     const char* const given = std::getenv("REPRISE_STRESS_SECONDS");
-    const auto duration = std::chrono::seconds(given != nullptr ? std::atol(given) : 60);
+    const auto duration = std::chrono::seconds(given != nullptr ? std::atol(given) : 30);
     const LoadedModel model = load(40 * 128 * 2 * 2 * 2 * 64 * 2);  // 40 blocks of 128 tokens in F16
     std::vector<std::atomic<reprise_handle>> visible(N);
     std::atomic<uint64_t> n_told{0}, n_cancelled{0}, n_tokens{0};

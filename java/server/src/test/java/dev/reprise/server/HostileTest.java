@@ -17,6 +17,7 @@ import java.util.List;
 import java.util.Random;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -24,6 +25,7 @@ import org.junit.jupiter.params.provider.ValueSource;
 
 /** Requests that are meant to harm: each is answered or closed in time, and the next one is answered. */
 @Timeout(300)
+@Tag("one-jvm")
 class HostileTest {
     private static final String PATH = "/v1/completions";
     private static TestServer server;

@@ -11,6 +11,7 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
@@ -19,6 +20,7 @@ import org.junit.jupiter.params.provider.ValueSource;
 
 /** Clients that leave, that wait, that take too long; a server that stops. */
 @Timeout(120)
+@Tag("one-jvm")
 class LeavingTest {
     private static final String PATH = "/v1/completions";
     /** Some steps of the slow model. */

@@ -16,11 +16,13 @@ import java.util.Random;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 
 /** Many clients at once, several models, keys and origins. */
 @Timeout(300)
+@Tag("one-jvm")
 class ManyClientsTest {
     private static final String PATH = "/v1/completions";
 
