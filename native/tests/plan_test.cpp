@@ -225,11 +225,11 @@ TEST(Plan, RefusesTensorsOfAnotherShape) {
 TEST(Plan, RefusesTensorTypesByName) {
     expect_refused(REPRISE_UNSUPPORTED_MODEL, {"output_norm.weight", "F16", "F32"},
                    retyped_vector(model_with({}), "output_norm.weight", TensorType::F16));
-    // 256 elements of Q3_K (11) take fewer bytes than those of F32.
+    // 256 elements of Q1_0 (41) take fewer bytes than those of F32.
     std::vector<uint8_t> bytes = model_with({});
-    const int32_t q3_k = 11;
-    std::memcpy(&bytes[after_name(bytes, "blk.0.attn_k.weight") + 4 + 16], &q3_k, 4);
-    expect_refused(REPRISE_UNSUPPORTED_MODEL, {"blk.0.attn_k.weight", "Q3_K (11)", "supported are F32", "Q4_K"}, bytes);
+    const int32_t q1_0 = 41;
+    std::memcpy(&bytes[after_name(bytes, "blk.0.attn_k.weight") + 4 + 16], &q1_0, 4);
+    expect_refused(REPRISE_UNSUPPORTED_MODEL, {"blk.0.attn_k.weight", "Q1_0 (41)", "supported are F32", "Q4_K"}, bytes);
 }
 
 TEST(Plan, RefusesAbsurdHyperParameters) {
