@@ -92,8 +92,16 @@ struct Bench {
             blocks.push_back(reinterpret_cast<const uint8_t*>(&kv[at]));
         const double seconds = best_seconds(pool, [&](size_t thread) {
             if (thread != 0) return;
-            kernels.attention({q.data(), head_dim, blocks.data(), 0, 0, 2 * head_dim, TensorType::F16, n_keys.data(),
-                               n_keys.size(), head_dim, 0.125f, out.data(), head_dim});
+            AttentionArgs args{};
+            args.q = q.data(), args.q_stride = head_dim;
+            args.blocks = blocks.data();
+            args.k_stride = args.v_stride = 2 * head_dim;
+            args.kv_type = TensorType::F16;
+            args.n_keys = n_keys.data(), args.n_rows = n_keys.size();
+            args.head_dim = args.value_dim = head_dim;
+            args.scale = 0.125f;
+            args.out = out.data(), args.out_stride = head_dim;
+            kernels.attention(args);
         });
         std::printf(
             "attention, one thread, head_dim %3zu, group %zu, %3zu tokens after %4zu: %8.1f us, %6.1f GFLOP/s\n",
