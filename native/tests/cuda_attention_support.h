@@ -104,11 +104,11 @@ struct Cache {
             args.q_stride = args.out_stride = width;
             args.blocks = blocks.data();
             args.v_offset = part;
-            args.kv_stride = row;
+            args.k_stride = args.v_stride = row;
             args.kv_type = type;
             args.n_keys = n_keys.data();
             args.n_rows = n;
-            args.head_dim = heads.head_dim;
+            args.head_dim = args.value_dim = heads.head_dim;
             args.scale = scale;
             cpu::exact_kernels().attention(args);
         }
