@@ -4,6 +4,7 @@
 #include <cmath>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <numeric>
 #include <stdexcept>
 
 namespace reprise::test {
@@ -51,6 +52,7 @@ std::vector<GoldenRow> read_golden_rows(const std::string& folder) {
         row.n_vocab = entry.at("vocab");
         const auto& peer = entry.at("llamacpp_cpu");
         row.peer_kl = std::max(peer.at("kld").get<double>(), peer.at("kld_positions_mean").get<double>());
+        row.peer_median_kl = peer.at("kld_positions_median").get<double>();
         rows.push_back(std::move(row));
     }
     return rows;
@@ -65,18 +67,25 @@ std::vector<Continuation> read_continuations(const std::string& path) {
     return continuations;
 }
 
-double mean_kl(const std::vector<float>& exact, const std::vector<float>& actual, size_t n_vocab) {
+std::vector<double> divergences(const std::vector<float>& exact, const std::vector<float>& actual, size_t n_vocab) {
     if (exact.size() != actual.size() || exact.size() % n_vocab != 0)
         throw std::runtime_error("logits differ in shape");
-    double total = 0;
+    std::vector<double> all;
     for (size_t row = 0; row < exact.size(); row += n_vocab) {
+        double total = 0;
         const double exact_norm = log_sum_exp(&exact[row], n_vocab), actual_norm = log_sum_exp(&actual[row], n_vocab);
         for (size_t i = row; i < row + n_vocab; ++i) {
             const double log_p = exact[i] - exact_norm;
             total += std::exp(log_p) * (log_p - (actual[i] - actual_norm));
         }
+        all.push_back(total);
     }
-    return total / static_cast<double>(exact.size() / n_vocab);
+    return all;
+}
+
+double mean_kl(const std::vector<float>& exact, const std::vector<float>& actual, size_t n_vocab) {
+    const std::vector<double> all = divergences(exact, actual, n_vocab);
+    return std::accumulate(all.begin(), all.end(), 0.0) / static_cast<double>(all.size());
 }
 
 }  // namespace reprise::test

@@ -15,7 +15,8 @@ struct GoldenRow {
     Ids tokens;  // fed from position 0
     std::vector<size_t> positions;
     size_t n_vocab;
-    double peer_kl;  // the other engine's mean divergence from the exact logits with its fast arithmetic
+    double peer_kl;         // the other engine's mean divergence from the exact logits with its fast arithmetic
+    double peer_median_kl;  // of the stored positions
 
     /// [positions.size()][n_vocab]
     std::vector<float> exact_logits() const;
@@ -34,7 +35,9 @@ struct Continuation {
 
 std::vector<Continuation> read_continuations(const std::string& path);
 
-/// Mean over the rows of KL(softmax(exact) || softmax(actual)), in double.
+/// Of every row KL(softmax(exact) || softmax(actual)), in double.
+std::vector<double> divergences(const std::vector<float>& exact, const std::vector<float>& actual, size_t n_vocab);
+/// Their mean.
 double mean_kl(const std::vector<float>& exact, const std::vector<float>& actual, size_t n_vocab);
 
 }  // namespace reprise::test
