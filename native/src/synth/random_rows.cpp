@@ -1,5 +1,6 @@
 #include "synth/random_rows.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <memory>
@@ -313,8 +314,9 @@ RowSource random_rows(TensorType type, uint64_t n_cols, float deviation, uint64_
                 }
                 // The first byte of the header's place is random until now; it picks the header.
                 const uint8_t pick = out[p->header_offset];
-                std::memcpy(out + p->header_offset, p->headers.data() + pick * p->header_bytes, p->header_bytes);
-                std::memcpy(out + p->rest_offset, p->rests.data() + pick * p->rest_bytes, p->rest_bytes);
+                // Of a type without a header or rest there is no table.
+                std::copy_n(p->headers.data() + pick * p->header_bytes, p->header_bytes, out + p->header_offset);
+                std::copy_n(p->rests.data() + pick * p->rest_bytes, p->rest_bytes, out + p->rest_offset);
             }
         }
     };
