@@ -155,6 +155,6 @@ public final class UnigramModel extends TokenModel {
     @Override
     public byte[] bytes(int id) {
         byte[] text = vocabulary.text(id);
-        return matches(id) ? SentencePieceModel.unescape(text) : text;
+        return matches(id) ? CharacterBpeModel.unescape(text) : text;
     }
 }

@@ -192,6 +192,6 @@ public final class WordPieceModel extends TokenModel {
     @Override
     public byte[] bytes(int id) {
         byte[] text = vocabulary.text(id);
-        return vocabulary.type(id) == TokenType.NORMAL ? SentencePieceModel.unescape(text) : text;
+        return vocabulary.type(id) == TokenType.NORMAL ? CharacterBpeModel.unescape(text) : text;
     }
 }
