@@ -7,6 +7,7 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.concurrent.Callable;
 import java.util.logging.Level;
 import java.util.logging.Logger;
@@ -216,14 +217,13 @@ final class Models implements AutoCloseable {
     /** Unloads all, whoever uses them. */
     @Override
     public void close() {
+        List<Model> loaded;
         synchronized (this) {
             closed = true;
             notifyAll();
+            loaded = entries.values().stream().map(entry -> entry.model).filter(Objects::nonNull).toList();
         }
-        for (Entry entry : entries.values()) {
-            if (entry.state == State.LOADED) {
-                entry.model.close();
-            }
-        }
+        // Not under the lock: it waits for whoever uses a model, who may have to give back the use of it.
+        loaded.forEach(Model::close);
     }
 }
