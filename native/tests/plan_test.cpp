@@ -2,6 +2,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "model/backends.h"
 #include "model/builder.h"
 #include "plan_support.h"
 
@@ -64,6 +65,16 @@ TEST(Plan, HasTheStepsOfATransformerInOrder) {
         const bool halves = architecture != std::string("llama");
         EXPECT_EQ(halves ? RopeStyle::HALVES : RopeStyle::ADJACENT, plan->rope.style);
     }
+}
+
+TEST(Plan, SaysWhetherCudaRunsIt) {
+    const auto fused = plan_of(model_with({}));
+    EXPECT_EQ("", cuda_refusal(*fused));
+    EXPECT_NO_THROW(check_cuda(*fused));
+    const auto of_words = plan_of(model_with({}, tiny_spec("smollm3")));
+    EXPECT_NE("", cuda_refusal(*of_words));
+    expect_error(REPRISE_UNSUPPORTED_MODEL, {"smollm3", "CPU backend only", "device cpu or auto"},
+                 [&] { check_cuda(*of_words); });
 }
 
 TEST(Plan, ReadsWhatFilesMayLeaveOut) {

@@ -77,11 +77,9 @@ reprise_status reprise_gguf_memory(reprise_handle gguf, const reprise_model_opti
         const auto plan = build_plan(*file_of(gguf));
         const LoadOptions load = load_options(model_options);
         const EngineOptions engine = engine_options(session_options, plan->hparams);
-        const std::string refusal = cuda_refusal(*plan);
-        if (load.device == REPRISE_DEVICE_CUDA && !refusal.empty())
-            fail(REPRISE_UNSUPPORTED_MODEL, "%s", refusal.c_str());
+        if (load.device == REPRISE_DEVICE_CUDA) check_cuda(*plan);
         const bool cuda =
-            load.device == REPRISE_DEVICE_CUDA || (load.device == REPRISE_DEVICE_AUTO && refusal.empty() &&
+            load.device == REPRISE_DEVICE_CUDA || (load.device == REPRISE_DEVICE_AUTO && cuda_refusal(*plan).empty() &&
                                                    cuda_unavailable_reason(load.device_index).empty());
         checked(memory, "memory") = cuda ? memory_cuda(*plan, load, engine) : memory_cpu(*plan, load, engine);
     });

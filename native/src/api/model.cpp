@@ -24,9 +24,8 @@ std::shared_ptr<DeviceModel> load(std::shared_ptr<const GgufFile> file, const Lo
     if (options.device == REPRISE_DEVICE_CPU) return load_cpu(std::move(file), std::move(plan), options);
     std::string reason = cuda_unavailable_reason(options.device_index);
     if (reason.empty()) {
+        if (options.device == REPRISE_DEVICE_CUDA) check_cuda(*plan);
         reason = cuda_refusal(*plan);
-        if (!reason.empty() && options.device == REPRISE_DEVICE_CUDA)
-            fail(REPRISE_UNSUPPORTED_MODEL, "%s: load the model with device cpu or auto", reason.c_str());
     }
     if (reason.empty()) return load_cuda(std::move(file), std::move(plan), options);
     if (options.device == REPRISE_DEVICE_CUDA) fail(REPRISE_DEVICE_UNAVAILABLE, "%s", reason.c_str());

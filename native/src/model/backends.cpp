@@ -14,4 +14,10 @@ std::string cuda_refusal(const Plan& plan) {
                   quoted(plan.hparams.architecture).c_str());
 }
 
+void check_cuda(const Plan& plan) {
+    const std::string refusal = cuda_refusal(plan);
+    if (!refusal.empty())
+        fail(REPRISE_UNSUPPORTED_MODEL, "%s: load the model with device cpu or auto", refusal.c_str());
+}
+
 }  // namespace reprise
