@@ -8,6 +8,7 @@
 #include "core/error.h"
 #include "cpu_test_support.h"
 #include "cuda/linear.h"
+#include "plan_support.h"
 
 namespace reprise::cuda {
 namespace {
@@ -38,6 +39,15 @@ TEST(CudaConvertedRows, EveryTypeHasAFormOnTheDevice) {
     EXPECT_EQ(TensorType::F16, upload_type(TensorType::MXFP4, false));
     EXPECT_EQ(TensorType::F32, upload_type(TensorType::MXFP4, true));
     EXPECT_EQ(TensorType::Q6_K, upload_type(TensorType::Q6_K, true));
+}
+
+TEST(CudaConvertedRows, AreNamedWithWhatTheyTake) {
+    const auto of = [](TensorType type) { return test::plan_of(test::model_with({}, test::tiny_spec(), type)); };
+    EXPECT_EQ("", conversions(*of(TensorType::Q8_0), false));
+    EXPECT_EQ("", conversions(*of(TensorType::F32), true));
+    const std::string named = conversions(*of(TensorType::Q5_0), false);
+    EXPECT_NE(named.npos, named.find("types Q5_0 are converted to F16")) << named;
+    EXPECT_NE(named.npos, conversions(*of(TensorType::Q5_0), true).find("converted to F32"));
 }
 
 TEST(CudaConvertedRows, AreTheReferenceDequantisation) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "model/plan.h"
@@ -25,5 +26,8 @@ class ConvertedRows {
     std::vector<float> row_;
     std::vector<uint8_t> converted_;
 };
+
+/// Names the types that become wider so, and what that takes; empty where none does.
+std::string conversions(const Plan& plan, bool exact);
 
 }  // namespace reprise::cuda

@@ -8,6 +8,7 @@
 #include "core/log.h"
 #include "cuda/attention.h"
 #include "cuda/check.h"
+#include "cuda/converted_rows.h"
 #include "cuda/device.h"
 #include "cuda/engine.h"
 #include "cuda/forward.h"
@@ -70,6 +71,8 @@ CudaModel::CudaModel(const GgufFile& file, std::unique_ptr<Plan> plan, const Loa
     check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device_), "reading the compute capability");
     if (const std::string slower = missing_overlap(major, programmatic_launches()); !slower.empty())
         log(REPRISE_LOG_WARN, "%s", slower.c_str());
+    if (const std::string wider = conversions(*plan_, exact_); !wider.empty())
+        log(exact_ ? REPRISE_LOG_INFO : REPRISE_LOG_WARN, "%s", wider.c_str());
 
     const uint64_t needed = DeviceWeights::bytes(*plan_, exact_);
     const Room room = room_left(device_, limit_, 0);
