@@ -15,11 +15,11 @@ void Executor::rows(const Task& task) {
 
 void Executor::apply(const Task& task, size_t row, const NormOp& op) {
     const size_t n = op.in.width;
-    const bool is_whole = op.weight != nullptr && op.weight->rows * op.weight->cols != n;  // one for each piece
+    const bool has_own = op.weight != nullptr && op.weight->rows * op.weight->cols != n;  // every piece has a weight
     for (uint32_t piece = 0; piece < op.in.n; ++piece) {
         const float* x = task.floats(op.in, row) + piece * op.in.stride;
         float* y = task.floats(op.out, row) + piece * op.out.stride;
-        const size_t at = is_whole ? piece * n : 0;
+        const size_t at = has_own ? piece * n : 0;
         const float* weight = op.weight == nullptr ? nullptr : vector(op.weight) + at;
         const float* bias = op.bias == nullptr ? nullptr : vector(op.bias) + at;
         if (op.kind == NormKind::RMS && weight != nullptr && bias == nullptr) {
